@@ -1,0 +1,218 @@
+//! What can be wrong: with bytes, with a caller, with a configuration, with storage. Conduct of peers is `CloseReason`.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes that are not what they should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WireError {
+    /// Not base64url without padding, or of another length than the field has.
+    Base64,
+    /// An id that was mistyped: wrong prefix, alphabet, length or checksum.
+    IdText,
+    /// An app id that is empty, longer than 32 bytes or holds other bytes than `a-z 0-9 . -`.
+    AppId,
+    /// Not UTF-8.
+    Utf8,
+    /// Not JSON, or not the fields that this object has.
+    Json,
+    /// Longer than its bound.
+    TooLong,
+    /// Nested deeper than its bound.
+    TooDeep,
+    /// A byte below 0x20, or white space outside a string.
+    Space,
+    /// The same key twice in one object.
+    DuplicateKey,
+    /// An escape that stands for half a character.
+    Surrogate,
+    /// A number that protocol fields do not take: negative, fractional or above 2⁵³−1.
+    Number,
+    /// A key, an id or base64 written with escapes.
+    Escape,
+    /// A signature that does not verify.
+    Signature,
+    /// A delegation whose window is empty, reversed or longer than 30 days.
+    Window,
+    /// A host name or port that cannot be dialled.
+    Address,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Base64 => "not base64url, or of the wrong length",
+            Self::IdText => "not a valid id: the prefix, the length or the checksum is wrong; was it cut when copied?",
+            Self::AppId => "not a valid app id: 1 to 32 of a-z, 0-9, '.' and '-'",
+            Self::Utf8 => "not UTF-8",
+            Self::Json => "not the JSON that belongs here",
+            Self::TooLong => "longer than allowed",
+            Self::TooDeep => "nested deeper than allowed",
+            Self::Space => "a control character, or white space outside a string",
+            Self::DuplicateKey => "the same key twice in one object",
+            Self::Surrogate => "an escape that stands for half a character",
+            Self::Number => "a number that is not an integer from 0 to 2^53-1",
+            Self::Escape => "an escape where none may be",
+            Self::Signature => "the signature does not verify",
+            Self::Window => "the dates are reversed, or more than 30 days apart",
+            Self::Address => "not an address that can be dialled: HOST:PORT, [IPv6]:PORT",
+        })
+    }
+}
+
+impl core::error::Error for WireError {}
+
+/// Why [`Node::new`](crate::Node::new) refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A bound that is outside its range; the name is the setter's.
+    OutOfRange(&'static str),
+    /// The delegation's signature does not verify.
+    Delegation(WireError),
+    /// The secret keys are not those that the delegation names.
+    Keys,
+    /// The delegation is for times that are over; renew it with the identity.
+    Expired,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange(name) => write!(f, "the configuration's {name} is out of its range"),
+            Self::Delegation(why) => write!(f, "the delegation cannot be used: {why}"),
+            Self::Keys => f.write_str("the secret keys are not those that the delegation names"),
+            Self::Expired => f.write_str("the delegation has ended: have the identity sign a new one"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// Why a [`Command`](crate::Command) was refused. Nothing has changed (C3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The node has not read its state yet; wait for `Notice::Started`.
+    Starting,
+    /// A bound is reached; wait for `Notice::Ready`.
+    Full,
+    /// The message is not JSON, repeats a key, is nested too deep or too long.
+    Payload(WireError),
+    /// A message type that is empty, longer than 64 bytes or kept for the protocol.
+    Kind,
+    /// The address book cannot take this: too many addresses, or none that can be dialled.
+    Address,
+    /// A message to oneself: the same user and device.
+    Oneself,
+    /// The delegation is not for this node's identity, app, device and keys, or not newer than the one it has.
+    Renewal(WireError),
+    /// The revocation is not of this app, or does not verify.
+    Revocation(WireError),
+    /// The delegation has ended; only `Command::Renew` and `Command::Suspend` are taken.
+    Expired,
+    /// The node is going to sleep or asleep; `Event::Addresses` wakes it.
+    Suspended,
+    /// A write to storage failed, so that the node may promise nothing more. Restart it on a store that works.
+    Stopped,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("the node is still reading its state; wait for Started"),
+            Self::Full => f.write_str("too much is waiting already; wait for Ready"),
+            Self::Payload(why) => write!(f, "the payload cannot be sent: {why}"),
+            Self::Kind => f.write_str("a message type is 1 to 64 bytes of text without control characters"),
+            Self::Address => f.write_str("1 to 8 addresses that can be dialled are needed: HOST:PORT or [IPv6]:PORT"),
+            Self::Oneself => f.write_str("a device does not send messages to itself"),
+            Self::Renewal(why) => write!(f, "this delegation cannot replace the present one: {why}"),
+            Self::Revocation(why) => write!(f, "this revocation cannot be taken: {why}"),
+            Self::Expired => f.write_str("the delegation has ended: hand in a new one with Renew"),
+            Self::Suspended => f.write_str("the node is suspended: report Addresses to wake it"),
+            Self::Stopped => f.write_str("storage failed, so the node has stopped: mend the store and start again"),
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+/// What went wrong with storage, as far as a node needs to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No room.
+    Full,
+    /// What is stored cannot be read.
+    Corrupt,
+    /// It was written by a newer version.
+    Newer,
+    /// Anything else.
+    Failed,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the disk is full",
+            Self::Corrupt => "the store is damaged",
+            Self::Newer => "the store was written by a newer version",
+            Self::Failed => "the store does not work",
+        })
+    }
+}
+
+impl core::error::Error for StoreError {}
+
+/// Why a connection was not made, as far as a shell can tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Somebody answered that nobody listens there.
+    Refused,
+    /// No answer.
+    TimedOut,
+    /// There is no way to that address from here.
+    Unreachable,
+    /// Out of sockets, or anything else of this machine.
+    Failed,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "nobody listens there",
+            Self::TimedOut => "no answer",
+            Self::Unreachable => "no way to that address from here",
+            Self::Failed => "this machine could not try",
+        })
+    }
+}
+
+impl core::error::Error for ConnectError {}
+
+/// Why a host name has no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The name does not exist.
+    Unknown,
+    /// Nobody could be asked just now.
+    Failed,
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "no such host name",
+            Self::Failed => "the name could not be looked up just now",
+        })
+    }
+}
+
+impl core::error::Error for ResolveError {}
