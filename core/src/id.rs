@@ -173,6 +173,12 @@ macro_rules! short_debug {
 }
 
 bytes_id! {
+    /// A person's Ed25519 public key, the identity itself; people see its hash, the [`UserId`].
+    IdentityKey, 32
+}
+short_debug!(IdentityKey);
+
+bytes_id! {
     /// One device of a user within one app: 16 random bytes drawn with its keys.
     DeviceId, 16
 }

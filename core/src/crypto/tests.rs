@@ -1,0 +1,167 @@
+use alloc::vec::Vec;
+
+use super::*;
+
+fn providers() -> Vec<Crypto> {
+    let aead = AeadFns { seal: standard_seal, open: standard_open };
+    let agreement = AgreeFns { agree: standard_agree, public_of: standard_public_of_agreement };
+    let mut all = alloc::vec![Crypto::standard(), Crypto::with_aead(aead), Crypto::with_agreement(agreement)];
+    #[cfg(feature = "ideal")]
+    all.push(Crypto::ideal());
+    all.shrink_to_fit();
+    all
+}
+
+fn hex<const N: usize>(text: &str) -> [u8; N] {
+    let digits: Vec<u8> =
+        text.bytes().filter_map(|byte| char::from(byte).to_digit(16)).filter_map(|digit| u8::try_from(digit).ok()).collect();
+    let mut out = [0; N];
+    assert_eq!(digits.len(), 2 * N);
+    for (slot, pair) in out.iter_mut().zip(digits.chunks(2)) {
+        *slot = pair.iter().fold(0, |byte, digit| (byte << 4) | digit);
+    }
+    out
+}
+
+// spec-test: CRYPTO-2
+#[test]
+fn a_seal_opens_only_unchanged_and_with_the_same_key_nonce_and_data() {
+    for crypto in providers() {
+        let mut sealed = *b"attack at dawn, or later________________";
+        let plain = sealed;
+        crypto.seal(&[1; 32], 7, b"ad", &mut sealed);
+        assert_ne!(sealed.get(..24), plain.get(..24), "{crypto:?}");
+        let opens = |key: u8, nonce, ad: &[u8], flip: usize| {
+            let mut copy = sealed;
+            if let Some(byte) = copy.get_mut(flip) {
+                *byte ^= 1;
+            }
+            crypto.open(&[key; 32], nonce, ad, &mut copy).map(|length| (length, copy))
+        };
+        let (length, opened) = opens(1, 7, b"ad", usize::MAX).unwrap();
+        assert_eq!((length, opened.get(..24)), (24, plain.get(..24)));
+        assert!((0..sealed.len()).all(|at| opens(1, 7, b"ad", at).is_err()), "{crypto:?}");
+        assert!(opens(2, 7, b"ad", usize::MAX).is_err());
+        assert!(opens(1, 8, b"ad", usize::MAX).is_err());
+        assert!(opens(1, 7, b"aD", usize::MAX).is_err());
+        assert_eq!(crypto.open(&[1; 32], 7, b"ad", &mut [0; 15]), Err(Tampered));
+    }
+}
+
+#[test]
+fn a_buffer_without_room_for_the_tag_is_erased() {
+    for crypto in providers() {
+        let mut short = [9; 15];
+        crypto.seal(&[1; 32], 0, b"", &mut short);
+        assert_eq!(short, [0; 15]);
+    }
+}
+
+// spec-test: CRYPTO-2
+#[test]
+fn the_seal_is_that_of_rfc_8439_with_noises_nonce() {
+    // RFC 8439, A.5: its nonce is 00000000 0102030405060708, so Noise's counter is those eight bytes.
+    let key = hex("1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0");
+    let ad: [u8; 12] = hex("f33388860000000000004e91");
+    let tag: [u8; 16] = hex("eead9d67890cbb22392336fea1851f38");
+    let plain = b"Internet-Drafts are draft documents valid for a maximum of six months and may be updated, replaced, or obsoleted \
+                  by other documents at any time. It is inappropriate to use Internet-Drafts as reference material or to cite them \
+                  other than as /\xe2\x80\x9cwork in progress./\xe2\x80\x9d";
+    let mut buffer = plain.to_vec();
+    buffer.extend_from_slice(&[0; TAG_BYTES]);
+    standard_seal(&key, u64::from_le_bytes([1, 2, 3, 4, 5, 6, 7, 8]), &ad, &mut buffer);
+    assert_eq!(buffer.split_last_chunk::<16>().map(|(sealed, found)| (sealed.len(), *found)), Some((265, tag)));
+}
+
+// spec-test: CRYPTO-3
+#[test]
+fn a_signature_verifies_for_its_key_and_message_only() {
+    for crypto in providers() {
+        let public = crypto.public_of_signing(&[1; 32]);
+        let signature = crypto.sign(&[1; 32], b"message");
+        assert!(crypto.verify(&public, b"message", &signature));
+        assert!(!crypto.verify(&public, b"massage", &signature));
+        assert!(!crypto.verify(&crypto.public_of_signing(&[2; 32]), b"message", &signature));
+        for at in 0..signature.len() {
+            let mut changed = signature;
+            if let Some(byte) = changed.get_mut(at) {
+                *byte ^= 1;
+            }
+            assert!(!crypto.verify(&public, b"message", &changed), "{crypto:?} at {at}");
+        }
+    }
+}
+
+// spec-test: CRYPTO-3
+#[test]
+fn a_key_of_small_order_verifies_nothing() {
+    // The neutral element as key and R, zero as s: plain Ed25519 accepts this for every message.
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    assert!(!Crypto::standard().verify(&identity, b"anything", &signature));
+}
+
+// spec-test: CRYPTO-1
+#[test]
+fn the_signature_is_that_of_rfc_8032() {
+    // RFC 8032, 7.1, test 2.
+    let secret = hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
+    let crypto = Crypto::standard();
+    assert_eq!(crypto.public_of_signing(&secret), hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"));
+    let signature = hex(
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    );
+    assert_eq!(crypto.sign(&secret, &[0x72]), signature);
+}
+
+// spec-test: CRYPTO-1
+#[test]
+fn the_agreement_is_that_of_rfc_7748() {
+    // RFC 7748, 6.1: Bob's keys, Alice's public key and what they share.
+    let crypto = Crypto::standard();
+    let bob = hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
+    let alice_public = hex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+    assert_eq!(crypto.public_of_agreement(&bob), hex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"));
+    assert_eq!(crypto.agree(&bob, &alice_public), Some(hex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")));
+}
+
+// spec-test: CRYPTO-4
+#[test]
+fn both_sides_agree_and_a_key_of_small_order_is_refused() {
+    for crypto in providers() {
+        let (one, other) = (crypto.public_of_agreement(&[1; 32]), crypto.public_of_agreement(&[2; 32]));
+        let shared = crypto.agree(&[1; 32], &other);
+        assert!(shared.is_some_and(|shared| shared != [0; 32]));
+        assert_eq!(shared, crypto.agree(&[2; 32], &one));
+        assert_ne!(shared, crypto.agree(&[3; 32], &other));
+        assert_eq!(crypto.agree(&[1; 32], &[0; 32]), None);
+    }
+}
+
+// spec-test: CRYPTO-8
+#[test]
+fn only_the_ideal_provider_has_another_name() {
+    let names: Vec<_> = providers().iter().map(Crypto::name).collect();
+    assert_eq!(names.get(..3), Some(["standard"; 3].as_slice()));
+    #[cfg(feature = "ideal")]
+    assert_eq!(names.get(3), Some(&"ideal"));
+}
+
+// spec-test: CRYPTO-6
+#[test]
+fn derived_keys_differ_by_label_and_part() {
+    let base = derive(&[1; 32], b"a", &[b"x"]);
+    assert_eq!(base, derive(&[1; 32], b"a", &[b"x"]));
+    assert_ne!(base, derive(&[2; 32], b"a", &[b"x"]));
+    assert_ne!(base, derive(&[1; 32], b"b", &[b"x"]));
+    assert_ne!(base, derive(&[1; 32], b"a", &[b"y"]));
+    assert_ne!(derive(&[1; 32], b"ax", &[]), derive(&[1; 32], b"a", &[b"x"]));
+}
+
+#[test]
+fn the_hash_is_sha_256_of_the_parts_in_a_row() {
+    let whole = hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert!(providers().iter().all(|crypto| crypto.hash(&[b"a", b"", b"bc"]) == whole));
+}

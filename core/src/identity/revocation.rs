@@ -1,0 +1,266 @@
+//! Revocations: an identity takes delegations back before they end, per device or all at once.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::IdentitySecret;
+use super::delegation::{CLOCK_TOLERANCE_MS, Delegation, Signed, serialize_signed};
+use crate::crypto::Crypto;
+use crate::error::WireError;
+use crate::id::{AppId, DeviceId, IdentityKey, UserId, to_base64};
+use crate::time::WallTime;
+use crate::wire::{INTEGER_MAX, Limits, signing_bytes, walk};
+
+/// How many entries a revocation has at most: as many as a user has devices (spec: ID-11).
+pub const REVOKED_MAX: usize = 8;
+
+const LABEL: &str = "overcom/1 revocation";
+/// The longest one has 940 bytes.
+const JSON_BYTES_MAX: usize = 1_024;
+/// The key that stands for every device.
+const ALL: &str = "*";
+
+/// Whose delegations an entry takes back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum RevocationTarget {
+    /// Those of every device; `*` on the wire.
+    All,
+    /// Those of one device.
+    Device(DeviceId),
+}
+
+impl<'de> Deserialize<'de> for RevocationTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Keys have no escapes (the walk saw to that), so that this borrows.
+        let text = <&str>::deserialize(deserializer)?;
+        if text == ALL { Ok(Self::All) } else { text.parse().map(Self::Device).map_err(de::Error::custom) }
+    }
+}
+
+/// Until when delegations are taken back, and how long this has to be remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationEntry {
+    /// Delegations that begin before this are refused. Far in the future: the device is never trusted again.
+    pub before: WallTime,
+    /// When no delegation that this takes back can be alive any more, so that the entry may be forgotten.
+    pub end: WallTime,
+}
+
+/// What an identity takes back within one app. The highest version counts, and replaces all before it (spec: ID-10).
+///
+/// Its JSON has one form only, like that of a delegation: entries stand in the order of [`RevocationTarget`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Revocation {
+    identity: IdentityKey,
+    app: AppId,
+    version: u64,
+    devices: BTreeMap<RevocationTarget, RevocationEntry>,
+    signature: [u8; 64],
+}
+
+impl Revocation {
+    /// Signs a revocation. Only who holds the identity can; a node never does.
+    ///
+    /// # Errors
+    /// [`WireError::Number`] for a date or version above 2⁵³−1, [`WireError::TooLong`] for no entry or more than
+    /// [`REVOKED_MAX`].
+    pub fn sign(
+        identity: &IdentitySecret,
+        app: AppId,
+        version: u64,
+        devices: BTreeMap<RevocationTarget, RevocationEntry>,
+    ) -> Result<Self, WireError> {
+        let mut revocation = Self { identity: identity.public(), app, version, devices, signature: [0; 64] };
+        revocation.check()?;
+        revocation.signature = identity.sign(&revocation.signing_bytes());
+        Ok(revocation)
+    }
+
+    /// Reads the JSON form and checks all but the signature, for which see [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, first what is cheapest to find.
+    pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, WireError> {
+        let json = json.as_ref();
+        walk(json, Limits { bytes_max: JSON_BYTES_MAX, ..Limits::CONTENT })?;
+        let parts: Signed<'_> = serde_json::from_slice(json).map_err(|_| WireError::Json)?;
+        let revocation = Self::from_parts(&parts)?;
+        if revocation.to_json().as_bytes() == json { Ok(revocation) } else { Err(WireError::Json) }
+    }
+
+    fn from_parts(parts: &Signed<'_>) -> Result<Self, WireError> {
+        let bytes = parts.content.get();
+        walk(bytes.as_bytes(), Limits { bytes_max: JSON_BYTES_MAX, ..Limits::CONTENT })?;
+        let Content { identity, app, version, devices } = serde_json::from_str(bytes).map_err(|_| WireError::Json)?;
+        let revocation = Self { identity, app, version, devices, signature: parts.signature };
+        revocation.check()?;
+        if revocation.content() == bytes { Ok(revocation) } else { Err(WireError::Json) }
+    }
+
+    fn check(&self) -> Result<(), WireError> {
+        if self.devices.is_empty() || self.devices.len() > REVOKED_MAX {
+            return Err(WireError::TooLong);
+        }
+        let dates = self.devices.values().flat_map(|entry| [entry.before.as_millis(), entry.end.as_millis()]);
+        if dates.chain([self.version]).any(|number| number > INTEGER_MAX) { Err(WireError::Number) } else { Ok(()) }
+    }
+
+    /// Whether the identity signed it.
+    ///
+    /// # Errors
+    /// [`WireError::Signature`].
+    pub fn verify(&self, crypto: &Crypto) -> Result<(), WireError> {
+        if crypto.verify(self.identity.as_bytes(), &self.signing_bytes(), &self.signature) { Ok(()) } else { Err(WireError::Signature) }
+    }
+
+    /// The JSON form, byte for byte as it was read.
+    pub fn to_json(&self) -> String {
+        format!(r#"{{"content":{},"signature":"{}"}}"#, self.content(), to_base64(&self.signature))
+    }
+
+    /// Whether it takes `delegation` back: same identity and app, and begun before the date of its device or of all
+    /// (spec: ID-11).
+    pub fn revokes(&self, delegation: &Delegation) -> bool {
+        let begun_before = |target| self.devices.get(&target).is_some_and(|entry| delegation.from() < entry.before);
+        self.identity == delegation.identity()
+            && self.app == *delegation.app()
+            && (begun_before(RevocationTarget::All) || begun_before(RevocationTarget::Device(delegation.device())))
+    }
+
+    /// Whose revocation it is. Hashes the identity key.
+    pub fn user(&self) -> UserId {
+        self.identity.user()
+    }
+
+    /// The identity that signed it.
+    pub fn identity(&self) -> IdentityKey {
+        self.identity
+    }
+
+    /// The only app it is for.
+    pub fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    /// Which revocation of this identity and app it is; the next one needs a higher number.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What it takes back.
+    pub fn devices(&self) -> &BTreeMap<RevocationTarget, RevocationEntry> {
+        &self.devices
+    }
+
+    /// When its last entry may be forgotten.
+    pub fn end(&self) -> WallTime {
+        self.devices.values().map(|entry| entry.end).max().unwrap_or_default()
+    }
+
+    fn signing_bytes(&self) -> Vec<u8> {
+        signing_bytes(LABEL, &[self.content().as_bytes()])
+    }
+
+    /// The one way to write it (spec: ID-6).
+    fn content(&self) -> String {
+        let mut out = format!(r#"{{"identity":"{}","app":"{}","version":{},"devices":{{"#, self.identity, self.app, self.version);
+        let mut comma = "";
+        for (target, RevocationEntry { before, end }) in &self.devices {
+            let (before, end) = (before.as_millis(), end.as_millis());
+            // Writing to a string cannot fail.
+            let _ = match target {
+                RevocationTarget::All => write!(out, r#"{comma}"{ALL}":{{"before":{before},"end":{end}}}"#),
+                RevocationTarget::Device(device) => write!(out, r#"{comma}"{device}":{{"before":{before},"end":{end}}}"#),
+            };
+            comma = ",";
+        }
+        out.push_str("}}");
+        out
+    }
+}
+
+impl Serialize for Revocation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_signed(self.content(), self.signature, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Revocation {
+    /// From JSON that is borrowed (a slice or a string); the content is checked as in [`Revocation::from_json`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_parts(&Signed::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    identity: IdentityKey,
+    app: AppId,
+    version: u64,
+    devices: BTreeMap<RevocationTarget, RevocationEntry>,
+}
+
+/// The newest revocation of each user and app that this node has to do with. About 1 KiB an entry.
+///
+/// Anyone can make identities and sign revocations for them, so ask it to learn only about users that matter here.
+pub(crate) struct RevocationBook {
+    newest: BTreeMap<(UserId, AppId), Revocation>,
+    entries_max: usize,
+}
+
+impl RevocationBook {
+    /// Empty; it keeps at most `entries_max`, at least one.
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Self { newest: BTreeMap::new(), entries_max: entries_max.max(1) }
+    }
+
+    /// Keeps `revocation` if it is newer than what is known of its user and app; whether it was. A signature is
+    /// checked only then. When the book is full, the one that ends first goes.
+    ///
+    /// # Errors
+    /// [`WireError::Signature`].
+    pub(crate) fn learn(&mut self, crypto: &Crypto, revocation: Revocation) -> Result<bool, WireError> {
+        let key = (revocation.user(), revocation.app.clone());
+        if self.newest.get(&key).is_some_and(|known| known.version >= revocation.version) {
+            return Ok(false);
+        }
+        revocation.verify(crypto)?;
+        if !self.newest.contains_key(&key) && self.newest.len() >= self.entries_max {
+            let first = self.newest.iter().min_by_key(|(_, known)| known.end()).map(|(key, _)| key.clone());
+            if let Some(first) = first {
+                self.newest.remove(&first);
+            }
+        }
+        self.newest.insert(key, revocation);
+        Ok(true)
+    }
+
+    /// Whether a known revocation takes `delegation` back. O(log n) and a hash.
+    pub(crate) fn is_revoked(&self, delegation: &Delegation) -> bool {
+        self.of(delegation.user(), delegation.app()).is_some_and(|known| known.revokes(delegation))
+    }
+
+    /// The newest known revocation of a user within an app.
+    pub(crate) fn of(&self, user: UserId, app: &AppId) -> Option<&Revocation> {
+        self.newest.get(&(user, app.clone()))
+    }
+
+    /// All that is known, in a stable order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Revocation> {
+        self.newest.values()
+    }
+
+    /// Drops what takes back nothing that could still be alive at `now`; how many that were. O(n).
+    pub(crate) fn forget_ended(&mut self, now: WallTime) -> usize {
+        let before = self.newest.len();
+        self.newest.retain(|_, known| known.end().as_millis().saturating_add(CLOCK_TOLERANCE_MS) > now.as_millis());
+        before.saturating_sub(self.newest.len())
+    }
+}

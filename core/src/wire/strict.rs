@@ -1,0 +1,482 @@
+//! The strict walk: one pass over JSON that other nodes will have to carry, without recursion and without a tree.
+//!
+//! Signed content travels verbatim inside other messages. Content that is valid alone but breaks a line, or that two
+//! readers understand differently, would cut off honest forwarders; so it is refused where it first appears.
+
+use alloc::vec::Vec;
+
+use super::{CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, INTEGER_MAX, LINE_BYTES_MAX, LINE_DEPTH_MAX};
+use crate::error::WireError;
+
+/// No limit may ask for more: the walk keeps its open containers on the stack.
+const DEPTH_MAX: usize = 32;
+/// Keys of all open objects that are kept without an allocation.
+const INLINE_KEYS: usize = 32;
+/// An object with more keys is checked by sorting when it closes, so that many keys do not cost their square.
+const COMPARED_KEYS: usize = 16;
+
+/// What a walk allows.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// The longest input, in bytes.
+    pub(crate) bytes_max: usize,
+    /// The deepest nesting; `{}` is 1. Never more than 32.
+    pub(crate) depth_max: usize,
+    /// Which numbers.
+    pub(crate) numbers: Numbers,
+}
+
+impl Limits {
+    /// Signed content in which only the protocol has a say.
+    pub(crate) const CONTENT: Self = Self { bytes_max: CONTENT_BYTES_MAX, depth_max: CONTENT_DEPTH_MAX, numbers: Numbers::Integers };
+    /// What an application sends.
+    pub(crate) const PAYLOAD: Self = Self { numbers: Numbers::Any, ..Self::CONTENT };
+}
+
+/// Which numbers a walk allows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Whatever JSON calls a number; it stays as written.
+    Any,
+    /// Integers from 0 to 2⁵³−1 without fraction or exponent.
+    Integers,
+}
+
+/// Checks that `bytes` are one JSON value in the strict form (spec: WIRE-3). O(n), or O(n log n) where an object has
+/// more than 16 keys; allocates only when more than 32 keys are open at once.
+///
+/// # Errors
+/// What is wrong first, as far as the walk came: `TooLong`, `Utf8`, `TooDeep`, `Space`, `DuplicateKey`, `Surrogate`,
+/// `Number`, `Escape` or `Json`.
+pub(crate) fn walk(bytes: &[u8], limits: Limits) -> Result<(), WireError> {
+    if bytes.len() > limits.bytes_max {
+        return Err(WireError::TooLong);
+    }
+    scan::<false>(bytes, limits).map(|_| ())
+}
+
+/// An application's JSON as it will be signed and sent: without white space between tokens, all else as written
+/// (spec: WIRE-7). Limits are those of signed content.
+///
+/// # Errors
+/// Like [`walk`]; white space outside strings is none.
+pub(crate) fn compact(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
+    compact_within(bytes, Limits::PAYLOAD)
+}
+
+/// [`compact`] with other limits; `bytes_max` counts what is left without white space.
+///
+/// # Errors
+/// Like [`compact`]; `TooLong` also for input over 1 MiB, white space included.
+pub(crate) fn compact_within(bytes: &[u8], limits: Limits) -> Result<Vec<u8>, WireError> {
+    if bytes.len() > LINE_BYTES_MAX {
+        return Err(WireError::TooLong);
+    }
+    let out = scan::<true>(bytes, limits)?;
+    if out.len() > limits.bytes_max { Err(WireError::TooLong) } else { Ok(out) }
+}
+
+/// What is checked of a received line before a parser sees it: length, depth, no byte below 0x20 (spec: WIRE-1).
+/// Grammar is the parser's matter.
+///
+/// # Errors
+/// `TooLong`, `TooDeep` or `Space`.
+pub(crate) fn check_line(line: &[u8]) -> Result<(), WireError> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err(WireError::TooLong);
+    }
+    let mut at: usize = 0;
+    let mut depth: usize = 0;
+    while let Some(byte) = line.get(at) {
+        at = at.saturating_add(1);
+        match byte {
+            b'"' => at = string_end(line, at)?,
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                if depth > LINE_DEPTH_MAX {
+                    return Err(WireError::TooDeep);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            0..0x20 => return Err(WireError::Space),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where the string that is open at `at` ends, behind its closing quote.
+fn string_end(line: &[u8], mut at: usize) -> Result<usize, WireError> {
+    loop {
+        at = plain_end(line, at);
+        match line.get(at) {
+            Some(b'"') => return Ok(at.saturating_add(1)),
+            Some(b'\\') => {
+                at = at.saturating_add(1);
+                // Only these two would be taken for something else; any other byte is looked at in its turn.
+                if matches!(line.get(at), Some(b'"' | b'\\')) {
+                    at = at.saturating_add(1);
+                }
+            }
+            Some(_) => return Err(WireError::Space),
+            None => return Ok(at),
+        }
+    }
+}
+
+/// Where the first quote, backslash or control byte from `at` on stands, or the end. Eight bytes a step.
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    const QUOTES: u64 = ONES * b'"' as u64;
+    const SLASHES: u64 = ONES * b'\\' as u64;
+    const SPACES: u64 = ONES * b' ' as u64;
+    // A byte below `bound` borrows into its high bit; what a borrow does to higher bytes does not matter, since only
+    // the lowest hit is used.
+    let below = |word: u64, bound: u64| word.wrapping_sub(bound) & !word & HIGH;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let hits = below(word ^ QUOTES, ONES) | below(word ^ SLASHES, ONES) | below(word, SPACES);
+        if hits != 0 {
+            return at.saturating_add((hits.trailing_zeros() >> 3) as usize);
+        }
+        at = at.saturating_add(8);
+    }
+    while bytes.get(at).is_some_and(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\')) {
+        at = at.saturating_add(1);
+    }
+    at
+}
+
+/// The walk; with `SPACES`, white space between tokens is passed over and what is left is returned.
+fn scan<const SPACES: bool>(bytes: &[u8], limits: Limits) -> Result<Vec<u8>, WireError> {
+    if core::str::from_utf8(bytes).is_err() {
+        return Err(WireError::Utf8);
+    }
+    let mut walk = Walk::<SPACES> {
+        bytes,
+        at: 0,
+        limits,
+        frames: [Frame::default(); DEPTH_MAX],
+        depth: 0,
+        keys: Keys { inline: [&[]; INLINE_KEYS], spill: Vec::new(), length: 0 },
+        kept: Vec::new(),
+        kept_to: 0,
+    };
+    walk.document()?;
+    Ok(walk.kept)
+}
+
+/// An open object or array.
+#[derive(Clone, Copy, Default)]
+struct Frame {
+    object: bool,
+    /// Where its keys begin in the stack of keys.
+    keys_from: usize,
+}
+
+struct Walk<'a, const SPACES: bool> {
+    bytes: &'a [u8],
+    at: usize,
+    limits: Limits,
+    frames: [Frame; DEPTH_MAX],
+    depth: usize,
+    keys: Keys<'a>,
+    /// With `SPACES`: the bytes up to `kept_to`, without white space.
+    kept: Vec<u8>,
+    kept_to: usize,
+}
+
+impl<const SPACES: bool> Walk<'_, SPACES> {
+    fn document(&mut self) -> Result<(), WireError> {
+        loop {
+            // A container that opens is followed by its first value, anything else is complete.
+            if self.value()? {
+                continue;
+            }
+            if !self.ends()? {
+                break;
+            }
+        }
+        self.spaces();
+        match self.peek() {
+            None => self.keep(self.at),
+            Some(byte) => return Err(unexpected(byte)),
+        }
+        Ok(())
+    }
+
+    /// Takes one value, or the beginning of a container that has content: then `true`.
+    fn value(&mut self) -> Result<bool, WireError> {
+        self.spaces();
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| false),
+            Some(b'{') => self.open(true, b'}'),
+            Some(b'[') => self.open(false, b']'),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| false),
+            Some(b't') => self.literal(b"true"),
+            Some(b'f') => self.literal(b"false"),
+            Some(b'n') => self.literal(b"null"),
+            Some(byte) => Err(unexpected(byte)),
+            None => Err(WireError::Json),
+        }
+    }
+
+    /// Behind a value: closes what closes. `true` if another value follows, `false` at the end of all.
+    fn ends(&mut self) -> Result<bool, WireError> {
+        while let Some(frame) = self.depth.checked_sub(1).and_then(|index| self.frames.get(index)).copied() {
+            self.spaces();
+            match (self.peek(), frame.object) {
+                (Some(b','), true) => {
+                    self.step();
+                    self.key(frame)?;
+                    return Ok(true);
+                }
+                (Some(b','), false) => {
+                    self.step();
+                    return Ok(true);
+                }
+                (Some(b'}'), true) | (Some(b']'), false) => {
+                    self.step();
+                    self.keys.close(frame.keys_from)?;
+                    self.depth = self.depth.saturating_sub(1);
+                }
+                (Some(byte), _) => return Err(unexpected(byte)),
+                (None, _) => return Err(WireError::Json),
+            }
+        }
+        Ok(false)
+    }
+
+    fn open(&mut self, object: bool, end: u8) -> Result<bool, WireError> {
+        if self.depth >= self.limits.depth_max {
+            return Err(WireError::TooDeep);
+        }
+        self.step();
+        self.spaces();
+        if self.peek() == Some(end) {
+            self.step();
+            return Ok(false);
+        }
+        let frame = Frame { object, keys_from: self.keys.length };
+        *self.frames.get_mut(self.depth).ok_or(WireError::TooDeep)? = frame;
+        self.depth = self.depth.saturating_add(1);
+        if object {
+            self.key(frame)?;
+        }
+        Ok(true)
+    }
+
+    fn key(&mut self, frame: Frame) -> Result<(), WireError> {
+        self.spaces();
+        match self.peek() {
+            Some(b'"') => {}
+            Some(byte) => return Err(unexpected(byte)),
+            None => return Err(WireError::Json),
+        }
+        let from = self.at.saturating_add(1);
+        if self.string()? {
+            return Err(WireError::Escape);
+        }
+        let key = self.bytes.get(from..self.at.saturating_sub(1)).ok_or(WireError::Json)?;
+        self.keys.push(frame.keys_from, key)?;
+        self.spaces();
+        match self.peek() {
+            Some(b':') => self.step(),
+            Some(byte) => return Err(unexpected(byte)),
+            None => return Err(WireError::Json),
+        }
+        Ok(())
+    }
+
+    /// Takes a string; whether it has escapes.
+    fn string(&mut self) -> Result<bool, WireError> {
+        let mut escaped = false;
+        self.step();
+        loop {
+            self.at = plain_end(self.bytes, self.at);
+            match self.peek() {
+                Some(b'"') => {
+                    self.step();
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return Err(WireError::Space),
+                None => return Err(WireError::Json),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), WireError> {
+        self.step();
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.step();
+                Ok(())
+            }
+            Some(b'u') => match self.unit()? {
+                0xD800..=0xDBFF => {
+                    if self.peek() != Some(b'\\') {
+                        return Err(WireError::Surrogate);
+                    }
+                    self.step();
+                    if self.peek() != Some(b'u') {
+                        return Err(WireError::Surrogate);
+                    }
+                    if matches!(self.unit()?, 0xDC00..=0xDFFF) { Ok(()) } else { Err(WireError::Surrogate) }
+                }
+                0xDC00..=0xDFFF => Err(WireError::Surrogate),
+                _ => Ok(()),
+            },
+            Some(0..0x20) => Err(WireError::Space),
+            _ => Err(WireError::Json),
+        }
+    }
+
+    /// The `u` and four digits of an escape.
+    fn unit(&mut self) -> Result<u32, WireError> {
+        self.step();
+        let mut unit: u32 = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16)).ok_or(WireError::Json)?;
+            unit = (unit << 4) | digit;
+            self.step();
+        }
+        Ok(unit)
+    }
+
+    fn number(&mut self) -> Result<(), WireError> {
+        let from = self.at;
+        let mut plain = true;
+        if self.peek() == Some(b'-') {
+            plain = false;
+            self.step();
+        }
+        if self.peek() == Some(b'0') {
+            self.step();
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            plain = false;
+            self.step();
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            plain = false;
+            self.step();
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.step();
+            }
+            self.digits()?;
+        }
+        if self.limits.numbers == Numbers::Integers {
+            let value = self.bytes.get(from..self.at).and_then(|digits| core::str::from_utf8(digits).ok()?.parse::<u64>().ok());
+            if !plain || value.is_none_or(|value| value > INTEGER_MAX) {
+                return Err(WireError::Number);
+            }
+        }
+        Ok(())
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Result<(), WireError> {
+        if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            return Err(WireError::Json);
+        }
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.step();
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<bool, WireError> {
+        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(WireError::Json);
+        }
+        self.at = self.at.saturating_add(word.len());
+        Ok(false)
+    }
+
+    /// With `SPACES`, passes over white space and keeps what stood before it.
+    fn spaces(&mut self) {
+        if !SPACES || !self.peek().is_some_and(is_space) {
+            return;
+        }
+        self.keep(self.at);
+        while self.peek().is_some_and(is_space) {
+            self.step();
+        }
+        self.kept_to = self.at;
+    }
+
+    fn keep(&mut self, to: usize) {
+        if SPACES && let Some(run) = self.bytes.get(self.kept_to..to) {
+            self.kept.extend_from_slice(run);
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn step(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+fn unexpected(byte: u8) -> WireError {
+    if byte <= 0x20 { WireError::Space } else { WireError::Json }
+}
+
+/// The keys of all open objects, the innermost object's on top.
+struct Keys<'a> {
+    inline: [&'a [u8]; INLINE_KEYS],
+    spill: Vec<&'a [u8]>,
+    length: usize,
+}
+
+impl<'a> Keys<'a> {
+    /// Adds a key of the innermost object, whose keys begin at `from`.
+    fn push(&mut self, from: usize, key: &'a [u8]) -> Result<(), WireError> {
+        if self.length.saturating_sub(from) < COMPARED_KEYS && self.since(from).any(|earlier| earlier == key) {
+            return Err(WireError::DuplicateKey);
+        }
+        match self.inline.get_mut(self.length) {
+            Some(slot) => *slot = key,
+            None => self.spill.push(key),
+        }
+        self.length = self.length.saturating_add(1);
+        Ok(())
+    }
+
+    /// Ends the innermost object; if it was too large to compare each key with each, sorts them.
+    fn close(&mut self, from: usize) -> Result<(), WireError> {
+        if self.length.saturating_sub(from) > COMPARED_KEYS {
+            let mut sorted: Vec<_> = self.since(from).collect();
+            sorted.sort_unstable();
+            if sorted.iter().zip(sorted.iter().skip(1)).any(|(one, next)| one == next) {
+                return Err(WireError::DuplicateKey);
+            }
+        }
+        self.length = from;
+        self.spill.truncate(from.saturating_sub(INLINE_KEYS));
+        Ok(())
+    }
+
+    fn since(&self, from: usize) -> impl Iterator<Item = &'a [u8]> {
+        let inline = self.inline.get(from..self.length.min(INLINE_KEYS)).unwrap_or_default();
+        let spill = self.spill.get(from.saturating_sub(INLINE_KEYS)..).unwrap_or_default();
+        inline.iter().chain(spill).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;
