@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::WireError;
 
-/// Bytes as they stand in JSON: base64url without padding.
+/// Bytes as they stand in JSON: base64url without padding (spec: WIRE-9).
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -107,6 +107,7 @@ pub(crate) fn deserialize_base64<'de, D: Deserializer<'de>, const N: usize>(dese
     deserializer.deserialize_str(Visitor)
 }
 
+/// The text for people, with a checksum (spec: ID-2).
 macro_rules! text_id {
     ($name:ident, $prefix:literal) => {
         impl fmt::Display for $name {

@@ -24,7 +24,7 @@ pub const DELEGATION_MS_DEFAULT: u64 = 7 * 24 * 60 * 60 * 1_000;
 pub const CLOCK_TOLERANCE_MS: u64 = 10 * 60 * 1_000;
 
 const LABEL: &str = "overcom/1 delegation";
-/// The longest one has 470 bytes; this leaves room for nothing else.
+/// The longest one has 405 bytes.
 const JSON_BYTES_MAX: usize = 512;
 
 /// What a device asks its identity to sign: public keys, place and time. It holds no secret.

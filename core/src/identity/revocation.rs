@@ -20,7 +20,7 @@ use crate::wire::{INTEGER_MAX, Limits, signing_bytes, walk};
 pub const REVOKED_MAX: usize = 8;
 
 const LABEL: &str = "overcom/1 revocation";
-/// The longest one has 940 bytes.
+/// The longest one has 859 bytes.
 const JSON_BYTES_MAX: usize = 1_024;
 /// The key that stands for every device.
 const ALL: &str = "*";

@@ -41,4 +41,17 @@ mod tests {
     fn a_label_and_a_zero_byte_stand_before_what_is_signed() {
         assert_eq!(signing_bytes("ab", &[b"c", b"", b"de"]), b"ab\0cde");
     }
+
+    // spec-test: WIRE-9
+    #[test]
+    fn bytes_have_one_text_only() {
+        use crate::error::WireError;
+        use crate::id::{array_from_base64, from_base64, to_base64};
+        assert_eq!(to_base64(&[0xFB, 0xFF]), "-_8");
+        assert_eq!(array_from_base64("-_8"), Ok([0xFB, 0xFF]));
+        for other in ["-_9", "+/8", "-_8=", "-_8 ", "-", "-_8A", ""] {
+            assert_eq!(array_from_base64::<2>(other), Err(WireError::Base64), "{other}");
+        }
+        assert_eq!(from_base64("-_9"), Err(WireError::Base64));
+    }
 }

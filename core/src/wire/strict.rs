@@ -249,7 +249,7 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
     }
 
     fn open(&mut self, object: bool, end: u8) -> Result<bool, WireError> {
-        if self.depth >= self.limits.depth_max {
+        if self.depth >= self.limits.depth_max.min(DEPTH_MAX) {
             return Err(WireError::TooDeep);
         }
         self.step();
