@@ -48,6 +48,21 @@ fn a_seal_opens_only_unchanged_and_with_the_same_key_nonce_and_data() {
     }
 }
 
+// spec-test: CRYPTO-2
+#[test]
+fn a_cipher_that_a_shell_brings_is_told_from_one_with_other_bytes() {
+    let standard = AeadFns { seal: standard_seal, open: standard_open };
+    assert!(standard.agrees_with_standard());
+    let other_nonce = AeadFns {
+        seal: |key, nonce, ad, buffer| standard_seal(key, nonce ^ 1, ad, buffer),
+        open: |key, nonce, ad, buffer| standard_open(key, nonce ^ 1, ad, buffer),
+    };
+    let careless = AeadFns { open: |_, _, _, buffer| buffer.len().checked_sub(TAG_BYTES).ok_or(Tampered), ..standard };
+    assert!(!other_nonce.agrees_with_standard());
+    assert!(!careless.agrees_with_standard());
+    assert!(!AeadFns { seal: |_, _, _, _| {}, ..standard }.agrees_with_standard());
+}
+
 #[test]
 fn a_buffer_without_room_for_the_tag_is_erased() {
     for crypto in providers() {

@@ -28,7 +28,7 @@ const LABEL: &str = "overcom/1 delegation";
 const JSON_BYTES_MAX: usize = 512;
 
 /// What a device asks its identity to sign: public keys, place and time. It holds no secret.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// The device's Ed25519 public key, which signs what the device writes.
@@ -61,6 +61,19 @@ impl Grant {
     }
 }
 
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signing: _, noise: _, app, device, from, until } = self;
+        let (app, from, until) = (app.as_str(), from.as_millis(), until.as_millis());
+        f.debug_struct("Grant")
+            .field("app", &app)
+            .field("device", device)
+            .field("from", &from)
+            .field("until", &until)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Why a delegation that is genuine does not count just now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
@@ -85,7 +98,7 @@ impl core::error::Error for Refusal {}
 ///
 /// Its JSON has one form only, so that this parsed form gives back the signed bytes (spec: ID-6). It takes about
 /// 220 bytes of memory.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Delegation {
     identity: IdentityKey,
     grant: Grant,
@@ -226,6 +239,13 @@ impl Delegation {
             from.as_millis(),
             until.as_millis()
         )
+    }
+}
+
+impl fmt::Debug for Delegation {
+    /// Whose, for what and when; keys and signature are left out, since nobody reads them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delegation").field("user", &self.user()).field("grant", &self.grant).finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -55,7 +55,7 @@ pub struct RevocationEntry {
 /// What an identity takes back within one app. The highest version counts, and replaces all before it (spec: ID-10).
 ///
 /// Its JSON has one form only, like that of a delegation: entries stand in the order of [`RevocationTarget`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Revocation {
     identity: IdentityKey,
     app: AppId,
@@ -182,6 +182,15 @@ impl Revocation {
         }
         out.push_str("}}");
         out
+    }
+}
+
+impl fmt::Debug for Revocation {
+    /// Whose and what; keys and signature are left out, since nobody reads them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Revocation");
+        shown.field("user", &self.user()).field("app", &self.app.as_str()).field("version", &self.version);
+        shown.field("devices", &self.devices).finish_non_exhaustive()
     }
 }
 

@@ -96,6 +96,43 @@ fn ids_are_the_committed_ones() {
     }
 }
 
+// spec-test: ID-2
+#[test]
+fn a_mistyped_id_is_refused() {
+    let text = identity().user().to_string();
+    let node = NodeSecret::from_bytes([1; 32]).key(&Crypto::standard()).to_string();
+    assert_eq!(text.to_uppercase().parse(), Ok(identity().user()));
+    let mut wrong: Vec<String> = (3..text.len())
+        .map(|at| {
+            text.chars()
+                .enumerate()
+                .map(|(index, c)| {
+                    if index != at {
+                        c
+                    } else if c == 'q' {
+                        'p'
+                    } else {
+                        'q'
+                    }
+                })
+                .collect()
+        })
+        .collect();
+    wrong.extend([node, String::new(), text.get(..40).unwrap().to_string(), format!("{text}q"), text.replace('h', "H")]);
+    assert!(wrong.iter().all(|wrong| wrong.parse::<UserId>() == Err(WireError::IdText)), "{wrong:?}");
+}
+
+// spec-test: ID-4
+#[test]
+fn an_app_id_is_1_to_32_bytes_of_its_alphabet() {
+    for good in ["a", "chat.example-1", &"z".repeat(32)] {
+        assert_eq!(AppId::new(good).map(|app| app.to_string()), Ok(good.to_string()));
+    }
+    for bad in ["", "A", "a b", "a_b", "ä", "a\"", &"z".repeat(33)] {
+        assert_eq!(AppId::new(bad), Err(WireError::AppId), "{bad}");
+    }
+}
+
 // spec-test: ID-5
 // spec-test: ID-6
 #[test]
@@ -151,6 +188,23 @@ fn a_delegation_with_any_field_changed_does_not_verify() {
         let changed = json.replace(&before, &after);
         assert_ne!(changed, json, "{name}");
         assert_eq!(Delegation::from_json(&changed).and_then(|read| read.verify(&Crypto::standard())), Err(WireError::Signature), "{name}");
+    }
+}
+
+// spec-test: ID-6
+#[test]
+fn no_byte_of_a_delegation_can_be_changed_or_left_out() {
+    let json = delegation().to_json().into_bytes();
+    let refused = |bytes: &[u8]| Delegation::from_json(bytes).and_then(|read| read.verify(&Crypto::standard())).is_err();
+    for at in 0..json.len() {
+        for byte in [json[at] ^ 1, b' ', b'"', b'0'] {
+            let mut changed = json.clone();
+            changed[at] = byte;
+            assert!(changed == json || refused(&changed), "{}", String::from_utf8_lossy(&changed));
+        }
+        let mut cut = json.clone();
+        cut.remove(at);
+        assert!(refused(&cut), "{}", String::from_utf8_lossy(&cut));
     }
 }
 
