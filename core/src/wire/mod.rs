@@ -1,5 +1,7 @@
 //! What every line and every signed content has in common: limits, the strict walk, and what a signature covers.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use alloc::vec::Vec;
 
 pub(crate) mod strict;
