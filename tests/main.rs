@@ -1,2 +1,3 @@
-//! Under construction in this commit.
-fn main() {}
+//! Scenarios, snapshots and checks that need every crate, in one binary, so that they link once.
+
+mod tidy;

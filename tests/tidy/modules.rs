@@ -1,0 +1,254 @@
+//! Who may use whom inside core, and which outside crate is named in which file.
+
+use super::{File, Finding, source};
+
+/// Modules that hold no protocol state: everybody may use them.
+const BASE: [&str; 10] = ["time", "id", "error", "config", "map", "queue", "timer", "rng", "crypto", "wire"];
+
+/// What machines and their neighbours may use beside the base. `node` wires everything and stands in no row.
+const MAY_USE: &[(&str, &[&str])] = &[
+    // the base itself
+    ("time", &[]),
+    ("id", &["error"]),
+    ("error", &["id", "time"]),
+    ("map", &["rng"]),
+    ("queue", &[]),
+    ("timer", &["time", "id", "map"]),
+    ("rng", &["crypto"]),
+    ("crypto", &["error", "id", "rng"]),
+    ("config", &["time", "id", "error", "crypto"]),
+    ("wire", &["time", "id", "error", "config", "crypto", "identity"]),
+    // the face
+    ("event", &["time", "id", "error", "notice", "action"]),
+    ("action", &["time", "id", "error", "notice", "event"]),
+    ("command", &["time", "id", "error", "identity"]),
+    ("notice", &["time", "id", "error", "identity"]),
+    ("driver", &["time", "id", "error", "event", "action", "command", "notice", "node", "trace"]),
+    ("app", &["time", "id", "error", "event", "action", "command", "notice", "node", "rng", "driver"]),
+    ("trace", &["event", "action", "command", "notice"]),
+    // what machines are handed
+    ("cx", &["event", "action", "command", "notice"]),
+    // the machines: never each other
+    ("identity", &["cx"]),
+    ("handshake", &["cx", "identity"]),
+    ("link", &["cx", "identity"]),
+    ("outbox", &["cx", "identity", "notice", "command"]),
+    ("referral", &["cx", "identity", "notice", "command"]),
+    ("dht", &["cx", "identity", "notice", "command"]),
+    ("broadcast", &["cx", "identity", "notice", "command"]),
+    ("round", &["cx", "identity", "notice", "command"]),
+    ("mailbox", &["cx", "identity", "notice", "command"]),
+    ("devices", &["cx", "identity", "notice", "command"]),
+];
+
+/// Modules that see everything: the wiring and the front door.
+const WIRING: [&str; 2] = ["node", "lib"];
+
+/// The base is layered; only its own rows apply to it.
+const LAYERED: [&str; 10] = BASE;
+
+/// Outside crates and the only places that name them.
+const HOMES: &[(&str, &[&str])] = &[
+    ("ed25519_dalek", &["core/src/crypto"]),
+    ("x25519_dalek", &["core/src/crypto"]),
+    ("snow", &["core/src/crypto"]),
+    ("sha2", &["core/src/crypto"]),
+    ("hkdf", &["core/src/crypto"]),
+    ("hmac", &["core/src/crypto"]),
+    ("chacha20poly1305", &["core/src/crypto"]),
+    ("subtle", &["core/src/crypto"]),
+    ("rand_chacha", &["core/src/rng.rs"]),
+    ("hashbrown", &["core/src/map.rs"]),
+    ("siphasher", &["core/src/map.rs"]),
+    ("xxhash_rust", &["core/src/trace"]),
+    ("base64", &["core/src/id.rs"]),
+    ("bech32", &["core/src/id.rs"]),
+];
+
+fn check(file: &File) -> Vec<Finding> {
+    let Some(inner) = file.path.strip_prefix("core/src/").filter(|inner| inner.ends_with(".rs")) else { return Vec::new() };
+    if inner.ends_with("tests.rs") {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let place = module_path(inner);
+    let module = place.first().map_or("lib", |part| *part);
+    let lines = source::lines(&file.text);
+    let code: Vec<&str> = lines.iter().map(|line| if line.is_test { "" } else { line.code.as_str() }).collect();
+    for (index, line) in code.iter().enumerate() {
+        for (name, homes) in HOMES {
+            if source::holds(line, name) && !homes.iter().any(|home| file.path.starts_with(home)) {
+                findings.push(Finding::new(
+                    &file.path,
+                    index + 1,
+                    format!("{name} is named only in {}: call what is there", homes.join(", ")),
+                ));
+            }
+        }
+    }
+    for (line, used) in used_modules(&code.join("\n"), &place) {
+        if let Err(advice) = may_use(module, &used) {
+            findings.push(Finding::new(&file.path, line, advice));
+        }
+    }
+    findings
+}
+
+fn may_use(module: &str, used: &str) -> Result<(), String> {
+    if module == used || WIRING.contains(&module) {
+        return Ok(());
+    }
+    if used.starts_with(char::is_uppercase) {
+        return Err(format!("crate::{used} hides where it comes from: name its module"));
+    }
+    let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+        return Err(format!("module {module} has no row in the table of tests/tidy/modules.rs: add one"));
+    };
+    let is_base = BASE.contains(&used) && !LAYERED.contains(&module);
+    if is_base || allowed.contains(&used) {
+        return Ok(());
+    }
+    Err(format!("{module} may not use {used}: push an effect and let node carry it over, or move what both need into the base"))
+}
+
+/// `link/registry.rs` is `link::registry`; `link/mod.rs` is `link`; `lib.rs` is the root.
+fn module_path(inner: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = inner.trim_end_matches(".rs").split('/').collect();
+    if matches!(parts.last(), Some(&("mod" | "lib"))) {
+        parts.pop();
+    }
+    parts
+}
+
+/// The top-level modules that code names through `crate::` or through `super::` from where it stands, with lines.
+fn used_modules(code: &str, place: &[&str]) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (at, word) in source::words(code) {
+        let after = &code[at + word.len()..];
+        let Some(rest) = after.strip_prefix("::") else { continue };
+        let before = &code[..at];
+        if before.ends_with("::") || before.ends_with('$') {
+            continue;
+        }
+        let rest = match word {
+            "crate" => rest,
+            "super" => match climb(rest, place.len()) {
+                Some(rest) => rest,
+                None => continue,
+            },
+            _ => continue,
+        };
+        for (offset, name) in heads(rest) {
+            let line = code[..code.len() - rest.len() + offset].matches('\n').count() + 1;
+            found.push((line, name.to_owned()));
+        }
+    }
+    found
+}
+
+/// Follows further `super::` up from a file at this depth; `Some` only when the crate's root is reached.
+fn climb(mut rest: &str, depth: usize) -> Option<&str> {
+    let mut left = depth.checked_sub(1)?;
+    while let Some(higher) = rest.strip_prefix("super::") {
+        rest = higher;
+        left = left.checked_sub(1)?;
+    }
+    (left == 0).then_some(rest)
+}
+
+/// The first names of a path or of each branch of a `{…}` group; macros and `self` are none.
+fn heads(rest: &str) -> Vec<(usize, &str)> {
+    let Some(group) = rest.strip_prefix('{') else {
+        return source::words(rest)
+            .first()
+            .filter(|(at, _)| *at == 0)
+            .filter(|_| !is_macro(rest))
+            .map(|head| vec![*head])
+            .unwrap_or_default();
+    };
+    let mut found = Vec::new();
+    let mut depth = 0_usize;
+    let mut is_head = true;
+    let words = source::words(group);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => is_head = true,
+            _ => {}
+        }
+        if is_head
+            && depth == 0
+            && let Some((_, word)) = words.iter().find(|(start, _)| *start == at)
+        {
+            is_head = false;
+            if *word != "self" {
+                found.push((at + 1, *word));
+            }
+        }
+    }
+    found
+}
+
+fn is_macro(rest: &str) -> bool {
+    let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    rest[name.len()..].starts_with('!')
+}
+
+#[test]
+fn modules_of_core_use_only_whom_they_may() {
+    let findings: Vec<Finding> = super::repository().iter().flat_map(check).collect();
+    super::expect_none(&findings);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{File, check, used_modules};
+
+    fn advice(path: &str, code: &str) -> Vec<String> {
+        check(&File::new(path, code)).into_iter().map(|finding| format!("{}: {}", finding.line, finding.advice)).collect()
+    }
+
+    #[test]
+    fn a_machine_that_names_its_sibling_is_found() {
+        assert!(advice("core/src/link/mod.rs", "use crate::handshake::Keys;")[0].contains("link may not use handshake"));
+        assert!(advice("core/src/link/registry.rs", "\nfn a() { super::super::handshake::b() }")[0].starts_with("2: link may not"));
+        assert!(advice("core/src/outbox.rs", "use super::link;")[0].contains("outbox may not use link"));
+        assert_eq!(advice("core/src/node.rs", "use crate::{handshake, link};"), Vec::<String>::new());
+        assert_eq!(advice("core/src/link/registry.rs", "use super::Line;\nuse crate::link::Line;"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_base_does_not_look_up() {
+        assert!(advice("core/src/time.rs", "use crate::node::Node;")[0].contains("time may not use node"));
+        assert!(advice("core/src/queue.rs", "use crate::wire;")[0].contains("queue may not use wire"));
+        assert_eq!(advice("core/src/link/mod.rs", "use crate::{time::Time, wire};"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_outside_crate_away_from_its_home_is_found() {
+        assert!(advice("core/src/node.rs", "let a = hashbrown::HashMap::new();")[0].contains("core/src/map.rs"));
+        assert!(advice("core/src/link/mod.rs", "use snow::Builder;")[0].contains("core/src/crypto"));
+        assert_eq!(advice("core/src/map.rs", "use hashbrown as inner;"), Vec::<String>::new());
+        assert_eq!(advice("core/src/node.rs", "// hashbrown is wrapped\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_module_without_a_row_and_a_hidden_origin_are_found() {
+        assert!(advice("core/src/new.rs", "use crate::time;")[0].contains("no row"));
+        assert!(advice("core/src/link/mod.rs", "use crate::Node;")[0].contains("name its module"));
+    }
+
+    #[test]
+    fn groups_are_read_by_their_first_names() {
+        let names = |code| used_modules(code, &["link"]).into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+        assert_eq!(names("use crate::{time::{Time, Span}, id, wire::Line as L};"), ["time", "id", "wire"]);
+        assert_eq!(names("let x = crate::map::Map::new(); crate::say!(x); self::y();"), ["map"]);
+    }
+
+    #[test]
+    fn tests_may_use_anyone() {
+        assert_eq!(advice("core/src/time.rs", "#[cfg(test)]\nmod tests {\n use crate::node::Node;\n}"), Vec::<String>::new());
+    }
+}
