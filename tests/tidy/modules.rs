@@ -74,8 +74,10 @@ fn check(files: &[File]) -> Vec<Finding> {
     let mut origins = Origins::new();
     for (file, inner) in &own {
         let module = module_path(inner).first().map_or("lib", |part| *part).to_owned();
+        let mut is_macro = false;
         for line in source::lines(&file.text) {
-            if let Some(name) = declared(&line.code) {
+            is_macro = is_macro && line.code != "}" || line.code.ends_with("! {") && !line.code.starts_with(' ');
+            if let Some(name) = declared(&line.code).or_else(|| is_macro.then(|| defined(&line.code)).flatten()) {
                 origins.entry(name.to_owned()).or_insert_with(|| module.clone());
             }
         }
@@ -95,6 +97,11 @@ fn declared(code: &str) -> Option<&str> {
     // `const fn` and the like: the name follows the last of them.
     let last = words.iter().skip(kind).position(|word| *word == "fn").map_or(kind, |further| kind + further);
     words.get(last + 1).copied()
+}
+
+/// The type that a line within a macro call at the top level names first: `bytes_id! { DeviceId, 16 }`.
+fn defined(code: &str) -> Option<&str> {
+    source::words(code.trim_start()).first().map(|(_, word)| *word).filter(|word| word.starts_with(char::is_uppercase))
 }
 
 fn check_file(file: &File, inner: &str, origins: &Origins) -> Vec<Finding> {
@@ -152,6 +159,7 @@ fn module_path(inner: &str) -> Vec<&str> {
 /// The top-level modules that code names through `crate::` or through `super::` from where it stands, with lines.
 fn used_modules(code: &str, place: &[&str]) -> Vec<(usize, String)> {
     let mut found = Vec::new();
+    let inline = inline_modules(code);
     for (at, word) in source::words(code) {
         let after = &code[at + word.len()..];
         let Some(rest) = after.strip_prefix("::") else { continue };
@@ -161,7 +169,7 @@ fn used_modules(code: &str, place: &[&str]) -> Vec<(usize, String)> {
         }
         let rest = match word {
             "crate" => rest,
-            "super" => match climb(rest, place.len()) {
+            "super" => match climb(rest, place.len() + inline.iter().filter(|module| module.contains(&at)).count()) {
                 Some(rest) => rest,
                 None => continue,
             },
@@ -171,6 +179,27 @@ fn used_modules(code: &str, place: &[&str]) -> Vec<(usize, String)> {
             let line = code[..code.len() - rest.len() + offset].matches('\n').count() + 1;
             found.push((line, name.to_owned()));
         }
+    }
+    found
+}
+
+/// The extents of `mod name { … }` within a file, in bytes.
+fn inline_modules(code: &str) -> Vec<std::ops::Range<usize>> {
+    let mut found = Vec::new();
+    for (at, _) in source::words(code).into_iter().filter(|(_, word)| *word == "mod") {
+        let Some(open) = code[at..].find(['{', ';']).map(|offset| at + offset).filter(|open| code[*open..].starts_with('{')) else {
+            continue;
+        };
+        let mut depth = 0_usize;
+        let close = code[open..].char_indices().find(|(_, c)| {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        found.push(open..close.map_or(code.len(), |(offset, _)| open + offset));
     }
     found
 }
@@ -281,6 +310,19 @@ mod tests {
         let names = |code| used_modules(code, &["link"]).into_iter().map(|(_, name)| name).collect::<Vec<_>>();
         assert_eq!(names("use crate::{time::{Time, Span}, id, wire::Line as L};"), ["time", "id", "wire"]);
         assert_eq!(names("let x = crate::map::Map::new(); crate::say!(x); self::y();"), ["map"]);
+    }
+
+    #[test]
+    fn inside_an_inline_module_super_is_the_file() {
+        assert_eq!(advice("core/src/id.rs", "mod inner {\n use super::{Vec, spell};\n}\n"), Vec::<String>::new());
+        assert!(advice("core/src/id.rs", "mod inner {\n use super::super::node;\n}\n")[0].contains("id may not use node"));
+    }
+
+    #[test]
+    fn names_that_macros_declare_have_an_origin() {
+        let id = File::new("core/src/id.rs", "bytes_id! {\n    /// What.\n    DeviceId, 16\n}\n");
+        let user = File::new("core/src/link/mod.rs", "use crate::DeviceId;\n");
+        assert_eq!(check(&[id, user]), Vec::new());
     }
 
     #[test]
