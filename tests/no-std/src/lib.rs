@@ -1,7 +1,7 @@
 //! Links overcom-core with nothing but `core` and `alloc` below it: a panic handler and an allocator of its own.
 //!
-//! `.ci/run` builds this crate twice. As it is, it must link; with the feature `std` it must not, because std brings a
-//! second panic handler. It calls core for real, so that no part is left out as unused.
+//! `.ci/run` builds this crate twice. As it is, it must link without any library and run; with the feature `std` it must not
+//! be built, because std brings a second panic handler. It calls core for real, so that no part is left out as unused.
 #![no_std]
 
 extern crate alloc;
