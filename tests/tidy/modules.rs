@@ -122,7 +122,9 @@ fn check_file(file: &File, inner: &str, origins: &Origins) -> Vec<Finding> {
         }
     }
     for (line, used) in used_modules(&code.join("\n"), &place) {
-        if let Err(advice) = may_use(module, origins.get(&used).unwrap_or(&used)) {
+        let is_module = MAY_USE.iter().any(|(name, _)| *name == used) || WIRING.contains(&used.as_str());
+        let origin = if is_module { &used } else { origins.get(&used).unwrap_or(&used) };
+        if let Err(advice) = may_use(module, origin) {
             findings.push(Finding::new(&file.path, line, advice));
         }
     }

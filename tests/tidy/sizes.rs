@@ -1,9 +1,12 @@
-//! How long files and runtimes may be, and what a runtime may not hold.
+//! How long files, functions and runtimes may be, and what a runtime may not hold.
 
 use super::{File, Finding, source};
 
 /// Lines of a file before its tests.
 const FILE_LINES_MAX: usize = 500;
+
+/// Lines of a function, from its first line to its closing brace.
+const FUNCTION_LINES_MAX: usize = 70;
 
 /// Lines of code of a runtime, without comments, blank lines and tests.
 const RUNTIME_LINES_MAX: usize = 300;
@@ -31,6 +34,10 @@ fn check(files: &[File]) -> Vec<Finding> {
             let advice = format!("{length} lines before tests, {FILE_LINES_MAX} are allowed: split it by what its parts do");
             findings.push(Finding::new(&file.path, FILE_LINES_MAX + 1, advice));
         }
+        for (line, name, length) in functions(&lines).into_iter().filter(|(_, _, length)| *length > FUNCTION_LINES_MAX) {
+            let advice = format!("{name} has {length} lines, {FUNCTION_LINES_MAX} are allowed: name its steps and make them functions");
+            findings.push(Finding::new(&file.path, line, advice));
+        }
         if RUNTIMES.iter().any(|runtime| file.path.starts_with(runtime)) {
             findings.extend(policy(file, &lines));
         }
@@ -46,6 +53,40 @@ fn check(files: &[File]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The functions outside tests: line, name, and length in lines.
+fn functions(lines: &[source::Line]) -> Vec<(usize, String, usize)> {
+    let mut found = Vec::new();
+    // Open functions by the depth at which their braces opened, and the one whose body has not begun.
+    let mut open: Vec<(usize, usize, String)> = Vec::new();
+    let mut begun: Option<(usize, String)> = None;
+    let mut depth = 0_usize;
+    for (index, line) in lines.iter().enumerate() {
+        let words = source::words(&line.code);
+        for (at, c) in line.code.char_indices() {
+            if let Some(position) = words.iter().position(|(start, word)| *start == at && *word == "fn") {
+                // `fn(` is a type and has no name behind it.
+                begun = words.get(position + 1).filter(|(start, _)| *start == at + 3).map(|(_, name)| (index, (*name).to_owned()));
+            }
+            match c {
+                '{' => {
+                    depth += 1;
+                    open.extend(begun.take().map(|(line, name)| (depth, line, name)));
+                }
+                '}' => {
+                    if let Some((_, line, name)) = open.pop_if(|(opened, _, _)| *opened == depth) {
+                        found.push((line + 1, name, index - line + 1));
+                    }
+                    depth = depth.saturating_sub(1);
+                }
+                // A signature without a body has ended; the one in `[u8; 2]` follows a word and does not end its line.
+                ';' if !line.code[..at].ends_with(|c: char| c.is_alphanumeric()) || line.code.ends_with(';') => begun = None,
+                _ => {}
+            }
+        }
+    }
+    found.into_iter().filter(|(line, _, _)| !lines[line - 1].is_test).collect()
 }
 
 fn policy(file: &File, lines: &[source::Line]) -> Vec<Finding> {
@@ -72,7 +113,7 @@ fn files_and_runtimes_stay_short_and_runtimes_hold_no_policy() {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILE_LINES_MAX, File, RUNTIME_LINES_MAX, check};
+    use super::{FILE_LINES_MAX, FUNCTION_LINES_MAX, File, RUNTIME_LINES_MAX, check};
 
     fn advice(path: &str, text: &str) -> Vec<String> {
         check(&[File::new(path, text)]).into_iter().map(|finding| finding.advice).collect()
@@ -85,6 +126,15 @@ mod tests {
         let tested = format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
         assert_eq!(advice("core/src/a.rs", &tested), Vec::<String>::new());
         assert_eq!(advice("core/src/a/tests.rs", &long), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_long_function_is_found_whatever_stands_inside() {
+        let inside = "    let f: fn(u8) = |x| { x; };\n".repeat(FUNCTION_LINES_MAX - 2);
+        assert_eq!(advice("core/src/a.rs", &format!("fn a(b: [u8; 2]) {{\n{inside}}}\nfn c() {{}}\n")), Vec::<String>::new());
+        assert!(
+            advice("core/src/a.rs", &format!("impl A {{\n fn a(\n  b: [u8; 2],\n ) {{\n{inside}}}\n}}\n"))[0].starts_with("a has 72 lines")
+        );
     }
 
     #[test]
