@@ -6,6 +6,7 @@
 mod behaviours;
 mod cites;
 mod modules;
+mod pages;
 mod sizes;
 mod source;
 mod words;
