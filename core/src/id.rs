@@ -300,3 +300,35 @@ counter_id! {
     /// A command that was taken; later notices name it. Unique per database, growing.
     Tag
 }
+
+/// For `#[serde(with)]`: a byte vector as base64url.
+pub(crate) mod base64_vec {
+    use super::{Deserializer, Serializer, String, Vec, Deserialize, from_base64, to_base64};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_base64(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        from_base64(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// For `#[serde(with)]`: an optional byte vector as base64url or `null`.
+pub(crate) mod base64_option {
+    use super::{Deserializer, Serializer, String, Vec, Deserialize, from_base64, to_base64};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => serializer.serialize_some(&to_base64(bytes)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        match Option::<String>::deserialize(deserializer)? {
+            Some(text) => from_base64(&text).map(Some).map_err(serde::de::Error::custom),
+            None => Ok(None),
+        }
+    }
+}

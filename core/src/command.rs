@@ -1,0 +1,268 @@
+//! What an application asks of a node. The only call that can be refused ([`Node::command`](crate::Node::command)).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::str::FromStr;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{Delegation, Revocation};
+use crate::{DeviceId, Message, NodeKey, UserId, WireError};
+
+/// A wish. Taken ones have a [`Tag`](crate::Tag); refused ones change nothing (C3).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Command {
+    /// Send a message. Answers: `Queued` (disk), then `Delivered` or `Failed`.
+    Send(Send),
+    /// Find a user and link with one of their devices. Answers: `Found` or `Failed`.
+    Find {
+        /// Whom.
+        user: UserId,
+    },
+    /// Put a user's addresses into the address book, in the place of those that were given before. Kept over restarts.
+    Introduce {
+        /// Whose.
+        user: UserId,
+        /// 1 to 8, in the order to try them.
+        addresses: Vec<Address>,
+    },
+    /// Take a user out of the address book and give up what waits for them: each such message answers `Failed`.
+    Forget {
+        /// Whom.
+        user: UserId,
+    },
+    /// Set the entry peers, in the place of those that were set before. They get service links. Kept over restarts.
+    Enter {
+        /// At most 8.
+        entries: Vec<Entry>,
+    },
+    /// Put a newer delegation of the same identity, app, device and keys in the place of the present one.
+    Renew {
+        /// The new one.
+        delegation: Delegation,
+    },
+    /// Take and spread a revocation that the identity has signed.
+    Revoke {
+        /// The signed record.
+        revocation: Revocation,
+    },
+    /// Say good-bye on every link, store what is to be stored, then answer `Quiet`. `Event::Addresses` wakes the node.
+    Suspend,
+}
+
+impl Command {
+    /// Sends `message` to every known device of `to`, or to the first that will be known; kept on disk for 7 days.
+    pub const fn send(to: UserId, message: Message) -> Self {
+        Self::Send(Send::new(to, message))
+    }
+
+    /// Finds `user` and links with one of their devices.
+    pub const fn find(user: UserId) -> Self {
+        Self::Find { user }
+    }
+
+    /// Puts `user` into the address book.
+    pub fn introduce(user: UserId, addresses: impl Into<Vec<Address>>) -> Self {
+        Self::Introduce { user, addresses: addresses.into() }
+    }
+
+    /// Takes `user` out of the address book.
+    pub const fn forget(user: UserId) -> Self {
+        Self::Forget { user }
+    }
+
+    /// Sets the entry peers.
+    pub fn enter(entries: impl Into<Vec<Entry>>) -> Self {
+        Self::Enter { entries: entries.into() }
+    }
+
+    /// Renews the delegation.
+    pub const fn renew(delegation: Delegation) -> Self {
+        Self::Renew { delegation }
+    }
+
+    /// Takes and spreads a revocation.
+    pub const fn revoke(revocation: Revocation) -> Self {
+        Self::Revoke { revocation }
+    }
+}
+
+/// A message on its way, as [`Command::Send`] takes it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Send {
+    /// To whom.
+    pub to: UserId,
+    /// To this device only; `None`: to every known one.
+    pub device: Option<DeviceId>,
+    /// What.
+    pub message: Message,
+    /// How hard to try.
+    pub keep: Keep,
+    /// After how long it fails; 7 days at most. In RAM it fails after its retries in any case.
+    pub life: Duration,
+}
+
+/// How long a message lives when nobody says (DETAILS 1).
+pub const MESSAGE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Send {
+    /// To every known device of `to`, kept on disk, for 7 days.
+    pub const fn new(to: UserId, message: Message) -> Self {
+        Self { to, device: None, message, keep: Keep::Disk, life: MESSAGE_LIFE }
+    }
+
+    /// To one device only.
+    pub const fn to_device(mut self, device: DeviceId) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// Where it is kept until it is delivered.
+    pub const fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// After how long it fails.
+    pub const fn life(mut self, life: Duration) -> Self {
+        self.life = life;
+        self
+    }
+}
+
+impl From<Send> for Command {
+    fn from(send: Send) -> Self {
+        Self::Send(send)
+    }
+}
+
+/// Where a message is kept until it is delivered (spec: MSG-5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Stored before it is said to be queued; survives a crash; tried until its own end.
+    #[default]
+    Disk,
+    /// In RAM, nothing is written while the link is up; fails after three retries.
+    Memory,
+}
+
+/// A place to dial: a host name or an IP address, and a port. Text form `HOST:PORT` or `[IPv6]:PORT`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Address {
+    /// An IP address.
+    Ip(SocketAddr),
+    /// A host name for the shell to look up.
+    Name {
+        /// Up to 253 letters, digits, `-` and `.`.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl FromStr for Address {
+    type Err = WireError;
+
+    /// Reads `127.0.0.1:7575`, `[::1]:7575` (OC-31, DI-11) or `name.example:7575`.
+    fn from_str(text: &str) -> Result<Self, WireError> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return if address.port() == 0 { Err(WireError::Address) } else { Ok(Self::Ip(address)) };
+        }
+        let (name, port) = text.rsplit_once(':').ok_or(WireError::Address)?;
+        let port: u16 = port.parse().map_err(|_| WireError::Address)?;
+        let label = |l: &str| !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        // What looks like an IP address and is none must not be asked of a name server.
+        let is_name = name.parse::<IpAddr>().is_err() && name.rsplit('.').next().is_some_and(|l| l.bytes().any(|b| !b.is_ascii_digit()));
+        let labels = name.strip_suffix('.').unwrap_or(name);
+        if port == 0 || name.len() > 253 || !is_name || !labels.split('.').all(label) {
+            return Err(WireError::Address);
+        }
+        Ok(Self::Name { name: name.into(), port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => write!(f, "{address}"),
+            Self::Name { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+/// A node to enter the network by: `HOST:PORT` or `HOST:PORT#KEY` (spec: FIND-3).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Entry {
+    /// Where it is.
+    pub address: Address,
+    /// Its node key, if it is known beforehand; another one is refused then. Else the first key met is remembered.
+    pub key: Option<NodeKey>,
+}
+
+impl FromStr for Entry {
+    type Err = WireError;
+    fn from_str(text: &str) -> Result<Self, WireError> {
+        match text.split_once('#') {
+            Some((address, key)) => Ok(Self { address: address.parse()?, key: Some(key.parse()?) }),
+            None => Ok(Self { address: text.parse()?, key: None }),
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => write!(f, "{}#{key}", self.address),
+            None => write!(f, "{}", self.address),
+        }
+    }
+}
+
+macro_rules! serde_as_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = alloc::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+serde_as_text!(Address);
+serde_as_text!(Entry);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_people_write_them_and_nonsense_is_refused() {
+        for good in ["127.0.0.1:7575", "[::1]:7575", "[::ffff:127.0.0.1]:7676", "localhost:43769", "a-b.example:1"] {
+            assert_eq!(good.parse::<Address>().map(|a| alloc::format!("{a}")).as_deref(), Ok(good));
+        }
+        for bad in ["", ":1", "localhost", "localhost:0", "::1:7575:", "1.2.3.4.5:80", "999.1.1.1:80", "a b:1", "[::1]", "x:70000", "a..b:1", "[::1:7575"] {
+            assert_eq!(bad.parse::<Address>(), Err(WireError::Address), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Every bound and period of a node, with what it costs and where its default comes from.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigError;
+use crate::crypto::Crypto;
+
+macro_rules! config {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $min:expr, $max:expr;)*) => {
+        /// The bounds of a node. Profiles: [`Config::desktop`], [`Config::mobile`], [`Config::embedded`], [`Config::test`];
+        /// each number has a setter that takes and gives the whole: `Config::mobile().links_user_max(16)`.
+        ///
+        /// The numbers are checked once, in [`Node::new`](crate::Node::new).
+        #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+        pub struct Config {
+            #[serde(skip, default)]
+            pub(crate) crypto: Crypto,
+            $(pub(crate) $name: $type,)*
+        }
+
+        impl Config {
+            /// A computer that is on most of the time.
+            pub const fn desktop() -> Self {
+                Self { crypto: Crypto::standard(), $($name: $default,)* }
+            }
+
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub const fn $name(mut self, $name: $type) -> Self {
+                    self.$name = $name;
+                    self
+                }
+            )*
+
+            pub(crate) fn check(&self) -> Result<(), ConfigError> {
+                $(
+                    if self.$name < $min || self.$name > $max {
+                        return Err(ConfigError::OutOfRange(stringify!($name)));
+                    }
+                )*
+                Ok(())
+            }
+        }
+    };
+}
+
+config! {
+    /// Links with users of the same app: 1 to 65,536. 1.5 KiB each when idle (measured: figure `idle-link-memory`);
+    /// default 256 (DETAILS 15).
+    links_user_max: u32 = 256, 1, 65_536;
+    /// Service links that this node opens: 0 to 64; default 8 (DETAILS 15).
+    links_service_out_max: u32 = 8, 0, 64;
+    /// Service links that others open: 0 to 4,096; default 64 (DETAILS 15).
+    links_service_in_max: u32 = 64, 0, 4_096;
+    /// Pipes whose other end is not proven yet, in both directions: 1 to 65,536. 2 KiB each; default 128 (guess: half
+    /// the links, so that a restart in which everybody comes back at once passes).
+    pipes_pending_max: u32 = 128, 1, 65_536;
+    /// Messages that wait or are under way: 1 to 1,048,576; default 8,192 (guess: eight windows).
+    outbox_messages_max: u32 = 8_192, 1, 1_048_576;
+    /// The bytes of those messages: 64 KiB to 4 GiB; default 16 MiB (guess).
+    outbox_bytes_max: u32 = 16 << 20, 64 << 10, u32::MAX;
+    /// Notices that the application has not taken yet: 64 to 1,048,576; default 8,192. Peers' messages fill three
+    /// quarters at most, then their windows close.
+    notices_max: u32 = 8_192, 64, 1_048_576;
+    /// Messages of one link that are not acknowledged yet: 1 to 65,536; default 1,024 (measured: DETAILS 2).
+    window_messages: u32 = 1_024, 1, 65_536;
+    /// The bytes of those messages: 16 KiB to 64 MiB; default 1 MiB (DETAILS 2).
+    window_bytes: u32 = 1 << 20, 16 << 10, 64 << 20;
+    /// A line, and so a message: 4 KiB to 16 MiB; default 1 MiB (DECISIONS 2).
+    line_bytes_max: u32 = 1 << 20, 4 << 10, 16 << 20;
+    /// Users in the address book and in memory of links: 1 to 1,048,576; default 4,096 (guess). 300 bytes each.
+    book_users_max: u32 = 4_096, 1, 1_048_576;
+    /// Devices of one user: 1 to 64; default 8 (DECISIONS 19).
+    devices_per_user_max: u32 = 8, 1, 64;
+    /// Searches that this node remembers, so as to pass each on once: 16 to 1,048,576; default 4,096 (guess). 120 bytes each.
+    searches_max: u32 = 4_096, 16, 1_048_576;
+    /// Search units that one link may spend in a minute: 0 to 65,536; default 384 (R38).
+    search_units_per_minute: u32 = 384, 0, 65_536;
+    /// Units that an own search starts with, one for each node that it visits: 1 to 1,024; default 64 (E20).
+    search_units: u32 = 64, 1, 1_024;
+    /// Dials for strangers' searches in a minute: 0 to 6,000; default 30 (R16).
+    dials_for_others_per_minute: u32 = 30, 0, 6_000;
+    /// Dials at once: 1 to 4,096; default 16 (guess: a phone's NAT takes more, a file table does not mind).
+    dials_max: u32 = 16, 1, 4_096;
+    /// Silence after which a ping goes out: 1 s to 1 h in milliseconds; default 25 s, three misses close (DETAILS 16).
+    keep_alive_ms: u32 = 25_000, 1_000, 3_600_000;
+    /// How long a user link without messages stays: 1 s to 7 d in milliseconds; default 10 min (guess: longer than a pause in a talk).
+    idle_ms_max: u32 = 600_000, 1_000, 604_800_000;
+    /// How long a handshake may take: 1 s to 60 s in milliseconds; default 10 s (DECISIONS 14).
+    handshake_ms_max: u32 = 10_000, 1_000, 60_000;
+    /// How long an acknowledgement may wait for a record to ride on: 0 to 1 s in milliseconds; default 20 ms (E26).
+    acknowledge_ms_max: u32 = 20, 0, 1_000;
+    /// The first wait before a message is tried again: 100 ms to 60 s; default 1 s, doubling (OC: 3 retries from 1,000 ms).
+    retry_ms_first: u32 = 1_000, 100, 60_000;
+    /// How many retries double their wait before *memory* fails and *disk* slows down: 0 to 10; default 3 (OC).
+    retries: u32 = 3, 0, 10;
+    /// The wait of a stored message between later tries: 1 s to 1 d; default 5 min (DETAILS 1).
+    retry_ms_disk: u32 = 300_000, 1_000, 86_400_000;
+}
+
+impl Config {
+    /// A phone: fewer links, less memory, the radio sleeps longer (guess: a quarter of a desktop).
+    pub const fn mobile() -> Self {
+        Self::desktop()
+            .links_user_max(64)
+            .links_service_out_max(2)
+            .links_service_in_max(0)
+            .pipes_pending_max(32)
+            .outbox_bytes_max(4 << 20)
+            .notices_max(2_048)
+            .window_messages(256)
+            .window_bytes(256 << 10)
+            .book_users_max(1_024)
+            .searches_max(512)
+            .dials_max(4)
+            .idle_ms_max(120_000)
+    }
+
+    /// A small machine: everything as low as the protocol allows for a handful of peers.
+    pub const fn embedded() -> Self {
+        Self::mobile()
+            .links_user_max(8)
+            .pipes_pending_max(8)
+            .outbox_messages_max(64)
+            .outbox_bytes_max(64 << 10)
+            .notices_max(64)
+            .window_messages(16)
+            .window_bytes(16 << 10)
+            .line_bytes_max(16 << 10)
+            .book_users_max(32)
+            .searches_max(64)
+            .dials_max(2)
+    }
+
+    /// Tests: a desktop with short waits, so that time-outs come soon.
+    pub const fn test() -> Self {
+        Self::desktop().idle_ms_max(60_000).retry_ms_disk(10_000)
+    }
+
+    /// The cryptography; [`Crypto::standard`] unless a shell has a faster or a simulator an ideal one.
+    #[must_use]
+    pub const fn crypto(mut self, crypto: Crypto) -> Self {
+        self.crypto = crypto;
+        self
+    }
+
+    /// The most heap that a node with these bounds ever holds, in bytes: the sum of its bounds at their worst.
+    ///
+    /// An upper bound, not an estimate: a node at rest needs a few KiB.
+    pub const fn memory_bytes_max(&self) -> u64 {
+        let links = self.links_user_max as u64 + self.links_service_out_max as u64 + self.links_service_in_max as u64;
+        let pipes = links + self.pipes_pending_max as u64;
+        // Each link: itself, a partial record (64 KiB), a partial line, queued output (two windows of lines at most once sealed).
+        let per_link = 4_096 + 65_536 + self.line_bytes_max as u64 + 2 * 65_536;
+        let outbox = self.outbox_bytes_max as u64 + self.outbox_messages_max as u64 * 256;
+        let inbox = self.notices_max as u64 * 256 + links * self.window_bytes as u64;
+        let book = self.book_users_max as u64 * (1_024 + self.devices_per_user_max as u64 * 512);
+        let searches = self.searches_max as u64 * 256;
+        (256 << 10) + pipes * per_link + outbox + inbox + book + searches
+    }
+
+    pub(crate) const fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms as u64)
+    }
+
+    pub(crate) const fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms_max as u64)
+    }
+
+    pub(crate) const fn handshake(&self) -> Duration {
+        Duration::from_millis(self.handshake_ms_max as u64)
+    }
+
+    pub(crate) const fn acknowledge(&self) -> Duration {
+        Duration::from_millis(self.acknowledge_ms_max as u64)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::desktop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_passes_its_own_check_and_a_wrong_number_is_named() {
+        for config in [Config::desktop(), Config::mobile(), Config::embedded(), Config::test()] {
+            assert_eq!(config.check(), Ok(()));
+        }
+        assert_eq!(Config::desktop().links_user_max(0).check(), Err(ConfigError::OutOfRange("links_user_max")));
+        assert_eq!(Config::desktop().keep_alive_ms(1).check(), Err(ConfigError::OutOfRange("keep_alive_ms")));
+    }
+}

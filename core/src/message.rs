@@ -1,0 +1,210 @@
+//! The message that applications pass each other: a type and any JSON (OC-47).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::wire;
+use crate::{CommandError, MessageId, Peer, WireError};
+
+/// How long a type may be, in bytes (guess: names, not texts).
+pub const KIND_BYTES_MAX: usize = 64;
+
+/// A message to send: `{"type": …, "payload": …}`, checked and compact from the moment it exists (spec: MSG-1).
+///
+/// It is one allocation; sending it makes no other.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// `"type":"…","payload":…`, as it will stand in the line.
+    body: Box<str>,
+}
+
+impl Message {
+    /// A message of type `kind` whose payload is any value that serde can write as JSON.
+    ///
+    /// # Errors
+    /// [`CommandError::Kind`] for a type that is empty, over 64 bytes, or holds a quote, a backslash or a control
+    /// character; [`CommandError::Payload`] for what is not JSON, repeats a key, is nested deeper than 12 or longer
+    /// than 1 MiB less 1 KiB.
+    pub fn new<T: Serialize + ?Sized>(kind: &str, payload: &T) -> Result<Self, CommandError> {
+        let mut body = begin(kind, 64)?;
+        let start = body.len();
+        // serde_json writes into a buffer of its own without std: one copy more than needed, none of it in core's hot path.
+        let text = serde_json::to_vec(payload).map_err(|_| CommandError::Payload(WireError::Json))?;
+        body.extend_from_slice(&text);
+        Self::finish(body, start)
+    }
+
+    /// A message whose payload is JSON text already; white space in it is taken out, numbers stay as written.
+    ///
+    /// # Errors
+    /// As [`Message::new`].
+    pub fn from_text(kind: &str, payload: &str) -> Result<Self, CommandError> {
+        let mut body = begin(kind, payload.len())?;
+        let start = body.len();
+        body.extend_from_slice(payload.as_bytes());
+        Self::finish(body, start)
+    }
+
+    /// A message from its whole JSON: `{"type": …, "payload": …}`; a missing payload is `null`.
+    ///
+    /// # Errors
+    /// As [`Message::new`]; other keys are refused.
+    pub fn from_json(text: &str) -> Result<Self, CommandError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Whole<'a> {
+            r#type: alloc::borrow::Cow<'a, str>,
+            #[serde(borrow)]
+            payload: Option<&'a RawValue>,
+        }
+        let whole: Whole<'_> = serde_json::from_str(text).map_err(|_| CommandError::Payload(WireError::Json))?;
+        Self::from_text(&whole.r#type, whole.payload.map_or("null", RawValue::get))
+    }
+
+    fn finish(mut body: Vec<u8>, start: usize) -> Result<Self, CommandError> {
+        let payload = body.get(start..).unwrap_or_default();
+        match wire::walk(payload, wire::PAYLOAD_LIMITS) {
+            Ok(()) => {}
+            Err(WireError::Space) => {
+                let compact = wire::compact(payload, wire::PAYLOAD_LIMITS).map_err(CommandError::Payload)?;
+                body.truncate(start);
+                body.extend_from_slice(&compact);
+            }
+            Err(why) => return Err(CommandError::Payload(why)),
+        }
+        let body = String::from_utf8(body).map_err(|_| CommandError::Payload(WireError::Utf8))?;
+        Ok(Self { body: body.into_boxed_str() })
+    }
+
+    /// The type.
+    #[doc(alias = "type")]
+    pub fn kind(&self) -> &str {
+        self.split().0
+    }
+
+    /// The payload as JSON text.
+    pub fn payload(&self) -> &str {
+        self.split().1
+    }
+
+    /// The whole as JSON text: `{"type":…,"payload":…}`.
+    pub fn to_json(&self) -> String {
+        alloc::format!("{{{}}}", self.body)
+    }
+
+    /// How many bytes it takes in a line.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
+    fn split(&self) -> (&str, &str) {
+        // `begin` wrote exactly this shape, and a type holds no quote.
+        let rest = self.body.strip_prefix(PREFIX).unwrap_or_default();
+        rest.split_once(MIDDLE).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Message {
+    /// The type and the size: payloads are nobody else's business (C12).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({:?}, {} bytes)", self.kind(), self.payload().len())
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_json())
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = alloc::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::from_json(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+const PREFIX: &str = "\"type\":\"";
+const MIDDLE: &str = "\",\"payload\":";
+
+fn begin(kind: &str, payload_bytes: usize) -> Result<Vec<u8>, CommandError> {
+    if !is_kind(kind) {
+        return Err(CommandError::Kind);
+    }
+    let mut body = Vec::with_capacity(PREFIX.len().saturating_add(kind.len()).saturating_add(MIDDLE.len()).saturating_add(payload_bytes));
+    body.extend_from_slice(PREFIX.as_bytes());
+    body.extend_from_slice(kind.as_bytes());
+    body.extend_from_slice(MIDDLE.as_bytes());
+    Ok(body)
+}
+
+/// Whether `kind` may be a message's type (spec: MSG-2).
+pub(crate) fn is_kind(kind: &str) -> bool {
+    let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
+    !kind.is_empty() && kind.len() <= KIND_BYTES_MAX && kind.chars().all(plain)
+}
+
+/// A message that a verified peer sent. The sender comes from the link, never from the message (OC-49).
+///
+/// It is one allocation: the received line.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// Who sent it: the user and the device that the link was proven for.
+    pub from: Peer,
+    /// Its id: the same id is handed over once while this process lives.
+    pub id: MessageId,
+    line: Box<str>,
+    kind: Range<u32>,
+    payload: Range<u32>,
+}
+
+impl Received {
+    pub(crate) const fn new(from: Peer, id: MessageId, line: Box<str>, kind: Range<u32>, payload: Range<u32>) -> Self {
+        Self { from, id, line, kind, payload }
+    }
+
+    /// The type.
+    #[doc(alias = "type")]
+    pub fn kind(&self) -> &str {
+        self.part(&self.kind)
+    }
+
+    /// The payload as JSON text.
+    pub fn payload(&self) -> &str {
+        self.part(&self.payload)
+    }
+
+    /// The payload as a value.
+    ///
+    /// # Errors
+    /// [`WireError::Json`] when the payload has another shape than `T`.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, WireError> {
+        serde_json::from_str(self.payload()).map_err(|_| WireError::Json)
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.line.len()
+    }
+
+    fn part(&self, range: &Range<u32>) -> &str {
+        self.line.get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Received {
+    /// Sender, type and size: payloads are nobody else's business (C12).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Received({:?} from {}, {} bytes)", self.kind(), self.from.user, self.payload().len())
+    }
+}

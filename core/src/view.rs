@@ -1,0 +1,207 @@
+//! What may be looked at without a round trip: plain values in a stable order, all of them [`Serialize`].
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use serde::Serialize;
+
+use crate::{Address, CloseReason, ConnectError, DeviceId, FailReason, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError, Tag, Time, UserId, Wake, WallTime};
+
+/// A link that is up.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct LinkView {
+    /// The other end.
+    pub with: LinkPeer,
+    /// The pipe under it.
+    pub pipe: PipeId,
+    /// The other end's address.
+    pub remote: SocketAddr,
+    /// Whether this side dialled.
+    pub dialled: bool,
+    /// Since when.
+    pub since: Time,
+    /// The last measured round trip, if one was measured.
+    pub rtt: Option<Duration>,
+    /// Messages that were sent on it and are not acknowledged.
+    pub unacknowledged: u32,
+    /// When the other end's delegation ends (user links).
+    pub until: Option<WallTime>,
+}
+
+/// A message that is not delivered yet: one for each receiving device.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct OutboxView {
+    /// The `Send`.
+    pub tag: Tag,
+    /// To whom.
+    pub to: UserId,
+    /// To which device, once one is known.
+    pub device: Option<DeviceId>,
+    /// Its type.
+    pub kind: alloc::string::String,
+    /// Where it is kept.
+    pub keep: Keep,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Whether it is on its way on a link.
+    pub sent: bool,
+}
+
+/// Everything that was tried to reach a user, and what came of it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// Whom.
+    pub user: UserId,
+    /// Devices that are linked now.
+    pub linked: Vec<DeviceId>,
+    /// Devices that have proven themselves before.
+    pub known: Vec<DeviceId>,
+    /// Each known address and its last attempt, in the order to try them.
+    pub addresses: Vec<AddressView>,
+    /// The last searches, oldest first.
+    pub searches: Vec<SearchView>,
+    /// How many messages wait for them.
+    pub waiting: u32,
+    /// When they are tried next.
+    pub next_try: Option<Time>,
+    /// What the last message or find to them failed of.
+    pub last_failure: Option<FailReason>,
+}
+
+/// An address and its last attempt.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct AddressView {
+    /// The address.
+    pub address: Address,
+    /// The last attempt.
+    pub attempt: Option<Attempt>,
+}
+
+/// One attempt to dial.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Time,
+    /// How.
+    pub outcome: AttemptOutcome,
+}
+
+/// How an attempt to dial ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AttemptOutcome {
+    /// A link came of it.
+    Linked,
+    /// No pipe came of it.
+    NotConnected(ConnectError),
+    /// The name has no address.
+    NotResolved(ResolveError),
+    /// A pipe came of it, and ended before the other end was proven.
+    Closed(CloseReason),
+}
+
+/// One search and what is known of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct SearchView {
+    /// When it went out.
+    pub at: Time,
+    /// How many peers it was given to.
+    pub asked: u32,
+    /// What they answered: 200 the user will dial back, 202 passed on, 404 nobody knows them, 429 too many searches.
+    pub status: Option<u16>,
+}
+
+/// Counters since the node was made. Names are public and only grow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages of this node's application that a peer acknowledged, per device.
+    pub messages_delivered: u64,
+    /// Messages that gave up.
+    pub messages_failed: u64,
+    /// Messages handed to this node's application.
+    pub messages_received: u64,
+    /// Messages that came again and were not handed over again.
+    pub messages_repeated: u64,
+    /// Links that came up.
+    pub links_up: u64,
+    /// Pipes that ended before the other end was proven.
+    pub pipes_refused: u64,
+    /// Pipes that were closed at once because too many are unproven.
+    pub pipes_overflow: u64,
+    /// Links that were closed for what the other end sent.
+    pub faults: u64,
+    /// Records opened.
+    pub records_in: u64,
+    /// Records sealed.
+    pub records_out: u64,
+    /// Lines understood.
+    pub lines_in: u64,
+    /// Searches passed on.
+    pub searches_passed: u64,
+    /// Searches not passed on: seen, over budget, or nobody to ask.
+    pub searches_dropped: u64,
+    /// Dials for other people's searches that were refused by the rules.
+    pub dials_refused: u64,
+    /// Datagrams that nobody here wants.
+    pub datagrams_dropped: u64,
+    /// Events for pipes or operations that are not there, or while starting.
+    pub events_dropped: u64,
+    /// How often `now` went back and was clamped (C2).
+    pub clock_went_back: u64,
+    /// Notices dropped because the application takes none. Messages are never dropped.
+    pub notices_dropped: u64,
+    /// Ed25519 verifications done.
+    pub signatures_checked: u64,
+}
+
+/// A whole node at a glance, for snapshots and support. Holds no secret and no payload (C12).
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// This node's user and device.
+    pub me: Peer,
+    /// Its service links' key, once it is read or drawn.
+    pub node: Option<NodeKey>,
+    /// `starting`, `running`, `suspended`, `expired`, or `stopped`.
+    pub phase: Phase,
+    /// The links.
+    pub links: Vec<LinkView>,
+    /// Pipes whose other end is not proven.
+    pub pipes_pending: u32,
+    /// The messages that are not delivered.
+    pub outbox: Vec<OutboxView>,
+    /// Users in the address book.
+    pub book: Vec<UserId>,
+    /// What the deadline is for.
+    pub wake: Wake,
+    /// The counters.
+    pub stats: Stats,
+}
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// Reading its state.
+    Starting,
+    /// At work.
+    Running,
+    /// Closing links and storing; `Quiet` follows.
+    Suspending,
+    /// Asleep until `Event::Addresses`.
+    Suspended,
+    /// Its delegation has ended.
+    Expired,
+    /// Its storage failed (C11).
+    Stopped,
+}
