@@ -64,10 +64,31 @@ pub enum CloseReason {
 impl CloseReason {
     /// Every reason, in order; for tables and tests.
     pub const ALL: [Self; 25] = [
-        Self::App, Self::Expired, Self::Revoked, Self::NotYet, Self::Delegation, Self::Version, Self::WrongPeer,
-        Self::WrongKey, Self::Oneself, Self::Preamble, Self::Crypto, Self::Malformed, Self::NotAllowed, Self::Flood,
-        Self::Timeout, Self::Silent, Self::Idle, Self::Duplicate, Self::Replaced, Self::Full, Self::Forgotten,
-        Self::Suspended, Self::Stopped, Self::Rebound, Self::Lost,
+        Self::App,
+        Self::Expired,
+        Self::Revoked,
+        Self::NotYet,
+        Self::Delegation,
+        Self::Version,
+        Self::WrongPeer,
+        Self::WrongKey,
+        Self::Oneself,
+        Self::Preamble,
+        Self::Crypto,
+        Self::Malformed,
+        Self::NotAllowed,
+        Self::Flood,
+        Self::Timeout,
+        Self::Silent,
+        Self::Idle,
+        Self::Duplicate,
+        Self::Replaced,
+        Self::Full,
+        Self::Forgotten,
+        Self::Suspended,
+        Self::Stopped,
+        Self::Rebound,
+        Self::Lost,
     ];
 
     /// The status that goes with it on the wire, with the meaning that HTTP gives it.

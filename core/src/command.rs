@@ -261,7 +261,20 @@ mod tests {
         for good in ["127.0.0.1:7575", "[::1]:7575", "[::ffff:127.0.0.1]:7676", "localhost:43769", "a-b.example:1"] {
             assert_eq!(good.parse::<Address>().map(|a| alloc::format!("{a}")).as_deref(), Ok(good));
         }
-        for bad in ["", ":1", "localhost", "localhost:0", "::1:7575:", "1.2.3.4.5:80", "999.1.1.1:80", "a b:1", "[::1]", "x:70000", "a..b:1", "[::1:7575"] {
+        for bad in [
+            "",
+            ":1",
+            "localhost",
+            "localhost:0",
+            "::1:7575:",
+            "1.2.3.4.5:80",
+            "999.1.1.1:80",
+            "a b:1",
+            "[::1]",
+            "x:70000",
+            "a..b:1",
+            "[::1:7575",
+        ] {
             assert_eq!(bad.parse::<Address>(), Err(WireError::Address), "{bad}");
         }
     }

@@ -13,9 +13,9 @@ macro_rules! config {
         /// each number has a setter that takes and gives the whole: `Config::mobile().links_user_max(16)`.
         ///
         /// The numbers are checked once, in [`Node::new`](crate::Node::new).
-        #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
         pub struct Config {
-            #[serde(skip, default)]
+            #[serde(skip, default = "Crypto::standard")]
             pub(crate) crypto: Crypto,
             $(pub(crate) $name: $type,)*
         }
@@ -37,7 +37,7 @@ macro_rules! config {
 
             pub(crate) fn check(&self) -> Result<(), ConfigError> {
                 $(
-                    if self.$name < $min || self.$name > $max {
+                    if !($min..=$max).contains(&self.$name) {
                         return Err(ConfigError::OutOfRange(stringify!($name)));
                     }
                 )*

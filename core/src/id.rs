@@ -303,7 +303,7 @@ counter_id! {
 
 /// For `#[serde(with)]`: a byte vector as base64url.
 pub(crate) mod base64_vec {
-    use super::{Deserializer, Serializer, String, Vec, Deserialize, from_base64, to_base64};
+    use super::{Deserialize, Deserializer, Serializer, String, Vec, from_base64, to_base64};
 
     pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&to_base64(bytes))
@@ -316,7 +316,7 @@ pub(crate) mod base64_vec {
 
 /// For `#[serde(with)]`: an optional byte vector as base64url or `null`.
 pub(crate) mod base64_option {
-    use super::{Deserializer, Serializer, String, Vec, Deserialize, from_base64, to_base64};
+    use super::{Deserialize, Deserializer, Serializer, String, Vec, from_base64, to_base64};
 
     pub(crate) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
         match bytes {

@@ -69,10 +69,10 @@ impl Message {
 
     fn finish(mut body: Vec<u8>, start: usize) -> Result<Self, CommandError> {
         let payload = body.get(start..).unwrap_or_default();
-        match wire::walk(payload, wire::PAYLOAD_LIMITS) {
+        match wire::walk(payload, wire::Limits::MESSAGE) {
             Ok(()) => {}
             Err(WireError::Space) => {
-                let compact = wire::compact(payload, wire::PAYLOAD_LIMITS).map_err(CommandError::Payload)?;
+                let compact = wire::compact_within(payload, wire::Limits::MESSAGE).map_err(CommandError::Payload)?;
                 body.truncate(start);
                 body.extend_from_slice(&compact);
             }

@@ -215,7 +215,9 @@ impl Notice {
     pub const fn user(&self) -> Option<UserId> {
         match self {
             Self::Message(received) => Some(received.from.user),
-            Self::Found { peer, .. } | Self::Wanted { by: peer, .. } | Self::Gap { from: peer, .. } | Self::Twin { with: peer } => Some(peer.user),
+            Self::Found { peer, .. } | Self::Wanted { by: peer, .. } | Self::Gap { from: peer, .. } | Self::Twin { with: peer } => {
+                Some(peer.user)
+            }
             Self::LinkUp { with: LinkPeer::User(peer), .. } | Self::LinkDown { with: LinkPeer::User(peer), .. } => Some(peer.user),
             Self::LinkUp { with: LinkPeer::Service(_), .. }
             | Self::LinkDown { with: LinkPeer::Service(_), .. }

@@ -6,7 +6,10 @@ use core::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Address, CloseReason, ConnectError, DeviceId, FailReason, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError, Tag, Time, UserId, Wake, WallTime};
+use crate::{
+    Address, CloseReason, ConnectError, DeviceId, FailReason, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError, Tag, Time, UserId, Wake,
+    WallTime,
+};
 
 /// A link that is up.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -70,6 +73,22 @@ pub struct Explanation {
     pub next_try: Option<Time>,
     /// What the last message or find to them failed of.
     pub last_failure: Option<FailReason>,
+}
+
+impl Explanation {
+    /// Nothing is known of `user`.
+    pub(crate) const fn nothing(user: UserId) -> Self {
+        Self {
+            user,
+            linked: Vec::new(),
+            known: Vec::new(),
+            addresses: Vec::new(),
+            searches: Vec::new(),
+            waiting: 0,
+            next_try: None,
+            last_failure: None,
+        }
+    }
 }
 
 /// An address and its last attempt.

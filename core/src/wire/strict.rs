@@ -31,6 +31,8 @@ impl Limits {
     pub(crate) const CONTENT: Self = Self { bytes_max: CONTENT_BYTES_MAX, depth_max: CONTENT_DEPTH_MAX, numbers: Numbers::Integers };
     /// What an application sends.
     pub(crate) const PAYLOAD: Self = Self { numbers: Numbers::Any, ..Self::CONTENT };
+    /// The payload of a message that is not signed by itself: what fits into a line (spec: MSG-1).
+    pub(crate) const MESSAGE: Self = Self { bytes_max: LINE_BYTES_MAX - 1_024, depth_max: 12, numbers: Numbers::Any };
 }
 
 /// Which numbers a walk allows.
