@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::trace::Recorder;
+use crate::trace::{Journal, Recorder};
 use crate::{Action, Batch, Command, CommandError, Event, Node, Notice, OpId, Packet, Path, PipeId, Tag, Time};
 
 /// What carries actions out: sockets, a store, a clock, somebody who listens. See [`Action`] for what each call promises.
@@ -46,12 +46,13 @@ pub enum Next {
 pub struct Driver {
     node: Node,
     recorder: Option<Recorder>,
+    journal: Option<Journal>,
 }
 
 impl Driver {
     /// A driver for `node`.
     pub const fn new(node: Node) -> Self {
-        Self { node, recorder: None }
+        Self { node, recorder: None, journal: None }
     }
 
     /// Records everything from now on; start it with what `node` was made from, before the first event.
@@ -66,6 +67,19 @@ impl Driver {
         self.recorder.as_mut()
     }
 
+    /// Keeps a journal from now on, to make ladders of.
+    #[must_use]
+    pub fn observed(mut self, journal: Journal) -> Self {
+        self.node.observe(true);
+        self.journal = Some(journal);
+        self
+    }
+
+    /// The journal, if one is kept.
+    pub const fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
     /// The node, to look at.
     pub const fn node(&self) -> &Node {
         &self.node
@@ -77,6 +91,7 @@ impl Driver {
             recorder.on_event(now, &event);
         }
         self.node.handle(now, event);
+        self.note_observed(now);
     }
 
     /// Asks the node for something.
@@ -87,7 +102,21 @@ impl Driver {
         if let Some(recorder) = &mut self.recorder {
             recorder.on_command(now, &command);
         }
-        self.node.command(now, command)
+        let asked = self.journal.as_ref().map(|journal| journal.begins(&command));
+        let outcome = self.node.command(now, command);
+        if let (Some(journal), Some(asked)) = (&mut self.journal, asked) {
+            journal.on_command(now, asked, outcome);
+        }
+        self.note_observed(now);
+        outcome
+    }
+
+    fn note_observed(&mut self, now: Time) {
+        if let Some(journal) = &mut self.journal {
+            while let Some(observed) = self.node.observed() {
+                journal.on_observed(now, observed);
+            }
+        }
     }
 
     /// Gives a written packet back.
@@ -128,6 +157,9 @@ impl Driver {
     fn carry_out(&mut self, shell: &mut impl Shell, now: Time, action: Action) {
         if let Some(recorder) = &mut self.recorder {
             recorder.on_action(now, &action);
+        }
+        if let (Some(journal), Action::Notify { notice }) = (&mut self.journal, &action) {
+            journal.on_notice(now, notice);
         }
         match action {
             Action::SendDatagram { path, packet } => {

@@ -14,6 +14,7 @@ pub struct Node {
     wall: WallTime,
     wall_at: Time,
     actions: VecDeque<Action>,
+    observed: Option<VecDeque<crate::trace::Observed>>,
     stats: Stats,
 }
 
@@ -33,7 +34,7 @@ impl Node {
         let _ = seed;
         let delegation = credentials.delegation();
         let me = Peer { user: delegation.user(), device: delegation.device() };
-        Ok(Self { me, wall, wall_at: now, actions: VecDeque::new(), stats: Stats::default() })
+        Ok(Self { me, wall, wall_at: now, actions: VecDeque::new(), observed: None, stats: Stats::default() })
     }
 
     /// Takes in what happened. Total: it cannot fail (C3).
@@ -71,6 +72,16 @@ impl Node {
     /// Takes a buffer back.
     pub fn recycle(&mut self, packet: Packet) {
         drop(packet);
+    }
+
+    /// Starts or stops to keep what is said on links, for [`observed`](Self::observed). A driver does it for a journal.
+    pub fn observe(&mut self, on: bool) {
+        self.observed = on.then(VecDeque::new);
+    }
+
+    /// The next thing that was said or heard on a link, oldest first.
+    pub fn observed(&mut self) -> Option<crate::trace::Observed> {
+        self.observed.as_mut()?.pop_front()
     }
 
     /// The wall clock as last told, moved on by the monotonic time since.

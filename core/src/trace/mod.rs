@@ -1,24 +1,20 @@
-//! Recordings, ladders and replay.
+//! Recordings that replay bit for bit, and ladders that people read in a diff.
+//!
+//! A [`Recorder`] in a [`Driver`](crate::Driver) writes down every input and digests every action; [`replay`] hands the
+//! inputs to a new node and compares. A [`Journal`] in a driver keeps what the node was asked, told and understood;
+//! a [`Ladder`] of one or several journals shows it, one line an event. Both are off unless asked for.
+//!
+//! **A recording holds the seed and the device's keys.** A journal and a ladder hold no secret, and no payload unless asked.
 
-use crate::{Action, Command, Event, Time};
+mod digest;
+mod journal;
+mod observed;
+mod recorder;
+mod replay;
+mod schema;
 
-/// Records what goes through a [`Driver`](crate::Driver).
-#[derive(Debug)]
-pub struct Recorder {
-    inputs: u64,
-    actions: u64,
-}
-
-impl Recorder {
-    pub(crate) fn on_event(&mut self, _now: Time, _event: &Event<'_>) {
-        self.inputs = self.inputs.saturating_add(1);
-    }
-
-    pub(crate) fn on_command(&mut self, _now: Time, _command: &Command) {
-        self.inputs = self.inputs.saturating_add(1);
-    }
-
-    pub(crate) fn on_action(&mut self, _now: Time, _action: &Action) {
-        self.actions = self.actions.saturating_add(1);
-    }
-}
+pub use journal::{Asked, Entry, Happened, JOURNAL_ENTRIES_MAX, Journal, Told};
+pub use observed::{Observed, Said};
+pub use recorder::{RECORDER_BYTES_MAX, Recorder};
+pub use replay::{Builds, Ends, Replay, ReplayError, Replayer, replay};
+pub use schema::{BUILD, Bytes, Digest, Header, Line, RecordedEvent, RecordedPage, TRACE_VERSION};

@@ -1,0 +1,220 @@
+//! What one node was asked, told and understood, in its own order: what ladders are made of.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::observed::Observed;
+use crate::{Command, CommandError, FailReason, NodeKey, Notice, Peer, SearchId, Tag, Time, UserId};
+
+/// How many entries a journal keeps before it drops the newer ones and counts them (guess: an hour of a busy demo).
+pub const JOURNAL_ENTRIES_MAX: usize = 100_000;
+
+/// One node's entries. Bounded, in memory, without payloads unless asked for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Journal {
+    pub(crate) name: Box<str>,
+    pub(crate) me: Option<Peer>,
+    pub(crate) node: Option<NodeKey>,
+    pub(crate) entries: Vec<Entry>,
+    dropped: u64,
+    entries_max: usize,
+    payloads: bool,
+}
+
+/// One entry.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The node's time.
+    pub at: Time,
+    /// What it was.
+    pub what: Happened,
+}
+
+/// What happened at a node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Happened {
+    /// Its application asked for something.
+    Asked {
+        /// For what.
+        what: Asked,
+        /// The tag, if the command was taken.
+        tag: Option<Tag>,
+    },
+    /// Its application was told something.
+    Told(Told),
+    /// It said or heard something on a link.
+    Said(Observed),
+}
+
+/// A command, as far as ladders show it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Asked {
+    /// Send a message.
+    Send {
+        /// To whom.
+        to: UserId,
+        /// Its type.
+        kind: Box<str>,
+        /// Its payload, if the journal keeps payloads.
+        payload: Option<Box<str>>,
+    },
+    /// Find a user.
+    Find(UserId),
+    /// Put a user into the address book.
+    Introduce(UserId),
+    /// Take a user out of it.
+    Forget(UserId),
+    /// Set the entry peers.
+    Enter,
+    /// Renew the delegation.
+    Renew,
+    /// Take a revocation.
+    Revoke,
+    /// Go to sleep.
+    Suspend,
+}
+
+/// A notice, as far as ladders show it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Told {
+    /// A message came.
+    Got {
+        /// From whom.
+        from: Peer,
+        /// Its type.
+        kind: Box<str>,
+        /// Its payload, if the journal keeps payloads.
+        payload: Option<Box<str>>,
+    },
+    /// What this tag sent was taken, by the first device of the user.
+    Delivered(Tag),
+    /// What this tag asked for came to nothing.
+    Failed(Tag, FailReason),
+    /// The user of this tag's search is linked.
+    Found(Tag, Peer),
+    /// A pipe ended before the other end was proven.
+    Refused(crate::CloseReason),
+    /// Somebody looks for this node's user.
+    Wanted(Peer, SearchId),
+    /// Its delegation has ended.
+    Expired,
+    /// It is revoked.
+    Revoked,
+    /// It has a newer delegation.
+    Renewed,
+    /// Its storage failed.
+    Stopped,
+    /// It is asleep.
+    Quiet,
+}
+
+impl Journal {
+    /// An empty one for the node of this name.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), me: None, node: None, entries: Vec::new(), dropped: 0, entries_max: JOURNAL_ENTRIES_MAX, payloads: false }
+    }
+
+    /// How many entries it keeps; default [`JOURNAL_ENTRIES_MAX`].
+    #[must_use]
+    pub const fn entries_max(mut self, entries_max: usize) -> Self {
+        self.entries_max = entries_max;
+        self
+    }
+
+    /// Also keeps payloads, so that [`Ladder::payloads`](super::Ladder::payloads) can show them. Default: no.
+    #[must_use]
+    pub const fn payloads(mut self, payloads: bool) -> Self {
+        self.payloads = payloads;
+        self
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The entries in the node's own order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many entries did not fit.
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// What a command will stand as; taken before the command is given away.
+    pub(crate) fn begins(&self, command: &Command) -> Asked {
+        match command {
+            Command::Send(send) => {
+                Asked::Send { to: send.to, kind: send.message.kind().into(), payload: self.payloads.then(|| send.message.payload().into()) }
+            }
+            Command::Find { user } => Asked::Find(*user),
+            Command::Introduce { user, .. } => Asked::Introduce(*user),
+            Command::Forget { user } => Asked::Forget(*user),
+            Command::Enter { .. } => Asked::Enter,
+            Command::Renew { .. } => Asked::Renew,
+            Command::Revoke { .. } => Asked::Revoke,
+            Command::Suspend => Asked::Suspend,
+        }
+    }
+
+    pub(crate) fn on_command(&mut self, at: Time, what: Asked, outcome: Result<Tag, CommandError>) {
+        self.push(at, Happened::Asked { what, tag: outcome.ok() });
+    }
+
+    pub(crate) fn on_observed(&mut self, at: Time, observed: Observed) {
+        self.push(at, Happened::Said(observed));
+    }
+
+    pub(crate) fn on_notice(&mut self, at: Time, notice: &Notice) {
+        let told = match notice {
+            Notice::Started { me, node } => {
+                (self.me, self.node) = (Some(*me), Some(*node));
+                return;
+            }
+            Notice::Message(received) => {
+                Told::Got { from: received.from, kind: received.kind().into(), payload: self.payloads.then(|| received.payload().into()) }
+            }
+            Notice::Delivered { tag, device: None } => Told::Delivered(*tag),
+            Notice::Failed { tag, why } => Told::Failed(*tag, *why),
+            Notice::Found { tag, peer } => Told::Found(*tag, *peer),
+            Notice::Refused { why, .. } => Told::Refused(*why),
+            Notice::Wanted { by, search } => Told::Wanted(*by, *search),
+            Notice::Expired => Told::Expired,
+            Notice::Revoked => Told::Revoked,
+            Notice::Renewed { .. } => Told::Renewed,
+            Notice::Stopped { .. } => Told::Stopped,
+            Notice::Quiet => Told::Quiet,
+            // Links are told by what was observed on them; the rest depends on clocks and disks.
+            Notice::LinkUp { .. }
+            | Notice::LinkDown { .. }
+            | Notice::Restored { .. }
+            | Notice::Queued { .. }
+            | Notice::Delivered { .. }
+            | Notice::Ready
+            | Notice::Gap { .. }
+            | Notice::RenewalDue { .. }
+            | Notice::EntryChanged { .. }
+            | Notice::ClockOff { .. }
+            | Notice::Twin { .. } => return,
+        };
+        self.push(at, Happened::Told(told));
+    }
+
+    fn push(&mut self, at: Time, what: Happened) {
+        if self.entries.len() < self.entries_max {
+            self.entries.push(Entry { at, what });
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+}
