@@ -8,13 +8,18 @@
 
 mod digest;
 mod journal;
+mod ladder;
 mod observed;
 mod recorder;
 mod replay;
 mod schema;
 
 pub use journal::{Asked, Entry, Happened, JOURNAL_ENTRIES_MAX, Journal, Told};
+pub use ladder::{Detail, Grain, Ladder, Rung, RungKind};
 pub use observed::{Observed, Said};
 pub use recorder::{RECORDER_BYTES_MAX, Recorder};
 pub use replay::{Builds, Ends, Replay, ReplayError, Replayer, replay};
 pub use schema::{BUILD, Bytes, Digest, Header, Line, RecordedEvent, RecordedPage, TRACE_VERSION};
+
+#[cfg(test)]
+mod tests;
