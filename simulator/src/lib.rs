@@ -1,1 +1,42 @@
-//! Under construction in this commit.
+//! Deterministic simulation of Overcom nodes and of the applications on them: virtual network, disk and clocks.
+//!
+//! A [`Sim`] runs the very same [`App`](overcom_core::App) and [`Driver`](overcom_core::Driver) as the runtimes. One
+//! seed decides everything; [`main!`](crate::main) makes `cargo test` look for seeds that break a check.
+
+mod clock;
+mod digest;
+mod disk;
+mod draw;
+mod engine;
+pub mod fault;
+pub mod harness;
+mod inbox;
+mod network;
+mod pipe;
+mod queue;
+mod run;
+mod scenario;
+mod sim;
+mod world;
+
+use std::time::Duration;
+
+pub use clock::Clock;
+pub use digest::{Digest, Divergence, Mark, Marks, compare};
+pub use draw::Draws;
+pub use inbox::Inbox;
+pub use network::Network;
+pub use run::Failure;
+pub use scenario::{Do, NodeSpec, SCENARIO_VERSION, Scenario, ScenarioError, Step};
+pub use sim::{NodeId, Report, Sim};
+pub use world::{Answers, Apps, NodeView, World};
+
+/// So many seconds.
+pub const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// So many milliseconds.
+pub const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

@@ -1,0 +1,394 @@
+//! The world under the nodes: time, queue, machines, digest. It knows no protocol.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use overcom_core::{
+    Batch, ConnectError, Event, Item, OpId, Packet, Page, Path, PipeId, ResolveError, Shell, StoreError, Time, WallTime,
+};
+
+use crate::clock::Clock;
+use crate::digest::Marks;
+use crate::disk::Disk;
+use crate::draw::{Draws, name_key};
+use crate::network::{Links, in_reach};
+use crate::pipe::{Pipes, Side};
+
+/// How many lines the run's ladder keeps (guess: more than a person reads).
+const LINES_MAX: usize = 20_000;
+
+/// Something that happens at a machine.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// A step of the scenario.
+    Step(usize),
+    /// For the process in this life; waits while the process is paused, is lost with it when it crashes.
+    Process(u32, Input),
+    /// For the machine's system, which works on while the process is paused.
+    System(System),
+}
+
+#[derive(Debug)]
+pub(crate) enum Input {
+    Wake(u64),
+    Minute,
+    Clock,
+    Datagram(Path, Vec<u8>),
+    Opened(PipeId, Option<OpId>, SocketAddr, SocketAddr),
+    /// The next chunk of a flow has come.
+    Chunk(u64, Side),
+    Written(u64, Side),
+    Closed(u64, Side),
+    /// A pipe that should be closed by now.
+    CloseDue(u64, Side),
+    ConnectFailed(OpId, ConnectError),
+    Resolved(OpId, Result<IpAddr, ResolveError>),
+    Stored(OpId),
+    Load(OpId, Vec<u8>, Vec<u8>, u32),
+}
+
+#[derive(Debug)]
+pub(crate) enum System {
+    Try { life: u32, op: OpId, attempt: u32 },
+    Syn { dialler: usize, life: u32, op: OpId, to: SocketAddr },
+    Answer { life: u32, op: OpId, by: usize, listens: bool },
+    GiveUp { life: u32, op: OpId },
+}
+
+/// What a node is told, owned.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    Datagram(Path, Vec<u8>),
+    Opened(PipeId, Option<OpId>, SocketAddr, SocketAddr),
+    Bytes(PipeId, Vec<u8>),
+    Written(PipeId),
+    Closed(PipeId),
+    ConnectFailed(OpId, ConnectError),
+    Addresses(Vec<SocketAddr>, bool),
+    Clock(WallTime),
+    Resolved(OpId, Result<IpAddr, ResolveError>),
+    Stored(OpId, Result<(), StoreError>),
+    Loaded(OpId, Vec<Item>, bool),
+}
+
+impl Delivery {
+    /// Hands it over as core's event, with its name and payload for the digest.
+    pub(crate) fn with(&self, mut hand: impl FnMut(Event<'_>, &'static str, &[&[u8]])) {
+        let mut text = |parts: String, kind, event: Event<'_>| hand(event, kind, &[parts.as_bytes()]);
+        match self {
+            Self::Datagram(path, bytes) => hand(Event::datagram(*path, bytes), "datagram", &[path.remote.to_string().as_bytes(), bytes]),
+            Self::Opened(pipe, op, local, remote) => {
+                text(format!("{pipe:?} {op:?} {local} {remote}"), "pipe opened", Event::pipe_opened(*pipe, *op, *local, *remote))
+            }
+            Self::Bytes(pipe, bytes) => hand(Event::pipe_bytes(*pipe, bytes), "pipe bytes", &[&pipe.number().to_le_bytes(), bytes]),
+            Self::Written(pipe) => hand(Event::pipe_written(*pipe), "pipe written", &[&pipe.number().to_le_bytes()]),
+            Self::Closed(pipe) => hand(Event::pipe_closed(*pipe), "pipe closed", &[&pipe.number().to_le_bytes()]),
+            Self::ConnectFailed(op, why) => text(format!("{op:?} {why:?}"), "connect failed", Event::connect_failed(*op, *why)),
+            Self::Addresses(local, rebound) => text(format!("{local:?} {rebound}"), "addresses", Event::addresses(local, *rebound)),
+            Self::Clock(wall) => hand(Event::clock(*wall), "clock", &[&wall.as_millis().to_le_bytes()]),
+            Self::Resolved(op, Ok(ip)) => text(format!("{op:?} {ip}"), "resolved", Event::resolved(*op, Ok(&[*ip]))),
+            Self::Resolved(op, Err(why)) => text(format!("{op:?} {why:?}"), "resolved", Event::resolved(*op, Err(*why))),
+            Self::Stored(op, outcome) => text(format!("{op:?} {outcome:?}"), "stored", Event::stored(*op, *outcome)),
+            Self::Loaded(op, items, more) => {
+                let mut parts: Vec<&[u8]> = Vec::new();
+                items.iter().for_each(|item| parts.extend([&item.key[..], &item.value[..]]));
+                hand(Event::loaded(*op, Ok(Page { items, more: *more })), "loaded", &parts)
+            }
+        }
+    }
+}
+
+/// One machine: its system, not its node.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    pub(crate) key: u64,
+    pub(crate) address: SocketAddr,
+    pub(crate) up: bool,
+    pub(crate) paused: bool,
+    pub(crate) parked: VecDeque<(u32, Happening)>,
+    pub(crate) life: u32,
+    pub(crate) disk: Disk,
+    pub(crate) clock: Clock,
+    pub(crate) next_pipe: u64,
+    pub(crate) busy_until: Time,
+    pub(crate) timer: Option<Time>,
+    pub(crate) generation: u64,
+    pub(crate) spent: Vec<Packet>,
+    next_port: u16,
+    dialling: BTreeMap<OpId, (SocketAddr, SocketAddr)>,
+}
+
+impl Machine {
+    pub(crate) fn new(name: &str, address: SocketAddr, clock: Clock) -> Self {
+        Self {
+            name: name.into(),
+            key: name_key(name),
+            address,
+            up: false,
+            paused: false,
+            parked: VecDeque::new(),
+            life: 0,
+            disk: Disk::new(),
+            clock,
+            next_pipe: 1,
+            busy_until: Time::ZERO,
+            timer: None,
+            generation: 0,
+            spent: Vec::new(),
+            next_port: 49_152,
+            dialling: BTreeMap::new(),
+        }
+    }
+
+    fn port(&mut self) -> u16 {
+        let port = self.next_port;
+        self.next_port = if port == u16::MAX { 49_152 } else { port + 1 };
+        port
+    }
+
+    pub(crate) fn pipe(&mut self) -> PipeId {
+        let pipe = PipeId::new(self.next_pipe);
+        self.next_pipe = self.next_pipe.saturating_add(1);
+        pipe
+    }
+}
+
+/// Everything but the nodes.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) now: Time,
+    pub(crate) queue: crate::queue::Queue<Happening>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) links: Links,
+    pub(crate) pipes: Pipes,
+    pub(crate) marks: Marks,
+    pub(crate) lines: VecDeque<(Time, String)>,
+}
+
+impl Engine {
+    pub(crate) fn new(links: Links, machines: Vec<Machine>) -> Self {
+        let queue = crate::queue::Queue::new();
+        Self { now: Time::ZERO, queue, machines, links, pipes: Pipes::default(), marks: Marks::default(), lines: VecDeque::new() }
+    }
+
+    /// Something for the process of machine `to`.
+    pub(crate) fn later(&mut self, at: Time, to: usize, from: usize, input: Input) {
+        let life = self.machines[to].life;
+        self.queue.push(at, index(to), index(from), Happening::Process(life, input));
+    }
+
+    fn system(&mut self, at: Time, to: usize, from: usize, system: System) {
+        self.queue.push(at, index(to), index(from), Happening::System(system));
+    }
+
+    /// A line of the ladder.
+    pub(crate) fn say(&mut self, line: String) {
+        if self.lines.len() == LINES_MAX {
+            self.lines.pop_front();
+        }
+        self.lines.push_back((self.now, line));
+    }
+
+    pub(crate) fn mark(&mut self, me: usize, kind: &'static str, payload: &[&[u8]]) {
+        self.marks.add(self.now, &self.machines[me].name, kind, payload);
+    }
+
+    /// The machine that has this address, if there is a way to it.
+    fn route(&self, from: usize, to: SocketAddr) -> Option<usize> {
+        let from_ip = self.machines[from].address.ip();
+        let has = |machine: &Machine| machine.address.ip() == to.ip();
+        let exact = self.machines.iter().position(|machine| machine.address == to);
+        exact.or_else(|| self.machines.iter().position(has)).filter(|_| in_reach(from_ip, to.ip()))
+    }
+
+    /// Whether a single packet is lost on this way, and how long it takes if not.
+    fn cross(&mut self, from: usize, to: usize) -> (Option<Duration>, Draws) {
+        let network = self.links.network(from, to);
+        let mut draws = self.links.draws(self.machines[from].key, self.machines[to].key);
+        let lost = draws.chance(network.loss_ppm) || self.links.is_blocked(from, to);
+        let crossing = network.crossing(&mut draws);
+        ((!lost).then_some(crossing), draws)
+    }
+
+    pub(crate) fn handle_system(&mut self, me: usize, system: System) {
+        match system {
+            System::Try { life, op, attempt } => self.try_dial(me, life, op, attempt),
+            System::Syn { dialler, life, op, to } => {
+                let listens = self.machines[me].up && self.machines[me].address == to;
+                if let (Some(crossing), _) = self.cross(me, dialler) {
+                    let answer = System::Answer { life, op, by: me, listens };
+                    self.system(self.now + crossing, dialler, me, answer);
+                }
+            }
+            System::Answer { life, op, by, listens } => self.answered(me, life, op, by, listens),
+            System::GiveUp { life, op } => {
+                if self.machines[me].life == life && self.machines[me].dialling.remove(&op).is_some() {
+                    self.later(self.now, me, me, Input::ConnectFailed(op, ConnectError::TimedOut));
+                }
+            }
+        }
+    }
+
+    fn try_dial(&mut self, me: usize, life: u32, op: OpId, attempt: u32) {
+        let Some((_, to)) = self.machines[me].dialling.get(&op).copied().filter(|_| self.machines[me].life == life) else { return };
+        if attempt < 3 {
+            let wait = Duration::from_secs(1 << attempt);
+            self.system(self.now + wait, me, me, System::Try { life, op, attempt: attempt + 1 });
+        }
+        let Some(target) = self.route(me, to) else { return };
+        if let (Some(crossing), _) = self.cross(me, target) {
+            self.system(self.now + crossing, target, me, System::Syn { dialler: me, life, op, to });
+        }
+    }
+
+    fn answered(&mut self, me: usize, life: u32, op: OpId, by: usize, listens: bool) {
+        if self.machines[me].life != life {
+            return;
+        }
+        let Some((local, remote)) = self.machines[me].dialling.remove(&op) else { return };
+        if !listens || !self.machines[by].up {
+            return self.later(self.now, me, me, Input::ConnectFailed(op, ConnectError::Refused));
+        }
+        self.open_pipe(me, by, op, local, remote);
+    }
+
+    /// The process is gone: its pipes break, its dials end, nothing that was for it arrives.
+    pub(crate) fn end_process(&mut self, me: usize) {
+        self.machines[me].up = false;
+        self.machines[me].life += 1;
+        self.machines[me].timer = None;
+        self.machines[me].paused = false;
+        self.machines[me].parked.clear();
+        self.machines[me].dialling.clear();
+        self.break_pipes(me);
+    }
+
+    /// All sockets are new: dials fail, pipes break without a word to this side.
+    pub(crate) fn rebind(&mut self, me: usize, port: Option<u16>) {
+        self.break_pipes(me);
+        let dialling = std::mem::take(&mut self.machines[me].dialling);
+        for op in dialling.into_keys() {
+            self.later(self.now, me, me, Input::ConnectFailed(op, ConnectError::Failed));
+        }
+        if let Some(port) = port {
+            self.machines[me].address.set_port(port);
+        }
+    }
+
+    /// Turns what has come into what the node is told; `None` when it is about nothing that is still there.
+    pub(crate) fn arrive(&mut self, me: usize, input: Input) -> Option<Delivery> {
+        let now = self.now;
+        match input {
+            Input::Wake(_) => None,
+            Input::Minute => {
+                self.later(now + Duration::from_secs(60), me, me, Input::Minute);
+                Some(Delivery::Clock(self.machines[me].clock.wall(now)))
+            }
+            Input::Clock => Some(Delivery::Clock(self.machines[me].clock.wall(now))),
+            Input::Datagram(path, bytes) => Some(Delivery::Datagram(path, bytes)),
+            Input::Opened(pipe, op, local, remote) => Some(Delivery::Opened(pipe, op, local, remote)),
+            Input::Chunk(key, side) => self.chunk_arrives(key, side),
+            Input::Written(key, side) => self.pipes.open_end(key, side).map(Delivery::Written),
+            Input::Closed(key, side) => self.pipes.end(key, side).map(Delivery::Closed),
+            Input::CloseDue(key, side) => self.close_late(key, side).map(Delivery::Closed),
+            Input::ConnectFailed(op, why) => Some(Delivery::ConnectFailed(op, why)),
+            Input::Resolved(op, outcome) => Some(Delivery::Resolved(op, outcome)),
+            Input::Stored(op) => Some(Delivery::Stored(op, self.machines[me].disk.finish(now, op))),
+            Input::Load(op, from, to, limit) => {
+                let (items, more) = self.machines[me].disk.load(&from, &to, limit);
+                Some(Delivery::Loaded(op, items, more))
+            }
+        }
+    }
+}
+
+/// The door through which the driver of machine `me` acts.
+pub(crate) struct Port<'a> {
+    pub(crate) engine: &'a mut Engine,
+    pub(crate) me: usize,
+}
+
+impl Shell for Port<'_> {
+    fn send_datagram(&mut self, path: Path, packet: &Packet) {
+        let (engine, me) = (&mut *self.engine, self.me);
+        engine.mark(me, "send datagram", &[path.remote.to_string().as_bytes(), packet.bytes()]);
+        let Some(to) = engine.route(me, path.remote).filter(|to| engine.machines[*to].address == path.remote) else { return };
+        let network = engine.links.network(me, to);
+        let (Some(mut crossing), mut draws) = engine.cross(me, to) else { return };
+        if draws.chance(network.reorder_ppm) {
+            crossing *= 4;
+        }
+        let departs = crate::network::depart(engine.now, &mut engine.machines[me].busy_until, network.busy(packet.bytes().len()));
+        let back = Path { local: path.remote, remote: engine.machines[me].address };
+        let copies = if draws.chance(network.duplicate_ppm) { 2 } else { 1 };
+        for copy in 0..copies {
+            let at = departs + crossing * (copy + 1);
+            engine.later(at, to, me, Input::Datagram(back, packet.bytes().to_vec()));
+        }
+    }
+
+    fn connect(&mut self, op: OpId, to: SocketAddr, from_listening_port: bool) {
+        let (engine, me) = (&mut *self.engine, self.me);
+        let now = engine.now;
+        engine.mark(me, "connect", &[format!("{op:?} {to} {from_listening_port}").as_bytes()]);
+        if engine.route(me, to).is_none() {
+            return engine.later(now + Duration::from_millis(1), me, me, Input::ConnectFailed(op, ConnectError::Unreachable));
+        }
+        let mut local = engine.machines[me].address;
+        if !from_listening_port {
+            local.set_port(engine.machines[me].port());
+        }
+        let life = engine.machines[me].life;
+        engine.machines[me].dialling.insert(op, (local, to));
+        engine.system(now, me, me, System::Try { life, op, attempt: 0 });
+        engine.system(now + Duration::from_secs(10), me, me, System::GiveUp { life, op });
+    }
+
+    fn write(&mut self, pipe: PipeId, packet: Packet) {
+        self.engine.mark(self.me, "write", &[&pipe.number().to_le_bytes(), packet.bytes()]);
+        self.engine.write(self.me, pipe, packet.bytes().to_vec());
+        self.engine.machines[self.me].spent.push(packet);
+    }
+
+    fn close(&mut self, pipe: PipeId) {
+        self.engine.mark(self.me, "close", &[&pipe.number().to_le_bytes()]);
+        self.engine.close(self.me, pipe);
+    }
+
+    fn resolve(&mut self, op: OpId, name: &str, port: u16) {
+        let (engine, me) = (&mut *self.engine, self.me);
+        engine.mark(me, "resolve", &[format!("{op:?} {name} {port}").as_bytes()]);
+        let known = name.strip_suffix(".sim").and_then(|name| engine.machines.iter().find(|machine| machine.name == name));
+        let outcome = known.map(|machine| machine.address.ip()).ok_or(ResolveError::Unknown);
+        engine.later(engine.now + Duration::from_millis(10), me, me, Input::Resolved(op, outcome));
+    }
+
+    fn store(&mut self, op: OpId, batch: Batch, durable: bool) {
+        let (engine, me) = (&mut *self.engine, self.me);
+        let mut parts: Vec<&[u8]> = Vec::new();
+        batch.changes.iter().for_each(|change| parts.extend([&change.key[..], change.value.as_deref().unwrap_or_default()]));
+        engine.mark(me, if durable { "store" } else { "store softly" }, &parts);
+        let at = engine.machines[me].disk.store(engine.now, op, batch, durable);
+        engine.later(at, me, me, Input::Stored(op));
+    }
+
+    fn load(&mut self, op: OpId, from: Vec<u8>, to: Vec<u8>, limit: u32) {
+        let (engine, me) = (&mut *self.engine, self.me);
+        engine.mark(me, "load", &[&from, &to, &limit.to_le_bytes()]);
+        let at = engine.machines[me].disk.read_at(engine.now);
+        engine.later(at, me, me, Input::Load(op, from, to, limit));
+    }
+
+    fn notify(&mut self, notice: overcom_core::Notice) {
+        // Hosted keeps notices for the application; none comes through here.
+        let kind = format!("{notice:?}");
+        self.engine.mark(self.me, "notify", &[kind.as_bytes()]);
+    }
+}
+
+/// Machine 0 is the scenario itself, so that its steps come before everything else of an instant.
+pub(crate) fn index(machine: usize) -> u32 {
+    u32::try_from(machine).unwrap_or(u32::MAX - 1).saturating_add(1)
+}

@@ -1,0 +1,372 @@
+//! A run under way: nodes and applications on the engine, step by step.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use overcom_core::{
+    Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Hosted, IdentitySecret, Message, Next,
+    Node, Notice, Rng, Seed, Tag, Time, UserId, WallTime,
+};
+
+use crate::clock::EPOCH_MS;
+use crate::draw::{Draws, name_key};
+use crate::engine::{Delivery, Engine, Happening, Input, Machine, Port, index};
+use crate::inbox::Watched;
+use crate::network::{Links, standard_address};
+use crate::scenario::{Do, NodeSpec, Scenario, ScenarioError};
+
+/// Actions in one turn (guess: more than a real loop does between looking at its sockets).
+const BUDGET: u32 = 4_096;
+/// Turns without time passing after which a node is said never to come to rest.
+const TURNS_MAX: u32 = 1_000;
+/// How long delegations last when the scenario does not say: 30 days, the longest (spec: ID-7).
+const DELEGATION_MS: u64 = 30 * 24 * 3_600_000;
+
+/// Makes a node's application, at its start and after each crash.
+pub(crate) type Factory<A> = Rc<dyn Fn() -> A>;
+/// One call of a workload.
+pub(crate) type Work<A> = Rc<dyn Fn(&mut Draws, &mut A, &mut AppCx<'_>)>;
+
+/// Why a run failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The check: `always "…"`, `eventually "…"`, `panic`, or the contract's clause.
+    pub check: String,
+    /// When.
+    pub at: Time,
+    /// More about it; may be empty.
+    pub detail: String,
+}
+
+/// One process.
+pub(crate) struct Life<A> {
+    pub(crate) driver: Driver,
+    pub(crate) hosted: Hosted<Watched<A>>,
+    introduced: bool,
+}
+
+/// Nodes, applications, engine.
+pub(crate) struct Run<A> {
+    pub(crate) engine: Engine,
+    pub(crate) scenario: Scenario,
+    pub(crate) failure: Option<Failure>,
+    lives: Vec<Option<Life<A>>>,
+    factories: Vec<Factory<A>>,
+    workloads: Vec<(String, Work<A>)>,
+    people: Vec<(UserId, Credentials, Config)>,
+}
+
+impl<A: App> Run<A> {
+    /// Starts every node of the scenario at time zero.
+    pub(crate) fn new(scenario: Scenario, factories: Vec<Factory<A>>, workloads: Vec<(String, Work<A>)>) -> Result<Self, ScenarioError> {
+        scenario.check()?;
+        let mut machines = Vec::new();
+        let mut people = Vec::new();
+        for (n, spec) in scenario.nodes.iter().enumerate() {
+            machines.push(Machine::new(&spec.name, spec.address.unwrap_or_else(|| standard_address(n)), spec.clock));
+            people.push(person(scenario.seed, spec)?);
+        }
+        let lives = scenario.nodes.iter().map(|_| None).collect();
+        let engine = Engine::new(Links::new(scenario.seed, scenario.network), machines);
+        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people };
+        for (n, step) in run.scenario.steps.iter().enumerate() {
+            run.engine.queue.push(Time::from_millis(step.at_ms), 0, 0, Happening::Step(n));
+        }
+        for node in 0..run.lives.len() {
+            run.boot(node);
+        }
+        Ok(run)
+    }
+
+    pub(crate) fn life(&self, node: usize) -> Option<&Life<A>> {
+        self.lives.get(node).and_then(Option::as_ref)
+    }
+
+    pub(crate) fn user(&self, node: usize) -> UserId {
+        self.people[node].0
+    }
+
+    /// Lets one thing happen, if there is one before `until`; the machine that it touched.
+    pub(crate) fn step(&mut self, until: Time) -> Option<Option<usize>> {
+        if self.failure.is_some() || self.engine.queue.next_at().is_none_or(|at| at > until) {
+            return None;
+        }
+        let (key, happening) = self.engine.queue.pop()?;
+        self.engine.now = key.at;
+        let touched = key.to.checked_sub(1).and_then(|node| usize::try_from(node).ok());
+        match (touched, happening) {
+            (_, Happening::Step(n)) => self.carry_out(n),
+            (Some(me), happening) => self.happen(me, key.from, happening),
+            (None, Happening::Process(..) | Happening::System(_)) => {}
+        }
+        Some(touched)
+    }
+
+    fn happen(&mut self, me: usize, from: u32, happening: Happening) {
+        match happening {
+            Happening::Step(_) => {}
+            Happening::System(system) => self.engine.handle_system(me, system),
+            Happening::Process(life, input) => {
+                let machine = &mut self.engine.machines[me];
+                if machine.life != life || !machine.up {
+                    return;
+                }
+                if machine.paused {
+                    machine.parked.push_back((from, Happening::Process(life, input)));
+                    return;
+                }
+                if let Input::Wake(generation) = input {
+                    if generation != machine.generation {
+                        return;
+                    }
+                    machine.timer = None;
+                    return self.turn(me);
+                }
+                if let Some(delivery) = self.engine.arrive(me, input) {
+                    self.deliver(me, &delivery);
+                    self.turn(me);
+                }
+            }
+        }
+    }
+
+    fn boot(&mut self, me: usize) {
+        let machine = &mut self.engine.machines[me];
+        if machine.up {
+            return;
+        }
+        machine.up = true;
+        let seed = Seed::from_bytes(Draws::new(self.scenario.seed, "node", &[machine.key, u64::from(machine.life)]).bytes());
+        let (wall, now) = (machine.clock.wall(self.engine.now), self.engine.now);
+        let (_, credentials, config) = &self.people[me];
+        match Node::new(*config, credentials.clone(), seed.clone(), now, wall) {
+            Ok(node) => {
+                let app = Watched::new((self.factories[me])());
+                self.lives[me] = Some(Life { driver: Driver::new(node), hosted: Hosted::new(app, &seed), introduced: false });
+            }
+            Err(why) => return self.fail("start", format!("{}: {why}", self.engine.machines[me].name)),
+        }
+        self.deliver(me, &Delivery::Addresses(vec![self.engine.machines[me].address], false));
+        self.deliver(me, &Delivery::Clock(wall));
+        self.engine.later(now + Duration::from_secs(60), me, me, Input::Minute);
+        self.turn(me);
+    }
+
+    fn crash(&mut self, me: usize) {
+        let now = self.engine.now;
+        if !self.engine.machines[me].up {
+            return;
+        }
+        let mut draws = Draws::new(self.scenario.seed, "crash", &[self.engine.machines[me].key, u64::from(self.engine.machines[me].life)]);
+        self.engine.machines[me].disk.crash(now, &mut draws);
+        self.lives[me] = None;
+        self.engine.end_process(me);
+    }
+
+    fn deliver(&mut self, me: usize, delivery: &Delivery) {
+        let now = self.engine.now;
+        let (Some(life), engine) = (self.lives[me].as_mut(), &mut self.engine) else { return };
+        delivery.with(|event, kind, payload| {
+            engine.mark(me, kind, payload);
+            life.driver.handle(now, event);
+        });
+    }
+
+    /// Turns a node until it rests, then sets its one timer (C5, C6).
+    pub(crate) fn turn(&mut self, me: usize) {
+        let now = self.engine.now;
+        for _ in 0..TURNS_MAX {
+            let Some(life) = self.lives[me].as_mut() else { return };
+            let next = life.hosted.turn(&mut life.driver, &mut Port { engine: &mut self.engine, me }, now, BUDGET);
+            for packet in std::mem::take(&mut self.engine.machines[me].spent) {
+                life.driver.recycle(packet);
+            }
+            self.tell(me);
+            if self.introduce_once(me) {
+                continue;
+            }
+            match next {
+                Next::Again => {}
+                Next::Until(Some(due)) if due <= now => return self.fail("C6", format!("{} rests at a deadline that is over", self.engine.machines[me].name)),
+                Next::Until(due) => return self.set_timer(me, due),
+            }
+        }
+        self.fail("C6", format!("{} never comes to rest", self.engine.machines[me].name));
+    }
+
+    fn set_timer(&mut self, me: usize, due: Option<Time>) {
+        let machine = &mut self.engine.machines[me];
+        if machine.timer == due {
+            return;
+        }
+        machine.timer = due;
+        machine.generation += 1;
+        let generation = machine.generation;
+        if let Some(due) = due {
+            self.engine.later(due, me, me, Input::Wake(generation));
+        }
+    }
+
+    /// After its start a node gets its address book and entries, once a life.
+    fn introduce_once(&mut self, me: usize) -> bool {
+        let Some(life) = self.lives[me].as_mut().filter(|life| life.hosted.app().started && !life.introduced) else { return false };
+        life.introduced = true;
+        let spec = self.scenario.nodes[me].clone();
+        let known: Vec<usize> = spec.knows.iter().filter_map(|name| self.scenario.position(name).ok()).collect();
+        for other in known {
+            let command = self.introduction(other);
+            self.command_or_say(me, command);
+        }
+        if !spec.entries.is_empty() {
+            self.command_or_say(me, Command::enter(spec.entries));
+        }
+        true
+    }
+
+    fn introduction(&self, other: usize) -> Command {
+        Command::introduce(self.user(other), vec![Address::Ip(self.engine.machines[other].address)])
+    }
+
+    /// Asks a node for something; a node that is down refuses as one that starts.
+    pub(crate) fn command(&mut self, me: usize, command: Command) -> Result<Tag, CommandError> {
+        let now = self.engine.now;
+        let Some(life) = self.lives[me].as_mut() else { return Err(CommandError::Starting) };
+        let text = serde_json::to_vec(&command).unwrap_or_default();
+        self.engine.mark(me, "command", &[&text]);
+        life.driver.command(now, command)
+    }
+
+    fn command_or_say(&mut self, me: usize, command: Command) {
+        if let Err(why) = self.command(me, command) {
+            let line = format!("{}: refused: {why}", self.engine.machines[me].name);
+            self.engine.say(line);
+        }
+    }
+
+    /// Puts new notices into the ladder, with names in the place of ids.
+    fn tell(&mut self, me: usize) {
+        let Some(life) = self.lives[me].as_ref() else { return };
+        let watched = life.hosted.app();
+        let lines: Vec<String> = watched.notices[watched.told..].iter().map(|notice| self.describe(me, notice)).collect();
+        let told = watched.notices.len();
+        let now = self.engine.now;
+        if lines.is_empty() {
+            return;
+        }
+        if let Some(life) = self.lives[me].as_mut() {
+            // Saves nothing and takes nothing, so core hears nothing of it.
+            life.hosted.with(&mut life.driver, now, |app, _| app.told = told);
+        }
+        lines.into_iter().for_each(|line| self.engine.say(line));
+    }
+
+    fn describe(&self, me: usize, notice: &Notice) -> String {
+        let mut text = format!("{}: {notice:?}", self.engine.machines[me].name);
+        for (node, (user, ..)) in self.people.iter().enumerate() {
+            text = text.replace(&format!("{user:?}"), &self.scenario.nodes[node].name);
+        }
+        text
+    }
+
+    pub(crate) fn fail(&mut self, check: &str, detail: String) {
+        if self.failure.is_none() {
+            self.failure = Some(Failure { check: check.into(), at: self.engine.now, detail });
+        }
+    }
+
+    fn carry_out(&mut self, n: usize) {
+        let step = self.scenario.steps[n].clone();
+        self.engine.say(format!("{}: {}", step.id, serde_json::to_string(&step.what).unwrap_or_default()));
+        let Ok(what) = step.what.rename(|name| self.scenario.position(&name)) else { return };
+        let now = self.engine.now;
+        match what {
+            Do::Partition { from, to, one_way } => {
+                for (a, b) in from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b))) {
+                    self.engine.links.block(a, b);
+                    if !one_way {
+                        self.engine.links.block(b, a);
+                    }
+                }
+            }
+            Do::Heal => self.engine.links.heal(),
+            Do::Crash(node) => self.crash(node),
+            Do::Restart(node) => self.boot(node),
+            Do::Pause(node) => self.engine.machines[node].paused = self.engine.machines[node].up,
+            Do::Resume(node) => self.resume(node),
+            Do::Rebind { node, port } => self.rebind(node, port),
+            Do::Rollback { node, to_ms } => {
+                self.crash(node);
+                self.engine.machines[node].disk.roll_back(Time::from_millis(to_ms));
+                self.boot(node);
+            }
+            Do::SlowDisk { node, latency_ms } => self.engine.machines[node].disk.set_latency(Duration::from_millis(latency_ms)),
+            Do::FailDisk { node, why } => self.engine.machines[node].disk.set_failing(why),
+            Do::ClockStep { node, by_ms } => {
+                self.engine.machines[node].clock.step(by_ms);
+                self.engine.later(now, node, node, Input::Clock);
+            }
+            Do::SetLink { from, to, network } => self.engine.links.set(from, to, network),
+            Do::SetNetwork(network) => self.engine.links.set_all(network),
+            Do::Send { from, to, r#type, payload } => {
+                // The scenario's check has read it already.
+                if let Ok(message) = Message::from_text(&r#type, payload.get()) {
+                    self.ask(from, Command::send(self.user(to), message));
+                }
+            }
+            Do::Find { from, to } => self.ask(from, Command::find(self.user(to))),
+            Do::Introduce { from, to } => self.ask(from, self.introduction(to)),
+            Do::Suspend(node) => self.ask(node, Command::Suspend),
+            Do::Wake(node) => self.rebind(node, None),
+            Do::Call { node, workload, number } => self.call(node, &workload, number),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, me: usize, command: Command) {
+        if !self.engine.machines[me].paused {
+            self.command_or_say(me, command);
+            self.turn(me);
+        }
+    }
+
+    fn resume(&mut self, me: usize) {
+        self.engine.machines[me].paused = false;
+        let (now, parked) = (self.engine.now, std::mem::take(&mut self.engine.machines[me].parked));
+        for (from, happening) in parked {
+            self.engine.queue.push(now, index(me), from, happening);
+        }
+    }
+
+    fn rebind(&mut self, me: usize, port: Option<u16>) {
+        self.engine.rebind(me, port);
+        if self.engine.machines[me].up {
+            self.deliver(me, &Delivery::Addresses(vec![self.engine.machines[me].address], true));
+            self.turn(me);
+        }
+    }
+
+    /// One call of a workload; nothing when the application has not started.
+    fn call(&mut self, me: usize, workload: &str, number: u64) {
+        let now = self.engine.now;
+        let Some(work) = self.workloads.iter().find(|(name, _)| name == workload).map(|(_, work)| Rc::clone(work)) else {
+            return self.fail("scenario", ScenarioError::UnknownWorkload(workload.into()).to_string());
+        };
+        let Some(life) = self.lives[me].as_mut().filter(|life| life.hosted.app().started) else { return };
+        let mut draws = Draws::new(self.scenario.seed, "work", &[name_key(workload), number]);
+        self.engine.mark(me, "call", &[workload.as_bytes(), &number.to_le_bytes()]);
+        life.hosted.with(&mut life.driver, now, |watched, cx| work(&mut draws, &mut watched.app, cx));
+        self.turn(me);
+    }
+}
+
+/// A node's identity, keys and bounds, drawn from the run's seed and its name.
+fn person(seed: u64, spec: &NodeSpec) -> Result<(UserId, Credentials, Config), ScenarioError> {
+    let wrong = |why: String| ScenarioError::Node(spec.name.clone(), why);
+    let user = spec.user.as_deref().unwrap_or(&spec.name);
+    let identity = IdentitySecret::from_bytes(Draws::new(seed, "identity", &[name_key(user)]).bytes());
+    let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes(Draws::new(seed, "device", &[name_key(&spec.name)]).bytes())));
+    let app = AppId::new(spec.app.as_deref().unwrap_or("sim")).map_err(|why| wrong(why.to_string()))?;
+    let until = WallTime::from_millis(EPOCH_MS.saturating_add(spec.delegation_ms.unwrap_or(DELEGATION_MS)));
+    let grant = keys.grant(app, WallTime::from_millis(EPOCH_MS), until);
+    let delegation = Delegation::sign(&identity, &grant).map_err(|why| wrong(why.to_string()))?;
+    Ok((identity.user(), keys.credentials(delegation), spec.config.unwrap_or_default()))
+}

@@ -1,0 +1,376 @@
+//! A scenario: everything about a run that is data. The builder and the JSON file are the same object.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use overcom_core::{Config, Entry, StoreError};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::clock::Clock;
+use crate::network::Network;
+
+/// The version of scenario files that this crate reads and writes.
+pub const SCENARIO_VERSION: u32 = 0;
+
+/// Nodes, network and steps; JSON `{"overcom_scenario":0,"seed":…,"nodes":[…],"network":{…},"steps":[…],"until_ms":…}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// [`SCENARIO_VERSION`].
+    pub overcom_scenario: u32,
+    /// Decides every draw.
+    pub seed: u64,
+    /// In the order in which they start.
+    #[serde(default)]
+    pub nodes: Vec<NodeSpec>,
+    /// Every link that no step has changed.
+    #[serde(default)]
+    pub network: Network,
+    /// What happens, in any order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// When the run ends; without it ten seconds after the last step, or when the last check is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+/// One node and its machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSpec {
+    /// Its name, alone in the scenario; `<name>.sim` resolves to its address.
+    pub name: String,
+    /// Where it listens; default `10.0.0.1:7575` for the first node, and on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// Whose device it is: nodes with the same user have the same identity. Default: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Its app id; default `sim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// The nodes whose addresses stand in its address book.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub knows: Vec<String>,
+    /// The nodes that it enters the network by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<Entry>,
+    /// How wrong its wall clock is.
+    #[serde(default)]
+    pub clock: Clock,
+    /// How long its delegation lasts from the start of the run; default 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation_ms: Option<u64>,
+    /// Its bounds; default [`Config::desktop`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Config>,
+}
+
+impl NodeSpec {
+    /// A node of this name with every default.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            address: None,
+            user: None,
+            app: None,
+            knows: Vec::new(),
+            entries: Vec::new(),
+            clock: Clock::default(),
+            delegation_ms: None,
+            config: None,
+        }
+    }
+}
+
+/// One thing that happens at one time; shrinking takes steps away by their ids.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Alone in the scenario.
+    pub id: String,
+    /// When, in milliseconds from the start.
+    pub at_ms: u64,
+    /// What.
+    #[serde(rename = "do")]
+    pub what: Do<String>,
+}
+
+/// What a step does. `N` is how nodes are named: [`NodeId`](crate::NodeId) in the builder, text in files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Do<N> {
+    /// Nothing passes from the first group to the second, nor back unless `one_way`.
+    Partition {
+        /// The first group.
+        from: Vec<N>,
+        /// The second group.
+        to: Vec<N>,
+        /// Whether the way back stays open.
+        #[serde(default)]
+        one_way: bool,
+    },
+    /// All partitions end.
+    Heal,
+    /// The process and its memory are gone; of unsynced writes a prefix survives.
+    Crash(N),
+    /// A crashed node starts again, on its disk, with a fresh seed.
+    Restart(N),
+    /// The process stands still; its machine's system works on.
+    Pause(N),
+    /// A paused process goes on.
+    Resume(N),
+    /// All its sockets are new.
+    Rebind {
+        /// Which node.
+        node: N,
+        /// Its new port; none: the same as before.
+        #[serde(default)]
+        port: Option<u16>,
+    },
+    /// It crashes, gets the disk back that it had at an earlier time, and starts.
+    Rollback {
+        /// Which node.
+        node: N,
+        /// The time, in milliseconds from the start.
+        to_ms: u64,
+    },
+    /// Its disk takes so long from now on.
+    SlowDisk {
+        /// Which node.
+        node: N,
+        /// For each batch and each read.
+        latency_ms: u64,
+    },
+    /// Its disk fails from now on; `null` mends it.
+    FailDisk {
+        /// Which node.
+        node: N,
+        /// How.
+        why: Option<StoreError>,
+    },
+    /// Its wall clock is set, and it is told.
+    ClockStep {
+        /// Which node.
+        node: N,
+        /// Forward by so many milliseconds (negative: back).
+        by_ms: i64,
+    },
+    /// One direction of one link changes.
+    SetLink {
+        /// From where.
+        from: N,
+        /// To where.
+        to: N,
+        /// To what.
+        network: Network,
+    },
+    /// All links change.
+    SetNetwork(Network),
+    /// A node sends a message to another one's user.
+    Send {
+        /// Who sends.
+        from: N,
+        /// To whose user.
+        to: N,
+        /// The message's type.
+        r#type: String,
+        /// Any JSON.
+        payload: Box<RawValue>,
+    },
+    /// A node looks for another one's user.
+    Find {
+        /// Who looks.
+        from: N,
+        /// Whose user is looked for.
+        to: N,
+    },
+    /// A node gets another one's address into its address book.
+    Introduce {
+        /// Who learns.
+        from: N,
+        /// About whom.
+        to: N,
+    },
+    /// A node goes to sleep.
+    Suspend(N),
+    /// A suspended node gets new sockets and wakes.
+    Wake(N),
+    /// One call of a workload of the test's own.
+    Call {
+        /// Which node's application.
+        node: N,
+        /// The workload's name.
+        workload: String,
+        /// The number of the call, which decides its draws.
+        number: u64,
+    },
+}
+
+impl<N> Do<N> {
+    /// The same with other names for nodes; the first name that cannot be told is the error.
+    pub(crate) fn rename<M, E>(self, mut name: impl FnMut(N) -> Result<M, E>) -> Result<Do<M>, E> {
+        let n = &mut name;
+        Ok(match self {
+            Self::Partition { from, to, one_way } => {
+                let from = from.into_iter().map(&mut *n).collect::<Result<_, E>>()?;
+                Do::Partition { from, to: to.into_iter().map(n).collect::<Result<_, E>>()?, one_way }
+            }
+            Self::Heal => Do::Heal,
+            Self::Crash(node) => Do::Crash(n(node)?),
+            Self::Restart(node) => Do::Restart(n(node)?),
+            Self::Pause(node) => Do::Pause(n(node)?),
+            Self::Resume(node) => Do::Resume(n(node)?),
+            Self::Rebind { node, port } => Do::Rebind { node: n(node)?, port },
+            Self::Rollback { node, to_ms } => Do::Rollback { node: n(node)?, to_ms },
+            Self::SlowDisk { node, latency_ms } => Do::SlowDisk { node: n(node)?, latency_ms },
+            Self::FailDisk { node, why } => Do::FailDisk { node: n(node)?, why },
+            Self::ClockStep { node, by_ms } => Do::ClockStep { node: n(node)?, by_ms },
+            Self::SetLink { from, to, network } => Do::SetLink { from: n(from)?, to: n(to)?, network },
+            Self::SetNetwork(network) => Do::SetNetwork(network),
+            Self::Send { from, to, r#type, payload } => Do::Send { from: n(from)?, to: n(to)?, r#type, payload },
+            Self::Find { from, to } => Do::Find { from: n(from)?, to: n(to)? },
+            Self::Introduce { from, to } => Do::Introduce { from: n(from)?, to: n(to)? },
+            Self::Suspend(node) => Do::Suspend(n(node)?),
+            Self::Wake(node) => Do::Wake(n(node)?),
+            Self::Call { node, workload, number } => Do::Call { node: n(node)?, workload, number },
+        })
+    }
+}
+
+/// What is wrong with a scenario file, in words that say the way out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ScenarioError {
+    /// Not the JSON of a scenario: line, column and what is expected there.
+    Json(String),
+    /// Of another version.
+    Version(u32),
+    /// Two nodes or two steps with this name.
+    Twice(String),
+    /// A step or a node names a node that is not there.
+    UnknownNode(String),
+    /// A step that only a test with this workload can do.
+    UnknownWorkload(String),
+    /// Something else about this node.
+    Node(String, String),
+    /// A message that cannot be sent, by its step.
+    Message(String, String),
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(why) => write!(f, "not a scenario: {why}"),
+            Self::Version(version) => {
+                write!(f, "this is a scenario of version {version}; this program reads version {SCENARIO_VERSION}: \"overcom_scenario\":0")
+            }
+            Self::Twice(name) => write!(f, "\"{name}\" is there twice: names of nodes and ids of steps must differ"),
+            Self::UnknownNode(name) => write!(f, "there is no node \"{name}\": add it to \"nodes\" or correct the name"),
+            Self::UnknownWorkload(name) => write!(f, "there is no workload \"{name}\" here: replay this file in the test that wrote it"),
+            Self::Node(name, why) => write!(f, "node \"{name}\" cannot be made: {why}"),
+            Self::Message(id, why) => write!(f, "step \"{id}\" cannot send: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl Scenario {
+    /// An empty one.
+    pub fn new(seed: u64) -> Self {
+        let network = Network::default();
+        Self { overcom_scenario: SCENARIO_VERSION, seed, nodes: Vec::new(), network, steps: Vec::new(), until_ms: None }
+    }
+
+    /// Reads and checks a file's text.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with line and column, or with the name that is wrong.
+    pub fn from_json(text: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = serde_json::from_str(text).map_err(|why| ScenarioError::Json(why.to_string()))?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// The text of a file, one key a line.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Json`], when a message holds what JSON cannot.
+    pub fn to_json(&self) -> Result<String, ScenarioError> {
+        serde_json::to_string_pretty(self).map_err(|why| ScenarioError::Json(why.to_string()))
+    }
+
+    /// Checks versions and names.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with the first that is wrong.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        if self.overcom_scenario != SCENARIO_VERSION {
+            return Err(ScenarioError::Version(self.overcom_scenario));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let names = self.nodes.iter().map(|node| ("node", &node.name)).chain(self.steps.iter().map(|step| ("step", &step.id)));
+        if let Some((_, twice)) = names.into_iter().find(|name| !seen.insert(*name)) {
+            return Err(ScenarioError::Twice(twice.clone()));
+        }
+        for name in self.nodes.iter().flat_map(|node| &node.knows) {
+            self.position(name)?;
+        }
+        for step in &self.steps {
+            step.what.clone().rename(|name| self.position(&name))?;
+            if let Do::Send { r#type, payload, .. } = &step.what {
+                let wrong = |why: overcom_core::CommandError| ScenarioError::Message(step.id.clone(), why.to_string());
+                overcom_core::Message::from_text(r#type, payload.get()).map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn position(&self, name: &str) -> Result<usize, ScenarioError> {
+        self.nodes.iter().position(|node| node.name == name).ok_or_else(|| ScenarioError::UnknownNode(name.into()))
+    }
+
+    /// When the last step happens.
+    pub fn last_step(&self) -> Duration {
+        Duration::from_millis(self.steps.iter().map(|step| step.at_ms).max().unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_where_it_is_wrong_and_what_is_expected() {
+        let error = |text: &str| Scenario::from_json(text).expect_err("it is wrong").to_string();
+        assert!(error("{\"overcom_scenario\":0,\n\"sed\":1}").contains("line 2 column"), "{}", error("{\"overcom_scenario\":0,\n\"sed\":1}"));
+        assert!(error(r#"{"overcom_scenario":0,"sed":1}"#).contains("expected one of"));
+        assert!(error(r#"{"overcom_scenario":9,"seed":1}"#).contains("reads version 0"));
+        let step = r#"{"overcom_scenario":0,"seed":1,"nodes":[{"name":"ann"}],"steps":[{"id":"s1","at_ms":1,"do":{"crash":"bob"}}]}"#;
+        assert!(error(step).contains("no node \"bob\""));
+        let twice = r#"{"overcom_scenario":0,"seed":1,"nodes":[{"name":"ann"},{"name":"ann"}]}"#;
+        assert!(error(twice).contains("twice"));
+        assert!(error(&step.replace("crash", "crush")).contains("unknown variant `crush`"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut scenario = Scenario::new(7);
+        scenario.nodes.push(NodeSpec::new("ann"));
+        scenario.nodes.push(NodeSpec { knows: vec!["ann".into()], ..NodeSpec::new("ben") });
+        let payload = RawValue::from_string("{\"n\":1.50}".into()).expect("JSON");
+        let send = Do::Send { from: "ann".into(), to: "ben".into(), r#type: "t".into(), payload };
+        let partition = Do::Partition { from: vec!["ann".into()], to: vec!["ben".into()], one_way: true };
+        for (at_ms, what) in [send, partition, Do::Heal, Do::FailDisk { node: "ann".into(), why: Some(StoreError::Full) }].into_iter().enumerate() {
+            scenario.steps.push(Step { id: format!("s{at_ms}"), at_ms: at_ms as u64, what });
+        }
+        let text = scenario.to_json().expect("it can be written");
+        let again = Scenario::from_json(&text).expect("it can be read");
+        assert_eq!(again.to_json().expect("it can be written"), text);
+        assert!(text.contains("1.50"), "numbers stay as written");
+    }
+}

@@ -1,0 +1,397 @@
+//! The builder: nodes, faults, workloads and checks, and what came of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use overcom_core::{App, AppCx, Command, CommandError, Config, Entry, Message, Tag, Time, UserId};
+use serde_json::value::RawValue;
+
+use crate::clock::Clock;
+use crate::digest::{Digest, Marks};
+use crate::draw::Draws;
+use crate::fault::Fault;
+use crate::inbox::Inbox;
+use crate::network::Network;
+use crate::run::{Factory, Failure, Run, Work};
+use crate::scenario::{Do, NodeSpec, Scenario, ScenarioError, Step};
+use crate::world::World;
+
+/// How long a run goes on after its last step when nothing else says (guess: a few retries).
+const TAIL: Duration = Duration::from_secs(10);
+/// When the calls of workloads begin; by then nodes have read their state.
+const WORK_FROM: Duration = Duration::from_secs(1);
+
+/// One node of a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct NodeId(pub(crate) usize);
+
+type Check<A> = Box<dyn Fn(&World<'_, A>) -> bool>;
+
+struct Eventually<A> {
+    name: String,
+    within: Duration,
+    check: Check<A>,
+    holds: bool,
+}
+
+/// A simulation of applications `A`; [`Inbox`] when the protocol alone is looked at.
+pub struct Sim<A = Inbox> {
+    scenario: Scenario,
+    factories: Vec<Factory<A>>,
+    workloads: Vec<(String, Work<A>)>,
+    calls: Vec<(String, u64)>,
+    always: Vec<(String, Check<A>)>,
+    eventually: Vec<Eventually<A>>,
+    sometimes: Vec<(String, Check<A>, bool)>,
+    skip: BTreeSet<String>,
+    run: Option<Run<A>>,
+}
+
+impl<A> fmt::Debug for Sim<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sim(seed {:#x}, {} nodes)", self.scenario.seed, self.scenario.nodes.len())
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed that repeats it.
+    pub seed: u64,
+    /// The digest of all that happened.
+    pub digest: Digest,
+    /// The digest's last events, for [`compare`](crate::compare).
+    pub marks: Marks,
+    /// When it ended.
+    pub end: Time,
+    /// The first check that failed.
+    pub failure: Option<Failure>,
+    /// Each `sometimes` and whether it held at least once.
+    pub sometimes: BTreeMap<String, bool>,
+    lines: Vec<(Time, String)>,
+}
+
+impl Report {
+    /// What happened, one line an event, names in the place of keys: the last 20,000.
+    pub fn ladder(&self) -> String {
+        self.lines.iter().map(|(at, line)| format!("{at} {line}\n")).collect()
+    }
+
+    /// Its last lines.
+    pub fn ladder_tail(&self, lines: usize) -> String {
+        self.lines.iter().skip(self.lines.len().saturating_sub(lines)).map(|(at, line)| format!("{at} {line}\n")).collect()
+    }
+}
+
+impl Sim<Inbox> {
+    /// A simulation of a scenario's nodes without an application of their own.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] for names that do not fit, and for calls of workloads, which only their test has.
+    pub fn from_scenario(scenario: Scenario) -> Result<Self, ScenarioError> {
+        scenario.check()?;
+        if let Some(Do::Call { workload, .. }) = scenario.steps.iter().map(|step| &step.what).find(|what| matches!(what, Do::Call { .. })) {
+            return Err(ScenarioError::UnknownWorkload(workload.clone()));
+        }
+        let mut sim = Self::new(scenario.seed);
+        sim.factories = scenario.nodes.iter().map(|_| Rc::new(Inbox::new) as Factory<Inbox>).collect();
+        sim.scenario = scenario;
+        Ok(sim)
+    }
+}
+
+impl<A: App + 'static> Sim<A> {
+    /// An empty simulation.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            scenario: Scenario::new(seed),
+            factories: Vec::new(),
+            workloads: Vec::new(),
+            calls: Vec::new(),
+            always: Vec::new(),
+            eventually: Vec::new(),
+            sometimes: Vec::new(),
+            skip: BTreeSet::new(),
+            run: None,
+        }
+    }
+
+    /// Adds a node; `factory` makes its application at its start and after each crash.
+    pub fn node(&mut self, name: &str, factory: impl Fn() -> A + 'static) -> NodeId {
+        self.add(NodeSpec::new(name), Rc::new(factory))
+    }
+
+    /// Adds nodes with the same application.
+    pub fn nodes<const N: usize>(&mut self, names: [&str; N], factory: impl Fn() -> A + 'static) -> [NodeId; N] {
+        let factory: Factory<A> = Rc::new(factory);
+        names.map(|name| self.add(NodeSpec::new(name), Rc::clone(&factory)))
+    }
+
+    fn add(&mut self, spec: NodeSpec, factory: Factory<A>) -> NodeId {
+        self.scenario.nodes.push(spec);
+        self.factories.push(factory);
+        NodeId(self.scenario.nodes.len() - 1)
+    }
+
+    /// A node's data, to change before the run begins.
+    pub fn spec(&mut self, node: NodeId) -> &mut NodeSpec {
+        &mut self.scenario.nodes[node.0]
+    }
+
+    /// Puts the addresses of `others` into the address book of `node`.
+    pub fn introduce(&mut self, node: NodeId, others: impl IntoIterator<Item = NodeId>) {
+        for other in others {
+            let name = self.name(other);
+            self.scenario.nodes[node.0].knows.push(name);
+        }
+    }
+
+    /// Sets the entry peers of a node.
+    pub fn entries(&mut self, node: NodeId, entries: impl IntoIterator<Item = Entry>) {
+        self.scenario.nodes[node.0].entries = entries.into_iter().collect();
+    }
+
+    /// Sets the bounds of a node.
+    pub fn config(&mut self, node: NodeId, config: Config) {
+        self.scenario.nodes[node.0].config = Some(config);
+    }
+
+    /// Sets how wrong a node's wall clock is.
+    pub fn clock(&mut self, node: NodeId, clock: Clock) {
+        self.scenario.nodes[node.0].clock = clock;
+    }
+
+    /// Sets every link.
+    pub fn network(&mut self, network: Network) {
+        self.scenario.network = network;
+    }
+
+    /// Lets something happen so long after the start.
+    pub fn at(&mut self, at: Duration, what: Fault) {
+        let Ok(what) = what.rename(|node| Ok::<_, std::convert::Infallible>(self.name(node)));
+        self.push_step(format!("s{}", self.scenario.steps.len() + 1), at, what);
+    }
+
+    /// Lets a node send a message to another one's user.
+    ///
+    /// # Errors
+    /// As [`Message::from_text`].
+    pub fn send_at(&mut self, at: Duration, from: NodeId, to: NodeId, kind: &str, payload: &str) -> Result<(), CommandError> {
+        Message::from_text(kind, payload)?;
+        let payload = RawValue::from_string(payload.into()).map_err(|_| CommandError::Payload(overcom_core::WireError::Json))?;
+        self.at(at, Do::Send { from, to, r#type: kind.into(), payload });
+        Ok(())
+    }
+
+    fn push_step(&mut self, id: String, at: Duration, what: Do<String>) {
+        let at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+        self.scenario.steps.push(Step { id, at_ms, what });
+    }
+
+    /// Calls `work` so many times, each on a node and at a time that are drawn: from the first second until the last
+    /// fault, or for ten seconds. A call to a node that is down is lost.
+    pub fn workload(&mut self, name: &str, calls: u64, work: impl Fn(&mut Draws, &mut A, &mut AppCx<'_>) + 'static) {
+        self.workloads.push((name.into(), Rc::new(work)));
+        self.calls.push((name.into(), calls));
+    }
+
+    /// Must hold after everything that happens.
+    pub fn always(&mut self, name: &str, check: impl Fn(&World<'_, A>) -> bool + 'static) {
+        self.always.push((name.into(), Box::new(check)));
+    }
+
+    /// Must hold at some moment after the last step, so long after it at most.
+    pub fn eventually(&mut self, name: &str, within: Duration, check: impl Fn(&World<'_, A>) -> bool + 'static) {
+        self.eventually.push(Eventually { name: name.into(), within, check: Box::new(check), holds: false });
+    }
+
+    /// Must hold at least once over all the seeds of a test.
+    pub fn sometimes(&mut self, name: &str, check: impl Fn(&World<'_, A>) -> bool + 'static) {
+        self.sometimes.push((name.into(), Box::new(check), false));
+    }
+
+    /// Ends the run then, instead of when the last check is due.
+    pub fn until(&mut self, at: Duration) {
+        self.scenario.until_ms = Some(u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Leaves out the steps and calls with these ids; for shrinking.
+    pub fn skip(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.skip.extend(ids);
+    }
+
+    /// A node's name.
+    pub fn name(&self, node: NodeId) -> String {
+        self.scenario.nodes.get(node.0).map(|spec| spec.name.clone()).unwrap_or_default()
+    }
+
+    /// The node of this name.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.scenario.position(name).ok().map(NodeId)
+    }
+
+    /// A node's user. Starts the run.
+    ///
+    /// # Errors
+    /// As [`Sim::start`].
+    pub fn user(&mut self, node: NodeId) -> Result<UserId, ScenarioError> {
+        self.start()?;
+        Ok(self.world()?.user(node))
+    }
+
+    /// The scenario, with each call of a workload as a step.
+    pub fn scenario(&self) -> Scenario {
+        match &self.run {
+            Some(run) => run.scenario.clone(),
+            None => self.materialised(),
+        }
+    }
+
+    /// Starts the nodes at time zero, if that has not happened.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] when the scenario does not hold together.
+    pub fn start(&mut self) -> Result<(), ScenarioError> {
+        if self.run.is_none() {
+            self.run = Some(Run::new(self.materialised(), self.factories.clone(), self.workloads.clone())?);
+        }
+        Ok(())
+    }
+
+    fn materialised(&self) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        let to = scenario.last_step().max(WORK_FROM + TAIL);
+        let span = u64::try_from((to - WORK_FROM).as_millis()).unwrap_or(u64::MAX);
+        for (name, calls) in &self.calls {
+            for number in 0..*calls {
+                let mut draws = Draws::new(scenario.seed, "call", &[crate::draw::name_key(name), number]);
+                let node = usize::try_from(draws.below(scenario.nodes.len() as u64)).unwrap_or(0);
+                let Some(node) = scenario.nodes.get(node).map(|spec| spec.name.clone()) else { continue };
+                let at_ms = 1_000 + draws.below(span);
+                scenario.steps.push(Step { id: format!("{name}-{number}"), at_ms, what: Do::Call { node, workload: name.clone(), number } });
+            }
+        }
+        scenario.steps.retain(|step| !self.skip.contains(&step.id));
+        scenario
+    }
+
+    /// What may be looked at now.
+    ///
+    /// # Errors
+    /// As [`Sim::start`], if the run has not started and cannot.
+    pub fn world(&self) -> Result<World<'_, A>, ScenarioError> {
+        self.run.as_ref().map(|run| World { run }).ok_or_else(|| ScenarioError::Node("any".into(), "the run has not started".into()))
+    }
+
+    /// Asks a node for something, now. Starts the run.
+    ///
+    /// # Errors
+    /// As [`Node::command`](overcom_core::Node::command); a node that is down is [`CommandError::Starting`].
+    pub fn command(&mut self, node: NodeId, command: Command) -> Result<Tag, CommandError> {
+        if self.start().is_err() {
+            return Err(CommandError::Starting);
+        }
+        let Some(run) = &mut self.run else { return Err(CommandError::Starting) };
+        let tag = run.command(node.0, command)?;
+        run.turn(node.0);
+        Ok(tag)
+    }
+
+    /// When the run ends.
+    fn end(&self, steps: &Scenario) -> Time {
+        let last = steps.last_step();
+        let due = self.eventually.iter().map(|check| last + check.within).max().unwrap_or(last + TAIL);
+        steps.until_ms.map_or(Time::ZERO + due, Time::from_millis)
+    }
+
+    /// Lets one thing happen; whether there was one before the end.
+    ///
+    /// # Errors
+    /// As [`Sim::start`].
+    pub fn step(&mut self) -> Result<bool, ScenarioError> {
+        self.start()?;
+        let until = self.end(&self.scenario());
+        Ok(self.step_before(until, until))
+    }
+
+    fn step_before(&mut self, until: Time, last_step: Time) -> bool {
+        let Some(run) = &mut self.run else { return false };
+        let Some(touched) = run.step(until) else { return false };
+        if touched.is_some() {
+            self.check(last_step);
+        }
+        true
+    }
+
+    fn check(&mut self, last_step: Time) {
+        let Some(run) = &self.run else { return };
+        let world = World { run };
+        let broken = self.always.iter().find(|(_, check)| !check(&world)).map(|(name, _)| format!("always \"{name}\""));
+        for (_, check, held) in self.sometimes.iter_mut().filter(|(.., held)| !held) {
+            *held = check(&world);
+        }
+        if world.now() >= last_step {
+            for each in self.eventually.iter_mut().filter(|each| !each.holds) {
+                each.holds = world.now() <= last_step + each.within && (each.check)(&world);
+            }
+        }
+        if let (Some(broken), Some(run)) = (broken, &mut self.run) {
+            run.fail(&broken, String::new());
+        }
+    }
+
+    /// Runs so long after the start at most.
+    ///
+    /// # Errors
+    /// As [`Sim::start`].
+    pub fn run_until(&mut self, at: Duration) -> Result<(), ScenarioError> {
+        self.start()?;
+        let until = Time::ZERO + at;
+        let last_step = Time::ZERO + self.scenario().last_step();
+        while self.step_before(until, last_step) {}
+        if let Some(run) = &mut self.run
+            && run.failure.is_none()
+        {
+            run.engine.now = run.engine.now.max(until);
+        }
+        Ok(())
+    }
+
+    /// Runs to the end and tells what came of it.
+    ///
+    /// # Errors
+    /// As [`Sim::start`].
+    pub fn run(&mut self) -> Result<Report, ScenarioError> {
+        self.start()?;
+        let end = self.end(&self.scenario());
+        self.run_until(end.since(Time::ZERO))?;
+        let last_step = Time::ZERO + self.scenario().last_step();
+        self.check(last_step);
+        let missed = self.eventually.iter().find(|each| !each.holds && last_step + each.within <= end);
+        let missed = missed.map(|each| (format!("eventually \"{}\"", each.name), format!("not within {:?} after the last step", each.within)));
+        if let (Some((check, detail)), Some(run)) = (missed, &mut self.run) {
+            run.fail(&check, detail);
+        }
+        Ok(self.report())
+    }
+
+    /// What has come of it so far.
+    pub fn report(&self) -> Report {
+        let sometimes = self.sometimes.iter().map(|(name, _, held)| (name.clone(), *held)).collect();
+        let (seed, empty) = (self.scenario.seed, Marks::default());
+        match &self.run {
+            Some(Run { engine, failure, .. }) => Report {
+                seed,
+                digest: engine.marks.digest(),
+                marks: engine.marks.clone(),
+                end: engine.now,
+                failure: failure.clone(),
+                sometimes,
+                lines: engine.lines.iter().cloned().collect(),
+            },
+            None => Report { seed, digest: Digest::default(), marks: empty, end: Time::ZERO, failure: None, sometimes, lines: Vec::new() },
+        }
+    }
+}
