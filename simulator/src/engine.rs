@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use overcom_core::{
-    Batch, ConnectError, Event, Item, OpId, Packet, Page, Path, PipeId, ResolveError, Shell, StoreError, Time, WallTime,
-};
+use overcom_core::{Batch, ConnectError, Event, Item, OpId, Packet, Page, Path, PipeId, ResolveError, Shell, StoreError, Time, WallTime};
 
 use crate::clock::Clock;
 use crate::digest::Marks;

@@ -267,7 +267,8 @@ impl Engine {
 
     /// The machine's ends vanish without a word to it; the other ends learn it after what was under way.
     pub(crate) fn break_pipes(&mut self, me: usize) {
-        let mine: Vec<(u64, Side)> = self.pipes.ends.range((me, PipeId::new(0))..=(me, PipeId::new(u64::MAX))).map(|(_, end)| *end).collect();
+        let mine: Vec<(u64, Side)> =
+            self.pipes.ends.range((me, PipeId::new(0))..=(me, PipeId::new(u64::MAX))).map(|(_, end)| *end).collect();
         for (key, side) in mine {
             self.send_fin(key, side);
             self.pipes.end(key, side);

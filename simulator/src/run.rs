@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use overcom_core::trace::Recorder;
 use overcom_core::{
-    Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Hosted, IdentitySecret, Message, Next,
-    Node, Notice, Rng, Seed, Tag, Time, UserId, WallTime,
+    Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Hosted, IdentitySecret,
+    Message, Next, Node, Notice, Rng, Seed, Tag, Time, UserId, WallTime,
 };
 
 use crate::clock::EPOCH_MS;
@@ -54,11 +55,18 @@ pub(crate) struct Run<A> {
     factories: Vec<Factory<A>>,
     workloads: Vec<(String, Work<A>)>,
     people: Vec<(UserId, Credentials, Config)>,
+    /// Each node's recordings, one life after another; `None`: nothing is recorded.
+    recordings: Option<Vec<Vec<u8>>>,
 }
 
 impl<A: App> Run<A> {
     /// Starts every node of the scenario at time zero.
-    pub(crate) fn new(scenario: Scenario, factories: Vec<Factory<A>>, workloads: Vec<(String, Work<A>)>) -> Result<Self, ScenarioError> {
+    pub(crate) fn new(
+        scenario: Scenario,
+        factories: Vec<Factory<A>>,
+        workloads: Vec<(String, Work<A>)>,
+        record: bool,
+    ) -> Result<Self, ScenarioError> {
         scenario.check()?;
         let mut machines = Vec::new();
         let mut people = Vec::new();
@@ -67,8 +75,9 @@ impl<A: App> Run<A> {
             people.push(person(scenario.seed, spec)?);
         }
         let lives = scenario.nodes.iter().map(|_| None).collect();
+        let recordings = record.then(|| scenario.nodes.iter().map(|_| Vec::new()).collect());
         let engine = Engine::new(Links::new(scenario.seed, scenario.network), machines);
-        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people };
+        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people, recordings };
         for (n, step) in run.scenario.steps.iter().enumerate() {
             run.engine.queue.push(Time::from_millis(step.at_ms), 0, 0, Happening::Step(n));
         }
@@ -86,12 +95,12 @@ impl<A: App> Run<A> {
         self.people[node].0
     }
 
-    /// Lets one thing happen, if there is one before `until`; the machine that it touched.
-    pub(crate) fn step(&mut self, until: Time) -> Option<Option<usize>> {
+    /// Lets one thing happen, if there is one until then and nothing has failed; whether there was.
+    pub(crate) fn step(&mut self, until: Time) -> bool {
         if self.failure.is_some() || self.engine.queue.next_at().is_none_or(|at| at > until) {
-            return None;
+            return false;
         }
-        let (key, happening) = self.engine.queue.pop()?;
+        let Some((key, happening)) = self.engine.queue.pop() else { return false };
         self.engine.now = key.at;
         let touched = key.to.checked_sub(1).and_then(|node| usize::try_from(node).ok());
         match (touched, happening) {
@@ -99,7 +108,7 @@ impl<A: App> Run<A> {
             (Some(me), happening) => self.happen(me, key.from, happening),
             (None, Happening::Process(..) | Happening::System(_)) => {}
         }
-        Some(touched)
+        true
     }
 
     fn happen(&mut self, me: usize, from: u32, happening: Happening) {
@@ -142,7 +151,12 @@ impl<A: App> Run<A> {
         match Node::new(*config, credentials.clone(), seed.clone(), now, wall) {
             Ok(node) => {
                 let app = Watched::new((self.factories[me])());
-                self.lives[me] = Some(Life { driver: Driver::new(node), hosted: Hosted::new(app, &seed), introduced: false });
+                let mut driver = Driver::new(node);
+                if self.recordings.is_some() {
+                    let name = &self.engine.machines[me].name;
+                    driver = driver.recorded(Recorder::start("simulator", name, config, credentials, &seed, now, wall));
+                }
+                self.lives[me] = Some(Life { driver, hosted: Hosted::new(app, &seed), introduced: false });
             }
             Err(why) => return self.fail("start", format!("{}: {why}", self.engine.machines[me].name)),
         }
@@ -159,6 +173,7 @@ impl<A: App> Run<A> {
         }
         let mut draws = Draws::new(self.scenario.seed, "crash", &[self.engine.machines[me].key, u64::from(self.engine.machines[me].life)]);
         self.engine.machines[me].disk.crash(now, &mut draws);
+        self.drain(me, true);
         self.lives[me] = None;
         self.engine.end_process(me);
     }
@@ -182,16 +197,37 @@ impl<A: App> Run<A> {
                 life.driver.recycle(packet);
             }
             self.tell(me);
+            self.drain(me, false);
             if self.introduce_once(me) {
                 continue;
             }
             match next {
                 Next::Again => {}
-                Next::Until(Some(due)) if due <= now => return self.fail("C6", format!("{} rests at a deadline that is over", self.engine.machines[me].name)),
+                Next::Until(Some(due)) if due <= now => {
+                    return self.fail("C6", format!("{} rests at a deadline that is over", self.engine.machines[me].name));
+                }
                 Next::Until(due) => return self.set_timer(me, due),
             }
         }
         self.fail("C6", format!("{} never comes to rest", self.engine.machines[me].name));
+    }
+
+    /// Takes what a node's recorder has gathered.
+    fn drain(&mut self, me: usize, finish: bool) {
+        let recorder = self.lives[me].as_mut().and_then(|life| life.driver.recorder());
+        if let (Some(recorder), Some(out)) = (recorder, self.recordings.as_mut().and_then(|all| all.get_mut(me))) {
+            if finish {
+                recorder.finish();
+            }
+            recorder.drain_into(out);
+        }
+    }
+
+    /// Everything recorded, node by node and life by life; what is under way is finished by it.
+    pub(crate) fn trace(&mut self) -> String {
+        (0..self.lives.len()).for_each(|me| self.drain(me, true));
+        let all = self.recordings.iter().flatten().flatten().copied().collect::<Vec<u8>>();
+        String::from_utf8(all).unwrap_or_default()
     }
 
     fn set_timer(&mut self, me: usize, due: Option<Time>) {

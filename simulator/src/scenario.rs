@@ -347,7 +347,11 @@ mod tests {
     #[test]
     fn a_file_says_where_it_is_wrong_and_what_is_expected() {
         let error = |text: &str| Scenario::from_json(text).expect_err("it is wrong").to_string();
-        assert!(error("{\"overcom_scenario\":0,\n\"sed\":1}").contains("line 2 column"), "{}", error("{\"overcom_scenario\":0,\n\"sed\":1}"));
+        assert!(
+            error("{\"overcom_scenario\":0,\n\"sed\":1}").contains("line 2 column"),
+            "{}",
+            error("{\"overcom_scenario\":0,\n\"sed\":1}")
+        );
         assert!(error(r#"{"overcom_scenario":0,"sed":1}"#).contains("expected one of"));
         assert!(error(r#"{"overcom_scenario":9,"seed":1}"#).contains("reads version 0"));
         let step = r#"{"overcom_scenario":0,"seed":1,"nodes":[{"name":"ann"}],"steps":[{"id":"s1","at_ms":1,"do":{"crash":"bob"}}]}"#;
@@ -365,7 +369,9 @@ mod tests {
         let payload = RawValue::from_string("{\"n\":1.50}".into()).expect("JSON");
         let send = Do::Send { from: "ann".into(), to: "ben".into(), r#type: "t".into(), payload };
         let partition = Do::Partition { from: vec!["ann".into()], to: vec!["ben".into()], one_way: true };
-        for (at_ms, what) in [send, partition, Do::Heal, Do::FailDisk { node: "ann".into(), why: Some(StoreError::Full) }].into_iter().enumerate() {
+        for (at_ms, what) in
+            [send, partition, Do::Heal, Do::FailDisk { node: "ann".into(), why: Some(StoreError::Full) }].into_iter().enumerate()
+        {
             scenario.steps.push(Step { id: format!("s{at_ms}"), at_ms: at_ms as u64, what });
         }
         let text = scenario.to_json().expect("it can be written");

@@ -46,6 +46,7 @@ pub struct Sim<A = Inbox> {
     eventually: Vec<Eventually<A>>,
     sometimes: Vec<(String, Check<A>, bool)>,
     skip: BTreeSet<String>,
+    record: bool,
     run: Option<Run<A>>,
 }
 
@@ -114,6 +115,7 @@ impl<A: App + 'static> Sim<A> {
             eventually: Vec::new(),
             sometimes: Vec::new(),
             skip: BTreeSet::new(),
+            record: false,
             run: None,
         }
     }
@@ -222,6 +224,17 @@ impl<A: App + 'static> Sim<A> {
         self.skip.extend(ids);
     }
 
+    /// Records every node from its start, for [`Sim::trace`]. **A recording holds seeds and keys.** Say it before the run begins.
+    pub const fn record(&mut self) {
+        self.record = true;
+    }
+
+    /// The recordings of all nodes, one life after another, for [`replay`](overcom_core::trace::replay); empty without
+    /// [`Sim::record`]. It ends them: call it after the run.
+    pub fn trace(&mut self) -> String {
+        self.run.as_mut().map(Run::trace).unwrap_or_default()
+    }
+
     /// A node's name.
     pub fn name(&self, node: NodeId) -> String {
         self.scenario.nodes.get(node.0).map(|spec| spec.name.clone()).unwrap_or_default()
@@ -255,7 +268,7 @@ impl<A: App + 'static> Sim<A> {
     /// [`ScenarioError`] when the scenario does not hold together.
     pub fn start(&mut self) -> Result<(), ScenarioError> {
         if self.run.is_none() {
-            self.run = Some(Run::new(self.materialised(), self.factories.clone(), self.workloads.clone())?);
+            self.run = Some(Run::new(self.materialised(), self.factories.clone(), self.workloads.clone(), self.record)?);
         }
         Ok(())
     }
@@ -270,7 +283,11 @@ impl<A: App + 'static> Sim<A> {
                 let node = usize::try_from(draws.below(scenario.nodes.len() as u64)).unwrap_or(0);
                 let Some(node) = scenario.nodes.get(node).map(|spec| spec.name.clone()) else { continue };
                 let at_ms = 1_000 + draws.below(span);
-                scenario.steps.push(Step { id: format!("{name}-{number}"), at_ms, what: Do::Call { node, workload: name.clone(), number } });
+                scenario.steps.push(Step {
+                    id: format!("{name}-{number}"),
+                    at_ms,
+                    what: Do::Call { node, workload: name.clone(), number },
+                });
             }
         }
         scenario.steps.retain(|step| !self.skip.contains(&step.id));
@@ -312,17 +329,17 @@ impl<A: App + 'static> Sim<A> {
     /// As [`Sim::start`].
     pub fn step(&mut self) -> Result<bool, ScenarioError> {
         self.start()?;
-        let until = self.end(&self.scenario());
-        Ok(self.step_before(until, until))
+        let scenario = self.scenario();
+        Ok(self.step_before(self.end(&scenario), Time::ZERO + scenario.last_step()))
     }
 
     fn step_before(&mut self, until: Time, last_step: Time) -> bool {
         let Some(run) = &mut self.run else { return false };
-        let Some(touched) = run.step(until) else { return false };
-        if touched.is_some() {
+        let stepped = run.step(until);
+        if stepped {
             self.check(last_step);
         }
-        true
+        stepped
     }
 
     fn check(&mut self, last_step: Time) {
@@ -370,7 +387,8 @@ impl<A: App + 'static> Sim<A> {
         let last_step = Time::ZERO + self.scenario().last_step();
         self.check(last_step);
         let missed = self.eventually.iter().find(|each| !each.holds && last_step + each.within <= end);
-        let missed = missed.map(|each| (format!("eventually \"{}\"", each.name), format!("not within {:?} after the last step", each.within)));
+        let missed =
+            missed.map(|each| (format!("eventually \"{}\"", each.name), format!("not within {:?} after the last step", each.within)));
         if let (Some((check, detail)), Some(run)) = (missed, &mut self.run) {
             run.fail(&check, detail);
         }

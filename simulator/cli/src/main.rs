@@ -1,2 +1,136 @@
-//! Under construction in this commit.
-fn main() {}
+//! `overcom-sim`: runs scenario files and replays recordings.
+//!
+//! Exit codes: 0 all is well, 1 a check failed or a replay differs, 2 an input that cannot be used.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use overcom_core::trace::{Builds, ReplayError, replay};
+use overcom_simulator::{Report, Scenario, Sim};
+
+/// Runs scenarios of Overcom nodes in a simulated network, and replays recordings.
+#[derive(Parser)]
+#[command(version, about, after_help = "Exit codes: 0 all is well, 1 a check failed or a replay differs, 2 the input cannot be used.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a scenario file; prints what happened, the digest and what failed.
+    Run {
+        /// The scenario, JSON: {"overcom_scenario":0,"seed":1,"nodes":[{"name":"ann"}],"steps":[…]}.
+        file: PathBuf,
+        /// Another seed than the file's, decimal or 0x….
+        #[arg(long, value_parser = read_seed)]
+        seed: Option<u64>,
+        /// Writes the recordings of all nodes there, for `replay`. They hold the simulated nodes' keys.
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
+        /// One JSON object on stdout instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replays a recording of a simulated or a real node, and compares every digest.
+    Replay {
+        /// The recording, JSON Lines.
+        file: PathBuf,
+        /// Also replay what another build recorded; a difference proves nothing then.
+        #[arg(long)]
+        any_build: bool,
+        /// One JSON object on stdout instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run { file, seed, record, json } => run(&file, seed, record.as_deref(), json),
+        Command::Replay { file, any_build, json } => replay_file(&file, any_build, json),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(why) => {
+            eprintln!("overcom-sim: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn read_seed(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
+    number.map_err(|_| "a number is needed, decimal or 0x…".into())
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|why| format!("{} cannot be read: {why}", file.display()))
+}
+
+fn run(file: &Path, seed: Option<u64>, record: Option<&Path>, json: bool) -> Result<ExitCode, String> {
+    let in_file = |why: overcom_simulator::ScenarioError| format!("{}: {why}", file.display());
+    let mut scenario = Scenario::from_json(&read(file)?).map_err(in_file)?;
+    scenario.seed = seed.unwrap_or(scenario.seed);
+    let mut sim = Sim::from_scenario(scenario).map_err(in_file)?;
+    if record.is_some() {
+        sim.record();
+    }
+    let report = sim.run().map_err(in_file)?;
+    if let Some(path) = record {
+        std::fs::write(path, sim.trace()).map_err(|why| format!("{} cannot be written: {why}", path.display()))?;
+    }
+    if json {
+        println!("{}", as_json(&report));
+    } else {
+        print!("{}", report.ladder());
+        println!("digest {}  events {}  end {}  seed {:#x}", report.digest, report.marks.count(), report.end, report.seed);
+    }
+    let Some(failure) = &report.failure else { return Ok(ExitCode::SUCCESS) };
+    eprintln!("FAIL {} at {}: {}", failure.check, failure.at, failure.detail);
+    eprintln!("again   overcom-sim run {} --seed {:#x}", file.display(), report.seed);
+    Ok(ExitCode::from(1))
+}
+
+fn as_json(report: &Report) -> serde_json::Value {
+    let failure = report.failure.as_ref();
+    serde_json::json!({
+        "seed": report.seed,
+        "digest": report.digest.to_string(),
+        "events": report.marks.count(),
+        "end_us": report.end.as_micros(),
+        "failure": failure.map(|failure| serde_json::json!({
+            "check": failure.check, "at_us": failure.at.as_micros(), "detail": failure.detail,
+        })),
+        "ladder": report.ladder().lines().collect::<Vec<_>>(),
+    })
+}
+
+fn replay_file(file: &Path, any_build: bool, json: bool) -> Result<ExitCode, String> {
+    let builds = if any_build { Builds::Any } else { Builds::Same };
+    match replay(&read(file)?, builds) {
+        Ok(replays) => {
+            for replay in &replays {
+                if replay.compared == 0 {
+                    return Err(format!("{}: the recording holds no digest, so nothing was proven", file.display()));
+                }
+                if json {
+                    let (inputs, actions, compared) = (replay.inputs, replay.actions, replay.compared);
+                    println!("{}", serde_json::json!({"same": true, "inputs": inputs, "actions": actions, "compared": compared}));
+                } else {
+                    println!("same: {} inputs, {} actions, {} digests compared", replay.inputs, replay.actions, replay.compared);
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(why @ ReplayError::Differs { .. }) => {
+            if json {
+                println!("{}", serde_json::json!({"same": false, "why": why.to_string()}));
+            }
+            eprintln!("overcom-sim: {}: {why}", file.display());
+            Ok(ExitCode::from(1))
+        }
+        Err(why) => Err(format!("{}: {why}", file.display())),
+    }
+}

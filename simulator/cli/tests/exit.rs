@@ -1,0 +1,54 @@
+//! The exit codes and the words of `overcom-sim`.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn overcom_sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_overcom-sim")).args(arguments).output().expect("it starts")
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("the directory can be written");
+    path
+}
+
+const SCENARIO: &str = r#"{"overcom_scenario":0,"seed":7,"nodes":[{"name":"ann"},{"name":"ben","knows":["ann"]}],
+"steps":[{"id":"fall","at_ms":2000,"do":{"crash":"ann"}},{"id":"rise","at_ms":3000,"do":{"restart":"ann"}}]}"#;
+
+#[test]
+fn a_scenario_runs_the_same_each_time_and_another_seed_is_another_run() {
+    let path = file("same.json", SCENARIO);
+    let run = |seed: &str| overcom_sim(&["run", path.to_str().expect("text"), "--json", "--seed", seed]);
+    let (a, b, c) = (run("7"), run("0x7"), run("8"));
+    assert!(a.status.success() && c.status.success());
+    assert_eq!(a.stdout, b.stdout);
+    assert_ne!(a.stdout, c.stdout);
+    let report: serde_json::Value = serde_json::from_slice(&a.stdout).expect("it is JSON");
+    assert_eq!(report["ladder"][0], "2.000000s fall: {\"crash\":\"ann\"}");
+    assert!(report["failure"].is_null());
+}
+
+#[test]
+fn what_was_recorded_replays_and_what_was_changed_does_not() {
+    let (path, recording) = (file("record.json", SCENARIO), file("record.jsonl", ""));
+    let (path, recording) = (path.to_str().expect("text"), recording.to_str().expect("text"));
+    assert!(overcom_sim(&["run", path, "--record", recording]).status.success());
+    let replayed = overcom_sim(&["replay", recording]);
+    assert!(replayed.status.success(), "{replayed:?}");
+    assert_eq!(String::from_utf8_lossy(&replayed.stdout).lines().count(), 3, "three lives");
+    let text = std::fs::read_to_string(recording).expect("it was written");
+    let broken = file("broken.jsonl", &text.replacen('{', "[", 1));
+    assert_eq!(overcom_sim(&["replay", broken.to_str().expect("text")]).status.code(), Some(2));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_said_to_be_so_with_the_way_out() {
+    let path = file("wrong.json", &SCENARIO.replace("restart", "restrat"));
+    let output = overcom_sim(&["run", path.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("unknown variant `restrat`") && text.contains("line 2 column"), "{text}");
+    assert_eq!(overcom_sim(&["run", "no-such-file.json"]).status.code(), Some(2));
+    assert_eq!(overcom_sim(&["fly"]).status.code(), Some(2));
+}
