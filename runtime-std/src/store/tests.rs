@@ -72,13 +72,14 @@ fn what_was_stored_is_there_after_closing_and_others_may_not_read_it() {
 /// Not a test of its own: the process that the next test kills.
 #[test]
 fn the_victim_stores_until_it_is_killed() {
+    use std::io::Write;
     let Ok(path) = std::env::var("OVERCOM_STD_VICTIM") else { return };
     let mut store = RedbStore::open(&path).unwrap();
     for n in 0.. {
         let mut pair = put(&format!("a{n:08}"), "x");
         pair.put(format!("b{n:08}"), "x");
         store.store(&[(pair, true)]).unwrap();
-        println!("stored {n}");
+        writeln!(std::io::stdout(), "stored {n}").unwrap();
     }
 }
 
