@@ -1,3 +1,4 @@
 //! Scenarios, snapshots and checks that need every crate, in one binary, so that they link once.
 
+mod cli;
 mod tidy;

@@ -1,0 +1,151 @@
+//! Where things are kept, and how dates are shown.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use overcom_core::{AppId, DELEGATION_MS_MAX, WallTime};
+use overcom_std::keys::{DeviceFile, IdentityFile};
+
+use crate::fail::Fail;
+
+/// The app that the command line itself speaks as.
+pub(crate) const APP: &str = "overcom";
+
+/// Days of the longest delegation (spec: ID-7).
+pub(crate) const DAYS_MAX: u64 = DELEGATION_MS_MAX / DAY_MS;
+pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+#[derive(Args)]
+pub(crate) struct Data {
+    /// The folder that keeps identities and devices [default: $XDG_DATA_HOME/overcom or ~/.local/share/overcom]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// One of several identities, each in a folder of that name
+    #[arg(long, value_name = "NAME", value_parser = folder_name)]
+    name: Option<String>,
+}
+
+impl Data {
+    pub(crate) fn identity(&self) -> Result<PathBuf, Fail> {
+        Ok(self.folder()?.join("identity.json"))
+    }
+
+    pub(crate) fn device(&self) -> Result<PathBuf, Fail> {
+        Ok(self.folder()?.join("device.json"))
+    }
+
+    /// The identity, if it is kept here.
+    pub(crate) fn open_identity(&self) -> Result<IdentityFile, Fail> {
+        let path = self.identity()?;
+        if !path.exists() {
+            let advice = "overcom id makes one, --data says where else it is";
+            return Err(Fail::failed(format!("there is no identity at {}: {advice}", path.display())));
+        }
+        Ok(IdentityFile::open(path)?)
+    }
+
+    /// The device of this folder, made if there is none.
+    pub(crate) fn open_device(&self) -> Result<DeviceFile, Fail> {
+        Ok(DeviceFile::open_or_create(self.device()?)?)
+    }
+
+    fn folder(&self) -> Result<PathBuf, Fail> {
+        let folder = match &self.data {
+            Some(folder) => folder.clone(),
+            None => default_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+                .ok_or_else(|| Fail::usage("neither XDG_DATA_HOME nor HOME is set: say with --data where to keep the keys"))?,
+        };
+        Ok(match &self.name {
+            Some(name) => folder.join(name),
+            None => folder,
+        })
+    }
+}
+
+fn default_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    // As the XDG rules have it, a relative path counts as not set.
+    let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let home = || variable("HOME").or_else(|| variable("USERPROFILE")).map(|home| home.join(".local").join("share"));
+    data.or_else(home).map(|folder| folder.join("overcom"))
+}
+
+fn folder_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let fits = !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain);
+    if fits { Ok(text.into()) } else { Err("use 1 to 64 letters, digits, - and _".into()) }
+}
+
+pub(crate) fn app(text: &str) -> Result<AppId, String> {
+    AppId::new(text).map_err(|why| why.to_string())
+}
+
+/// `2027-01-15 08:00 UTC`.
+pub(crate) fn date(wall: WallTime) -> String {
+    let minutes = wall.as_millis() / 60_000;
+    let (year, month, day) = civil(minutes / 1_440);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
+}
+
+/// Year, month and day of the day that is `days` after 1970-01-01.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    // Whole cycles of 400 years first, so that no date takes long.
+    let (mut year, mut left) = (1970 + days / 146_097 * 400, days % 146_097);
+    while left >= if is_leap(year) { 366 } else { 365 } {
+        left -= if is_leap(year) { 366 } else { 365 };
+        year += 1;
+    }
+    let lengths = [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 1;
+    for length in lengths {
+        if left < length {
+            break;
+        }
+        left -= length;
+        month += 1;
+    }
+    (year, month, left + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_782_399_999, "2000-02-28 23:59 UTC"),
+            (951_782_400_000, "2000-02-29 00:00 UTC"),
+            (1_767_225_600_000, "2026-01-01 00:00 UTC"),
+            (4_107_542_399_000, "2100-02-28 23:59 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00 UTC"),
+            (1_709_251_199_000, "2024-02-29 23:59 UTC"),
+        ] {
+            assert_eq!(date(WallTime::from_millis(millis)), text);
+        }
+        assert!(date(WallTime::from_millis(u64::MAX)).ends_with("UTC"));
+    }
+
+    #[test]
+    fn the_folder_is_where_the_xdg_rules_say() {
+        let with = |data: Option<&'static str>, home: Option<&'static str>| {
+            default_folder(|name| match name {
+                "XDG_DATA_HOME" => data.map(PathBuf::from),
+                "HOME" => home.map(PathBuf::from),
+                _ => None,
+            })
+        };
+        assert_eq!(with(Some("/data"), Some("/home/ann")), Some("/data/overcom".into()));
+        assert_eq!(with(Some("data"), Some("/home/ann")), Some("/home/ann/.local/share/overcom".into()));
+        assert_eq!(with(None, None), None);
+    }
+
+    #[test]
+    fn a_name_cannot_leave_the_folder() {
+        for bad in ["", "..", "a/b", "a\\b", ".", "a b"] {
+            assert!(folder_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(folder_name("ann-1"), Ok("ann-1".into()));
+    }
+}

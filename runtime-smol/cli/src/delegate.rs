@@ -1,0 +1,98 @@
+//! `overcom delegate`: the identity signs what a device may do.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use overcom_core::{AppId, CLOCK_TOLERANCE_MS, Crypto, Delegation, Grant, WallTime};
+use overcom_std::Clock;
+use overcom_std::keys::DeviceFile;
+
+use crate::data::{APP, DAY_MS, DAYS_MAX, Data, app, date};
+use crate::fail::Fail;
+
+/// Requests and delegations are far shorter.
+const INPUT_BYTES_MAX: u64 = 64 << 10;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    data: Data,
+    /// The app that the delegation is for [default: overcom, or the request's]
+    #[arg(long, value_name = "APP", value_parser = app)]
+    app: Option<AppId>,
+    /// For how many days, at most 30
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
+    days: u64,
+    /// The device's key file, if it is another than the one in the data folder
+    #[arg(long, value_name = "FILE")]
+    device_keys: Option<PathBuf>,
+    /// Sign what `overcom id --request` printed on another machine (- reads standard input), and print the delegation
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["device_keys", "install"])]
+    request: Option<PathBuf>,
+    /// Put a delegation that was signed elsewhere (- reads standard input) into this device's key file
+    #[arg(long, value_name = "FILE")]
+    install: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    let now = Clock::start().wall();
+    if let Some(path) = &arguments.request {
+        let asked: Grant = serde_json::from_slice(&read(path)?)
+            .map_err(|why| Fail::usage(format!("{} is no request ({why}): make one with overcom id --request", path.display())))?;
+        if arguments.app.as_ref().is_some_and(|app| *app != asked.app) {
+            return Err(Fail::usage(format!("the request is for the app {}, not for the one given with --app", asked.app)));
+        }
+        return Ok(sign(arguments, asked, now)?.to_json() + "\n");
+    }
+    let mut device = match &arguments.device_keys {
+        Some(path) => DeviceFile::open(path)?,
+        None => arguments.data.open_device()?,
+    };
+    let delegation = match &arguments.install {
+        Some(path) => check(&read(path)?, path, &device, now)?,
+        None => {
+            let app = arguments.app.clone().map_or_else(|| AppId::new(APP), Ok).map_err(|why| Fail::usage(why.to_string()))?;
+            sign(arguments, device.keys().grant(app, now, now), now)?
+        }
+    };
+    let said =
+        format!("{} may speak for {} in {} until {}\n", delegation.device(), delegation.user(), delegation.app(), date(delegation.until()));
+    device.keep(delegation)?;
+    Ok(said)
+}
+
+/// With this machine's dates, whatever the request says: the identity decides for how long.
+fn sign(arguments: &Arguments, grant: Grant, now: WallTime) -> Result<Delegation, Fail> {
+    let identity = arguments.data.open_identity()?;
+    // Other clocks may be behind this one by as much as is tolerated.
+    let from = now - Duration::from_millis(CLOCK_TOLERANCE_MS);
+    let grant = Grant { from, until: from + Duration::from_millis(arguments.days.saturating_mul(DAY_MS)), ..grant };
+    Delegation::sign(identity.secret(), &grant)
+        .map_err(|why| Fail::failed(format!("nothing was signed: {why}; is this machine's clock right?")))
+}
+
+/// Whether a delegation from elsewhere is genuine, in force and for this device.
+fn check(bytes: &[u8], path: &Path, device: &DeviceFile, now: WallTime) -> Result<Delegation, Fail> {
+    let wrong = |why: String| Fail::usage(format!("{} cannot be used: {why}", path.display()));
+    let delegation = Delegation::from_json(bytes.trim_ascii()).map_err(|why| wrong(why.to_string()))?;
+    delegation.verify(&Crypto::standard()).map_err(|why| wrong(why.to_string()))?;
+    delegation.check_window(now).map_err(|why| wrong(why.to_string()))?;
+    if !device.keys().credentials(delegation.clone()).fits(&Crypto::standard()) {
+        return Err(wrong("it is for another device; make the request on this one".into()));
+    }
+    Ok(delegation)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Fail> {
+    let mut bytes = Vec::new();
+    let done = if path.as_os_str() == "-" {
+        io::stdin().lock().take(INPUT_BYTES_MAX).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(INPUT_BYTES_MAX).read_to_end(&mut bytes))
+    };
+    done.map_err(|why| Fail::usage(format!("{} cannot be read: {why}", path.display())))?;
+    Ok(bytes)
+}

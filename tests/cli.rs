@@ -1,0 +1,174 @@
+//! The command line `overcom` as people meet it: the built program, its answers and exit codes.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::{env, fs};
+
+/// The program, built once for this run by the cargo that runs the tests.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "overcom"]).status().expect("cargo runs");
+        assert!(built.success(), "the command line does not build");
+        let tests = env::current_exe().expect("the test has a path");
+        let folder = tests.parent().and_then(Path::parent).expect("tests lie two folders deep");
+        folder.join(format!("overcom{}", env::consts::EXE_SUFFIX))
+    })
+}
+
+/// A data folder of a test's own, gone at its end.
+struct Home(PathBuf);
+
+impl Home {
+    fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("overcom-cli-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, input: &str) -> Output {
+        let mut command = Command::new(program());
+        command.args(arguments).env("XDG_DATA_HOME", &self.0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        // A program that does not read its input may be gone already.
+        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        child.wait_with_output().expect("the program ends")
+    }
+
+    /// Standard output of a run that must succeed.
+    fn told(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|why| panic!("{why}: {text}"))
+}
+
+#[test]
+fn the_first_id_makes_an_identity_and_the_second_shows_the_same_one() {
+    let home = Home::new("first");
+    let first = home.told(&["id"]);
+    assert!(first.starts_with("user    oc1") && first.contains("(new)"), "{first}");
+    let again = home.told(&["id"]);
+    assert_eq!(again, first.replace("   (new)", ""));
+    let answer = json(&home.told(&["id", "--json"]));
+    assert!(first.contains(answer["user"].as_str().expect("a user")), "{answer}");
+    assert_eq!(answer["app"], "overcom");
+    let other = json(&home.told(&["id", "--json", "--name", "work"]));
+    assert_ne!(other["user"], answer["user"]);
+}
+
+#[test]
+fn nothing_that_is_printed_is_secret() {
+    let home = Home::new("secret");
+    let printed = [home.told(&["id"]), home.told(&["id", "--json"]), home.told(&["id", "--request"]), home.told(&["delegate"])].concat();
+    for file in ["identity.json", "device.json"] {
+        let kept = json(&fs::read_to_string(home.0.join("overcom").join(file)).expect("the file is there"));
+        let secret = kept["secret"].as_str().expect("a secret");
+        assert!(secret.len() > 40 && !printed.contains(secret));
+    }
+}
+
+#[test]
+fn an_offline_identity_signs_a_request_that_its_device_installs() {
+    let (device, offline) = (Home::new("device"), Home::new("offline"));
+    let user = json(&offline.told(&["id", "--json"]))["user"].clone();
+    let request = device.told(&["id", "--request", "--app", "demo"]);
+    let signed = offline.run_with(["delegate", "--request", "-", "--days", "3"], &request);
+    assert!(signed.status.success(), "{}", stderr(&signed));
+    let installed = device.run_with(["delegate", "--install", "-"], &stdout(&signed));
+    assert!(installed.status.success(), "{}", stderr(&installed));
+    let answer = json(&device.told(&["id", "--json"]));
+    assert_eq!((&answer["user"], &answer["app"], &answer["identity_here"]), (&user, &"demo".into(), &false.into()));
+    // Nobody else can use it, and nobody can change it.
+    let stranger = Home::new("stranger").run_with(["delegate", "--install", "-"], &stdout(&signed));
+    assert_eq!(stranger.status.code(), Some(2));
+    assert!(stderr(&stranger).contains("another device"), "{}", stderr(&stranger));
+    let forged = device.run_with(["delegate", "--install", "-"], &stdout(&signed).replace("\"demo\"", "\"bank\""));
+    assert_eq!(forged.status.code(), Some(2));
+}
+
+#[test]
+fn a_delegation_ends_when_it_was_told_to_and_no_longer_than_thirty_days() {
+    let home = Home::new("days");
+    let before = json(&home.told(&["id", "--json"]))["until"].as_u64().expect("a date");
+    assert!(home.told(&["delegate", "--days", "14"]).contains(" may speak for oc1"));
+    let after = json(&home.told(&["id", "--json"]))["until"].as_u64().expect("a date");
+    let week = 7 * 24 * 60 * 60 * 1_000;
+    assert!((week..week + 60_000).contains(&(after - before)), "{before} {after}");
+    let long = home.run(["delegate", "--days", "31"]);
+    assert_eq!(long.status.code(), Some(2));
+}
+
+#[test]
+fn a_failure_is_one_sentence_with_a_way_out_and_its_exit_code() {
+    let home = Home::new("failures");
+    let request = home.told(&["id", "--request"]);
+    let no_identity = home.run_with(["delegate", "--request", "-"], &request);
+    assert_eq!((no_identity.status.code(), stderr(&no_identity).lines().count()), (Some(1), 1));
+    assert!(stderr(&no_identity).contains("overcom id makes one"), "{}", stderr(&no_identity));
+    for (arguments, code) in [
+        (vec!["delegate", "--request", "no-such-file"], 2),
+        (vec!["delegate", "--install", "-"], 2),
+        (vec!["id", "--app", "No App"], 2),
+        (vec!["id", "--name", "../x"], 2),
+        (vec!["shout"], 2),
+        (vec![], 2),
+    ] {
+        let output = home.run_with(&arguments, "{}");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert!(stdout(&output).is_empty() && !stderr(&output).is_empty(), "{arguments:?}");
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn keys_that_others_may_read_are_refused_with_the_command_that_mends_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new("open");
+    home.told(&["id"]);
+    let path = home.0.join("overcom").join("identity.json");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("the mode is set");
+    let refused = home.run(["id"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("chmod 600"), "{}", stderr(&refused));
+}
+
+#[test]
+fn help_has_examples_and_the_version_is_a_table_of_five() {
+    let home = Home::new("help");
+    let help = home.told(&["--help"]);
+    for part in ["Examples:", "Exit codes:", "~/.local/share/overcom"] {
+        assert!(help.contains(part), "{part} is missing in {help}");
+    }
+    let version = home.told(&["--version"]);
+    let trace = format!("trace     {}", overcom_core::trace::TRACE_VERSION);
+    assert_eq!(version.lines().skip(1).collect::<Vec<_>>(), ["wire      1", &trace, "store     1", "scenario  0"]);
+    assert!(version.starts_with(concat!("overcom ", env!("CARGO_PKG_VERSION"), "\n")), "{version}");
+    assert!(!home.0.exists(), "help and version make no files");
+}
