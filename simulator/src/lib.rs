@@ -4,6 +4,7 @@
 //! seed decides everything; [`main!`](crate::main) makes `cargo test` look for seeds that break a check.
 
 mod clock;
+pub mod conformance;
 mod digest;
 mod disk;
 mod draw;
