@@ -79,7 +79,7 @@ fn the_victim_stores_until_it_is_killed() {
         let mut pair = put(&format!("a{n:08}"), "x");
         pair.put(format!("b{n:08}"), "x");
         store.store(&[(pair, true)]).unwrap();
-        writeln!(std::io::stdout(), "stored {n}").unwrap();
+        writeln!(io::stdout(), "stored {n}").unwrap();
     }
 }
 
