@@ -1,1 +1,315 @@
-//! Under construction in this commit.
+//! Overcom on mio: a loop of its own ([`Runtime`], [`AppRuntime`]), or a guest inside your `Poll` ([`Embedded`]).
+//!
+//! Everything but waiting is `overcom-std`'s [`Engine`](overcom_std::Engine); this crate tells it what is ready.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use mio::{Events, Poll, Registry, Token, Waker};
+use overcom_core::{App, AppCx, Command, CommandError, Config, Credentials, Hosted, Node, Notice, Tag};
+use overcom_std::{Bare, Drive, Engine, Remote, Rest, Setup, Store, seed, sockets};
+
+mod net;
+
+use net::{FIRST_PIPE, Sockets};
+
+/// Readiness taken from the operating system at once (guess).
+const EVENTS_MAX: usize = 256;
+const WAKER: Token = Token(0);
+
+/// A node inside a `Poll` of yours: you wait, it says what was for it and does its turn.
+#[derive(Debug)]
+pub struct Embedded<D = Bare> {
+    engine: Engine<Sockets>,
+    drive: D,
+}
+
+impl Embedded {
+    /// Starts a node that registers its sockets with the token numbers `tokens`: two for listening, one for each pipe.
+    ///
+    /// `wake` must end the waiting of your `Poll` from any thread, for instance with your [`Waker`].
+    ///
+    /// # Errors
+    /// What the node says of its configuration, or the operating system of sockets and threads.
+    pub fn start(
+        setup: Setup,
+        store: impl Store + 'static,
+        registry: &Registry,
+        tokens: std::ops::Range<usize>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::start_with(setup, store, registry, tokens, wake, |_| Bare)
+    }
+
+    /// One turn; never waits. Each notice counts as taken when `on_notice` returns.
+    ///
+    /// # Errors
+    /// Only if a recording cannot be written.
+    pub fn turn(&mut self, mut on_notice: impl FnMut(Notice)) -> io::Result<Rest> {
+        let rest = self.engine.turn(&mut self.drive)?;
+        let mut taken = 0;
+        while let Some(notice) = self.engine.next_notice() {
+            on_notice(notice);
+            self.engine.taken(1);
+            taken += 1;
+        }
+        Ok(if taken > 0 && rest != Rest::Stop { Rest::None } else { rest })
+    }
+}
+
+impl<D: Drive> Embedded<D> {
+    fn start_with(
+        setup: Setup,
+        store: impl Store + 'static,
+        registry: &Registry,
+        tokens: std::ops::Range<usize>,
+        wake: impl Fn() + Send + Sync + 'static,
+        make: impl FnOnce(&overcom_core::Seed) -> D,
+    ) -> io::Result<Self> {
+        let (seed, registry) = (seed()?, registry.try_clone()?);
+        let engine = Engine::start("mio", setup, store, &seed, Arc::new(wake), |bound| Sockets::register(bound, registry, tokens))?;
+        Ok(Self { engine, drive: make(&seed) })
+    }
+
+    /// Whether this event was for the node; if not, it is yours.
+    pub fn ready(&mut self, event: &mio::event::Event) -> bool {
+        net::ready(&mut self.engine, event)
+    }
+
+    /// How long to wait at most after a turn that left `rest`.
+    pub fn wait_max(&self, rest: Rest) -> Option<Duration> {
+        match rest {
+            Rest::None | Rest::Stop => Some(Duration::ZERO),
+            Rest::Until(due) => due.map(|due| self.engine.clock().until(due)),
+        }
+    }
+
+    /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
+    ///
+    /// # Errors
+    /// If the port is taken by now; then nothing has changed but the old listener is closed.
+    pub fn rebind(&mut self) -> io::Result<()> {
+        let local = self.engine.local();
+        let (registry, tokens) = self.engine.net().close()?;
+        self.engine.rebind(sockets::bind(local)?, |bound| Sockets::register(bound, registry, tokens))
+    }
+
+    /// The node, to look at.
+    pub const fn node(&self) -> &Node {
+        self.engine.node()
+    }
+
+    /// Where it listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.engine.local()
+    }
+
+    /// Asks the node for something; it is carried out in the next turn.
+    ///
+    /// # Errors
+    /// As [`Node::command`].
+    pub fn command(&mut self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        self.engine.command(command)
+    }
+
+    /// Speaks with the node from other threads.
+    pub fn handle(&self) -> Handle {
+        Handle { remote: self.engine.remote().clone() }
+    }
+}
+
+/// Speaks with a running node from other threads. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    remote: Remote,
+}
+
+impl Handle {
+    /// Asks the node for something and waits for the loop's next turn. **Not from the loop's own thread**, which would wait for itself.
+    ///
+    /// # Errors
+    /// As [`Node::command`]; also [`CommandError::Stopped`] if the loop is gone.
+    pub fn command(&self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        let (answer, answered) = sync_channel(1);
+        self.remote.command(command.into(), move |outcome| answer.try_send(outcome).unwrap_or_default())?;
+        answered.recv().unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// Ends the loop after its present turn.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopped`] if it is gone already.
+    pub fn stop(&self) -> Result<(), CommandError> {
+        self.remote.stop()
+    }
+}
+
+/// A `Poll` and what waits in it.
+#[derive(Debug)]
+struct Loop<D> {
+    poll: Poll,
+    events: Events,
+    inner: Embedded<D>,
+    rest: Rest,
+}
+
+impl<D: Drive> Loop<D> {
+    fn start(setup: Setup, store: impl Store + 'static, make: impl FnOnce(&overcom_core::Seed) -> D) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        // A waker that fails has nobody left to wake.
+        let wake = move || drop(waker.wake());
+        let inner = Embedded::start_with(setup, store, poll.registry(), FIRST_PIPE..usize::MAX, wake, make)?;
+        Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), inner, rest: Rest::None })
+    }
+
+    /// Waits for readiness, no longer than `timeout` and than the last turn's rest allows.
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        let timeout = self.inner.wait_max(self.rest).map_or(timeout, |rest| rest.min(timeout));
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            other => other?,
+        }
+        for event in &self.events {
+            // The waker's own event needs nothing done.
+            let _ = self.inner.ready(event);
+        }
+        Ok(())
+    }
+}
+
+/// A node with a loop of its own, whose notices you take.
+#[derive(Debug)]
+pub struct Runtime(Loop<Bare>);
+
+impl Runtime {
+    /// Starts a node that listens on the first of these addresses; `[::]:0` takes both families and any port.
+    ///
+    /// # Errors
+    /// What the node says of its configuration, or the operating system of sockets and threads.
+    pub fn bind(addr: impl ToSocketAddrs, config: Config, credentials: Credentials, store: impl Store + 'static) -> io::Result<Self> {
+        Self::start(Setup::bind(addr, config, credentials)?, store)
+    }
+
+    /// [`bind`](Self::bind) with everything that a [`Setup`] may say.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn start(setup: Setup, store: impl Store + 'static) -> io::Result<Self> {
+        Loop::start(setup, store, |_| Bare).map(Self)
+    }
+
+    /// Does what there is to do, then waits at most `timeout` for more and does that. `Duration::ZERO` never waits: for a game's frame.
+    ///
+    /// Each notice counts as taken when `on_notice` returns. Returns `false` once a handle has asked to stop.
+    ///
+    /// # Errors
+    /// What the operating system says of waiting, or of writing a recording.
+    pub fn run_once(&mut self, timeout: Duration, mut on_notice: impl FnMut(Notice)) -> io::Result<bool> {
+        self.0.rest = self.0.inner.turn(&mut on_notice)?;
+        if self.0.rest != Rest::Stop {
+            self.0.wait(timeout)?;
+            self.0.rest = self.0.inner.turn(on_notice)?;
+        }
+        Ok(self.0.rest != Rest::Stop)
+    }
+
+    /// Runs until a handle asks to stop.
+    ///
+    /// # Errors
+    /// As [`run_once`](Self::run_once).
+    pub fn run(&mut self, mut on_notice: impl FnMut(Notice)) -> io::Result<()> {
+        while self.run_once(Duration::MAX, &mut on_notice)? {}
+        Ok(())
+    }
+
+    /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
+    ///
+    /// # Errors
+    /// As [`Embedded::rebind`].
+    pub fn rebind(&mut self) -> io::Result<()> {
+        self.0.inner.rebind()
+    }
+
+    /// The node, to look at.
+    pub const fn node(&self) -> &Node {
+        self.0.inner.node()
+    }
+
+    /// Where it listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.0.inner.local_addr()
+    }
+
+    /// Asks the node for something; it is carried out in the next [`run_once`](Self::run_once).
+    ///
+    /// # Errors
+    /// As [`Node::command`].
+    pub fn command(&mut self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        self.0.inner.command(command)
+    }
+
+    /// Speaks with the node from other threads.
+    pub fn handle(&self) -> Handle {
+        self.0.inner.handle()
+    }
+}
+
+/// A node with a loop of its own and an [`App`] beside it, the same one that runs in the simulator.
+#[derive(Debug)]
+pub struct AppRuntime<A>(Loop<Hosted<A>>);
+
+impl<A: App> AppRuntime<A> {
+    /// Starts a node and `app`.
+    ///
+    /// # Errors
+    /// As [`Runtime::bind`].
+    pub fn start(setup: Setup, store: impl Store + 'static, app: A) -> io::Result<Self> {
+        Loop::start(setup, store, |seed| Hosted::new(app, seed)).map(Self)
+    }
+
+    /// As [`Runtime::run_once`]; notices go to the application.
+    ///
+    /// # Errors
+    /// As [`Runtime::run_once`].
+    pub fn run_once(&mut self, timeout: Duration) -> io::Result<bool> {
+        let Loop { inner, .. } = &mut self.0;
+        self.0.rest = inner.engine.turn(&mut inner.drive)?;
+        if self.0.rest != Rest::Stop {
+            self.0.wait(timeout)?;
+            let Loop { inner, .. } = &mut self.0;
+            self.0.rest = inner.engine.turn(&mut inner.drive)?;
+        }
+        Ok(self.0.rest != Rest::Stop)
+    }
+
+    /// Lets something from outside speak with the application; see [`Hosted::with`].
+    pub fn with<R>(&mut self, speak: impl FnOnce(&mut A, &mut AppCx<'_>) -> R) -> R {
+        let Embedded { engine, drive } = &mut self.0.inner;
+        let now = engine.clock().now();
+        drive.with(engine.driver(), now, speak)
+    }
+
+    /// The application, to look at.
+    pub const fn app(&self) -> &A {
+        self.0.inner.drive.app()
+    }
+
+    /// The node, to look at.
+    pub const fn node(&self) -> &Node {
+        self.0.inner.node()
+    }
+
+    /// Where it listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.0.inner.local_addr()
+    }
+
+    /// Speaks with the node from other threads.
+    pub fn handle(&self) -> Handle {
+        self.0.inner.handle()
+    }
+}

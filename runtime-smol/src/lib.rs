@@ -1,1 +1,238 @@
-//! Under construction in this commit.
+//! Overcom as an async handle on smol; works under tokio and any other executor too.
+//!
+//! [`Node::bind`] spawns the node on smol's global executor. [`Node::split`] gives you its future to run where you like;
+//! readiness and time come from smol's reactor, which has a thread of its own, so no executor has to offer any.
+//! Everything but waiting is `overcom-std`'s [`Engine`](overcom_std::Engine); this crate tells it what is ready.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use overcom_core::{App, Command, CommandError, Config, Credentials, Hosted, Notice, Tag};
+use overcom_std::{Bare, Drive, Engine, Remote, Rest, Setup, Store, seed};
+use smol::channel::{Receiver, Sender, TrySendError, bounded};
+
+mod net;
+
+use net::{Bell, Reactor};
+
+/// Notices that wait in the handle, taken or not; the node holds the rest (guess).
+const NOTICES_MAX: usize = 256;
+/// Turns before other tasks of the executor get theirs (guess).
+const TURNS_MAX: usize = 8;
+
+/// Speaks with a node from anywhere. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    remote: Remote,
+    local: SocketAddr,
+}
+
+impl Handle {
+    /// Asks the node for something and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Node::command`](overcom_core::Node::command); also [`CommandError::Stopped`] if the node's future is gone.
+    pub async fn send(&self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        let (answer, answered) = bounded(1);
+        self.remote.command(command.into(), move |outcome| {
+            // Whoever asked may be gone by now.
+            let _ = answer.try_send(outcome);
+        })?;
+        answered.recv().await.unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// Ends the node's future after its present turn.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopped`] if it is gone already.
+    pub fn stop(&self) -> Result<(), CommandError> {
+        self.remote.stop()
+    }
+
+    /// Where the node listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// A running node: its notices, and a [`Handle`].
+#[derive(Debug)]
+pub struct Node {
+    handle: Handle,
+    notices: Receiver<Notice>,
+    bell: Arc<Bell>,
+    taken: Arc<AtomicU64>,
+    /// Whether the application still holds a notice.
+    is_held: bool,
+}
+
+impl Node {
+    /// Starts a node that listens on the first of these addresses, and spawns it on smol's global executor.
+    ///
+    /// `[::]:0` takes both families and any port. It runs until [`close`](Self::close), [`Handle::stop`], or until this is dropped.
+    ///
+    /// # Errors
+    /// What the node says of its configuration, or the operating system of sockets and threads.
+    #[expect(clippy::unused_async, reason = "a caller writes .await as everywhere else; looking a name up may become asynchronous")]
+    pub async fn bind(addr: impl ToSocketAddrs, config: Config, credentials: Credentials, store: impl Store + 'static) -> io::Result<Self> {
+        let (node, running) = Self::split(Setup::bind(addr, config, credentials)?, store)?;
+        // Its only error is a recording that cannot be written; the notices end then.
+        smol::spawn(async { drop(running.await) }).detach();
+        Ok(node)
+    }
+
+    /// A node and the future that runs it, for an executor of yours.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind). The future's error is that of writing a recording.
+    pub fn split(setup: Setup, store: impl Store + 'static) -> io::Result<(Self, impl Future<Output = io::Result<()>> + Send + 'static)> {
+        let (bell, seed) = (Arc::new(Bell::default()), seed()?);
+        let engine = start(setup, store, &bell, &seed)?;
+        let ((give, notices), taken) = (bounded(NOTICES_MAX), Arc::new(AtomicU64::new(0)));
+        let node = Self { handle: handle(&engine), notices, bell: Arc::clone(&bell), taken: Arc::clone(&taken), is_held: false };
+        let mut reactor = Reactor::new(engine, Bare, bell);
+        let mut outlet = Outlet { give, taken, waiting: None };
+        let running = poll_fn(move |cx| {
+            let state = poll(&mut reactor, cx, |engine| outlet.exchange(engine));
+            if state.is_ready() {
+                outlet.give.close();
+            }
+            state
+        });
+        Ok((node, running))
+    }
+
+    /// The next notice; `None` once the node has stopped. Asking for it says that the former one is taken (spec: SHELL-14).
+    ///
+    /// Nothing is lost when the future is dropped before it is ready.
+    pub async fn next(&mut self) -> Option<Notice> {
+        if std::mem::take(&mut self.is_held) {
+            self.taken.fetch_add(1, Ordering::Relaxed);
+            self.bell.ring();
+        }
+        let notice = self.notices.recv().await.ok();
+        self.is_held = notice.is_some();
+        // There may be room for more.
+        self.bell.ring();
+        notice
+    }
+
+    /// Asks the node for something; see [`Handle::send`].
+    ///
+    /// # Errors
+    /// As [`Handle::send`].
+    pub async fn send(&self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        self.handle.send(command).await
+    }
+
+    /// Speaks with the node from anywhere.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where the node listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.handle.local
+    }
+
+    /// Says good-bye on every link, waits until everything is stored, then ends the node.
+    ///
+    /// Messages that were not taken are not taken by this: they come again in the node's next life.
+    ///
+    /// # Errors
+    /// What the node answers to `Suspend`; it is ended all the same.
+    pub async fn close(self) -> Result<(), CommandError> {
+        let outcome = self.handle.send(Command::Suspend).await;
+        while outcome.is_ok() && !matches!(self.notices.recv().await, Ok(Notice::Quiet) | Err(_)) {
+            self.bell.ring();
+        }
+        // It may have ended by itself.
+        let _ = self.handle.stop();
+        while self.notices.recv().await.is_ok() {
+            self.bell.ring();
+        }
+        outcome.map(drop)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.handle.stop();
+    }
+}
+
+/// Starts a node with an [`App`] beside it, the same one that runs in the simulator. Spawn the future on any executor.
+///
+/// # Errors
+/// As [`Node::bind`]. The future's error is that of writing a recording.
+pub fn run_app<A: App + Send + 'static>(
+    setup: Setup,
+    store: impl Store + 'static,
+    app: A,
+) -> io::Result<(Handle, impl Future<Output = io::Result<()>> + Send + 'static)> {
+    let (bell, seed) = (Arc::new(Bell::default()), seed()?);
+    let engine = start(setup, store, &bell, &seed)?;
+    let handle = handle(&engine);
+    let mut reactor = Reactor::new(engine, Hosted::new(app, &seed), bell);
+    Ok((handle, poll_fn(move |cx| poll(&mut reactor, cx, |_| false))))
+}
+
+fn start(setup: Setup, store: impl Store + 'static, bell: &Arc<Bell>, seed: &overcom_core::Seed) -> io::Result<Engine<net::Sockets>> {
+    let waker = Arc::clone(bell);
+    Engine::start("smol", setup, store, seed, Arc::new(move || waker.ring()), net::Sockets::open)
+}
+
+fn handle(engine: &Engine<net::Sockets>) -> Handle {
+    Handle { remote: engine.remote().clone(), local: engine.local() }
+}
+
+/// Turns until nothing is left or it is others' turn. Nothing is awaited while actions are carried out.
+fn poll<D: Drive>(
+    reactor: &mut Reactor<D>,
+    cx: &mut Context<'_>,
+    mut exchange: impl FnMut(&mut Engine<net::Sockets>) -> bool,
+) -> Poll<io::Result<()>> {
+    reactor.listen(cx);
+    for _ in 0..TURNS_MAX {
+        reactor.collect();
+        let rest = reactor.turn()?;
+        let is_moving = exchange(reactor.engine());
+        match rest {
+            Rest::Stop => return Poll::Ready(Ok(())),
+            Rest::Until(due) if !is_moving && reactor.is_asleep(cx, due)? => return Poll::Pending,
+            Rest::None | Rest::Until(_) => {}
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// Where notices leave the engine.
+struct Outlet {
+    give: Sender<Notice>,
+    taken: Arc<AtomicU64>,
+    /// The one that found no room.
+    waiting: Option<Notice>,
+}
+
+impl Outlet {
+    /// Says what was taken and gives what there is room for; whether the node was told something.
+    fn exchange(&mut self, engine: &mut Engine<net::Sockets>) -> bool {
+        let taken = self.taken.swap(0, Ordering::Relaxed);
+        if taken > 0 {
+            engine.taken(taken);
+        }
+        while let Some(notice) = self.waiting.take().or_else(|| engine.next_notice()) {
+            if let Err(TrySendError::Full(notice)) = self.give.try_send(notice) {
+                self.waiting = Some(notice);
+                break;
+            }
+        }
+        taken > 0
+    }
+}

@@ -1,12 +1,15 @@
 //! What every std shell of Overcom needs and its core may not hold. Not a runtime.
 //!
 //! [`Clock`] and [`entropy`] are the only doors for time and chance; [`keys`] keeps secrets in files; a [`Store`] keeps
-//! state, and [`Work`] runs it on a thread of its own; [`sockets`] knows the options that std lacks. The runtimes
+//! state, and [`Work`] runs it on a thread of its own; [`sockets`] knows the options that std
+//! lacks; an [`Engine`] puts them together and does everything but wait. The runtimes
 //! `overcom-mio` and `overcom-smol` are made of these; so can yours be.
 
 mod clock;
+mod engine;
 mod entropy;
 pub mod keys;
+mod pipes;
 #[cfg(feature = "ring")]
 mod ring;
 pub mod sockets;
@@ -14,7 +17,9 @@ mod store;
 mod work;
 
 pub use clock::Clock;
+pub use engine::{Bare, Drive, Engine, Net, Remote, Rest, Setup};
 pub use entropy::{entropy, seed};
+pub use pipes::{Pipes, Stream};
 #[cfg(feature = "ring")]
 pub use ring::ring_aead;
 pub use store::*;

@@ -212,11 +212,22 @@ fn is_in_progress(why: &io::Error) -> bool {
 /// # Errors
 /// When it has come to nothing.
 pub fn is_connected(stream: &TcpStream) -> Result<Option<(SocketAddr, SocketAddr)>, ConnectError> {
-    match stream.take_error() {
-        Ok(None) => {}
-        Ok(Some(why)) | Err(why) => return Err(connect_error(&why)),
+    ends(stream.take_error(), stream.local_addr(), stream.peer_addr())
+}
+
+/// [`is_connected`] for streams that are not std's, from what they say of themselves.
+///
+/// # Errors
+/// As [`is_connected`].
+pub fn ends(
+    error: io::Result<Option<io::Error>>,
+    local: io::Result<SocketAddr>,
+    remote: io::Result<SocketAddr>,
+) -> Result<Option<(SocketAddr, SocketAddr)>, ConnectError> {
+    if let Ok(Some(why)) | Err(why) = error {
+        return Err(connect_error(&why));
     }
-    match (stream.local_addr(), stream.peer_addr()) {
+    match (local, remote) {
         (Ok(local), Ok(remote)) => Ok(Some((plain(local), plain(remote)))),
         (_, Err(why)) if why.kind() == io::ErrorKind::NotConnected => Ok(None),
         (Err(why), _) | (_, Err(why)) => Err(connect_error(&why)),

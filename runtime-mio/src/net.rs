@@ -1,0 +1,144 @@
+//! mio's sockets as the engine wants them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::{Interest, Registry, Token};
+use overcom_core::{ConnectError, PipeId};
+use overcom_std::sockets::{Bound, ends};
+use overcom_std::{Engine, Net, Stream};
+
+/// In a loop of one's own, 0 is the waker.
+pub(crate) const FIRST_PIPE: usize = 1;
+/// Edge-triggered: readiness is told once when it changes, so both may be asked for at once without idle wake-ups.
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// The listening sockets, and which token is which pipe's.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    registry: Registry,
+    tcp: Option<TcpListener>,
+    udp: Option<UdpSocket>,
+    tokens: Range<usize>,
+    next: usize,
+    free: Arc<Mutex<Vec<usize>>>,
+    owners: BTreeMap<usize, PipeId>,
+}
+
+/// A pipe's stream; its token is free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct MioStream {
+    stream: TcpStream,
+    token: usize,
+    free: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Sockets {
+    pub(crate) fn register(bound: Bound, registry: Registry, tokens: Range<usize>) -> io::Result<Self> {
+        if tokens.len() < 3 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "at least three tokens are needed"));
+        }
+        let (mut tcp, mut udp) = (TcpListener::from_std(bound.tcp), UdpSocket::from_std(bound.udp));
+        registry.register(&mut tcp, Token(tokens.start), Interest::READABLE)?;
+        registry.register(&mut udp, Token(tokens.start + 1), Interest::READABLE)?;
+        let (next, free) = (tokens.start + 2, Arc::default());
+        Ok(Self { registry, tcp: Some(tcp), udp: Some(udp), tokens, next, free, owners: BTreeMap::new() })
+    }
+
+    /// Closes the listening sockets, so that their port is free; gives back where to register new ones.
+    pub(crate) fn close(&mut self) -> io::Result<(Registry, Range<usize>)> {
+        (self.tcp, self.udp) = (None, None);
+        Ok((self.registry.try_clone()?, self.tokens.clone()))
+    }
+
+    fn watch(&mut self, pipe: PipeId, mut stream: TcpStream) -> io::Result<MioStream> {
+        let freed = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let token = freed.unwrap_or(self.next);
+        if token >= self.tokens.end {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "every token is in use"));
+        }
+        self.next = self.next.max(token + 1);
+        let stream = {
+            self.registry.register(&mut stream, Token(token), BOTH)?;
+            MioStream { stream, token, free: Arc::clone(&self.free) }
+        };
+        self.owners.insert(token, pipe);
+        Ok(stream)
+    }
+}
+
+/// Tells the engine what is ready; `false` if the event is somebody else's.
+pub(crate) fn ready(engine: &mut Engine<Sockets>, event: &Event) -> bool {
+    let net = engine.net();
+    let token = event.token().0;
+    if !net.tokens.contains(&token) {
+        return false;
+    }
+    match token - net.tokens.start {
+        0 => engine.on_acceptable(),
+        1 => engine.on_receivable(),
+        _ => {
+            if let Some(pipe) = net.owners.get(&token).copied() {
+                if event.is_writable() || event.is_error() {
+                    engine.pipes().on_writable(pipe);
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    engine.pipes().on_readable(pipe);
+                }
+            }
+        }
+    }
+    true
+}
+
+impl Net for Sockets {
+    type Stream = MioStream;
+
+    fn adopt(&mut self, pipe: PipeId, stream: std::net::TcpStream) -> io::Result<MioStream> {
+        self.watch(pipe, TcpStream::from_std(stream))
+    }
+
+    fn accept(&mut self, pipe: PipeId) -> io::Result<MioStream> {
+        let (stream, _) = self.tcp.as_ref().ok_or(io::ErrorKind::NotConnected)?.accept()?;
+        stream.set_nodelay(true)?;
+        self.watch(pipe, stream)
+    }
+
+    fn send_to(&mut self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.udp.as_ref().ok_or(io::ErrorKind::NotConnected)?.send_to(bytes, to).map(drop)
+    }
+
+    fn receive(&mut self, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.udp.as_ref().ok_or(io::ErrorKind::WouldBlock)?.recv_from(into)
+    }
+}
+
+impl Stream for MioStream {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        (&self.stream).read(into)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.stream).write(bytes)
+    }
+
+    fn finish(&self) {
+        // A stream that is not connected any more has no end to say.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    fn ends(&self) -> Result<Option<(SocketAddr, SocketAddr)>, ConnectError> {
+        ends(self.stream.take_error(), self.stream.local_addr(), self.stream.peer_addr())
+    }
+}
+
+impl Drop for MioStream {
+    fn drop(&mut self) {
+        self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(self.token);
+    }
+}

@@ -1,0 +1,493 @@
+//! Everything of a shell but waiting: one node, its sockets, storage and clock, turn by turn. A runtime adds readiness.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use overcom_core::trace::Recorder;
+use overcom_core::{
+    App, Batch, Command, CommandError, Config, ConnectError, Credentials, Driver, Event, Hosted, Next, Node, Notice, OpId, Packet, Path,
+    PipeId, Seed, Shell, Tag, Time,
+};
+
+use crate::pipes::{Pipes, Stream};
+use crate::sockets::Bound;
+use crate::work::{Waker, Work};
+use crate::{Clock, Store, sockets};
+
+/// Actions that one drive carries out at most (guess: some milliseconds).
+const ACTIONS_MAX: u32 = 1_024;
+/// Inputs that are handed in between two drives (DETAILS: 64 inputs a turn).
+const INPUTS_MAX: usize = 64;
+/// Connections that are accepted in one turn, so that a flood of them leaves time for the pipes (guess).
+const ACCEPTS_MAX: usize = 64;
+/// Commands of other threads that may wait (guess).
+const REQUESTS_MAX: usize = 1_024;
+/// How often the wall clock and the addresses are reported at least (`Event::Clock` asks for once a minute).
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// A datagram is never longer: UDP's own bound.
+const DATAGRAM_BYTES_MAX: usize = 65_536;
+
+/// The sockets of a runtime, none of which blocks.
+pub trait Net {
+    /// What it makes of a socket.
+    type Stream: Stream;
+    /// Takes a socket that connects, and from now on says when it is ready.
+    ///
+    /// # Errors
+    /// If there is no room for another one.
+    fn adopt(&mut self, pipe: PipeId, stream: TcpStream) -> io::Result<Self::Stream>;
+    /// The next connection that others opened.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none.
+    fn accept(&mut self, pipe: PipeId) -> io::Result<Self::Stream>;
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// Whatever keeps it from leaving.
+    fn send_to(&mut self, bytes: &[u8], to: SocketAddr) -> io::Result<()>;
+    /// The next datagram.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none.
+    fn receive(&mut self, into: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+}
+
+/// What drives the node in a turn: nothing more, or an application beside it.
+pub trait Drive {
+    /// As [`Driver::drive`].
+    fn drive(&mut self, driver: &mut Driver, shell: &mut impl Shell, now: Time, budget: u32) -> Next;
+}
+
+/// Notices are for whoever runs the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Bare;
+
+impl Drive for Bare {
+    fn drive(&mut self, driver: &mut Driver, shell: &mut impl Shell, now: Time, budget: u32) -> Next {
+        driver.drive(shell, now, budget)
+    }
+}
+
+impl<A: App> Drive for Hosted<A> {
+    fn drive(&mut self, driver: &mut Driver, shell: &mut impl Shell, now: Time, budget: u32) -> Next {
+        self.turn(driver, shell, now, budget)
+    }
+}
+
+/// What a turn left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// There is more to do at once.
+    None,
+    /// Nothing to do before this time, or before something is ready.
+    Until(Option<Time>),
+    /// A handle asked to stop.
+    Stop,
+}
+
+/// Called with the answer to a command.
+type Answer = Box<dyn FnOnce(Result<Tag, CommandError>) + Send>;
+
+enum Request {
+    Command(Box<Command>, Answer),
+    Stop,
+}
+
+/// Speaks with an engine from other threads. Cheap to clone.
+#[derive(Clone)]
+pub struct Remote {
+    requests: SyncSender<Request>,
+    waker: Waker,
+}
+
+impl Remote {
+    /// Asks the node for something; `answer` is called on the engine's thread with what [`Node::command`] says.
+    ///
+    /// # Errors
+    /// [`CommandError::Full`] if too much waits, [`CommandError::Stopped`] if the engine is gone.
+    pub fn command(&self, command: Command, answer: impl FnOnce(Result<Tag, CommandError>) + Send + 'static) -> Result<(), CommandError> {
+        self.ask(Request::Command(Box::new(command), Box::new(answer)))
+    }
+
+    /// Ends the engine after its present turn.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn stop(&self) -> Result<(), CommandError> {
+        self.ask(Request::Stop)
+    }
+
+    fn ask(&self, request: Request) -> Result<(), CommandError> {
+        use std::sync::mpsc::TrySendError::{Disconnected, Full};
+        match self.requests.try_send(request) {
+            Ok(()) => (self.waker)(),
+            Err(Full(_)) => return Err(CommandError::Full),
+            Err(Disconnected(_)) => return Err(CommandError::Stopped),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Remote")
+    }
+}
+
+/// A recording on its way to a file or anywhere else.
+type Recording = Box<dyn Write + Send>;
+
+/// One node and its outside.
+pub struct Engine<N: Net> {
+    driver: Driver,
+    outside: Outside<N>,
+    requests: Receiver<Request>,
+    remote: Remote,
+    recording: Option<Recording>,
+    is_stopping: bool,
+    report_due: Time,
+    reported: Vec<SocketAddr>,
+    datagram: Box<[u8]>,
+}
+
+/// What carries actions out (spec: SHELL-1).
+struct Outside<N: Net> {
+    net: N,
+    pipes: Pipes<N::Stream>,
+    work: Work,
+    clock: Clock,
+    local: SocketAddr,
+    notices: VecDeque<Notice>,
+    /// Readiness that was not used up.
+    may_accept: bool,
+    may_receive: bool,
+    datagrams_dropped: u64,
+}
+
+/// What a runtime is started with.
+pub struct Setup {
+    bound: Bound,
+    config: Config,
+    credentials: Credentials,
+    recording: Option<Recording>,
+}
+
+impl Setup {
+    /// A node on sockets that are bound already, for instance by [`sockets::bind_anywhere`].
+    pub const fn new(bound: Bound, config: Config, credentials: Credentials) -> Self {
+        Self { bound, config, credentials, recording: None }
+    }
+
+    /// A node on the first of these addresses; `[::]:0` takes both families and any port.
+    ///
+    /// # Errors
+    /// As [`sockets::bind`]. A host name is looked up, which may block.
+    pub fn bind(addr: impl ToSocketAddrs, config: Config, credentials: Credentials) -> io::Result<Self> {
+        let local = addr.to_socket_addrs()?.next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        Ok(Self::new(sockets::bind(local)?, config, credentials))
+    }
+
+    /// Records everything that goes into the node. **A recording holds the run's seed and the device's keys.** Default: off.
+    #[must_use]
+    pub fn record(mut self, recording: impl Write + Send + 'static) -> Self {
+        self.recording = Some(Box::new(recording));
+        self
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("local", &self.bound.local).finish_non_exhaustive()
+    }
+}
+
+impl<N: Net> Engine<N> {
+    /// Starts a node and its storage thread.
+    ///
+    /// `shell` is the runtime's name in recordings, `open` makes its sockets, `waker` ends its waiting.
+    ///
+    /// # Errors
+    /// What the node says of its configuration, or the operating system of sockets and threads.
+    pub fn start(
+        shell: &str,
+        setup: Setup,
+        store: impl Store + 'static,
+        seed: &Seed,
+        waker: Waker,
+        open: impl FnOnce(Bound) -> io::Result<N>,
+    ) -> io::Result<Self> {
+        let Setup { bound, config, credentials, recording } = setup;
+        let (clock, local) = (Clock::start(), bound.local);
+        let (now, wall) = (clock.now(), clock.wall());
+        let recorder = recording.as_ref().map(|_| Recorder::start(shell, "node", &config, &credentials, seed, now, wall));
+        let node = Node::new(config, credentials, seed.clone(), now, wall).map_err(io::Error::other)?;
+        let (requests, asked) = sync_channel(REQUESTS_MAX);
+        let outside = Outside {
+            net: open(bound)?,
+            pipes: Pipes::new(),
+            work: Work::start(store, waker.clone())?,
+            clock,
+            local,
+            notices: VecDeque::new(),
+            may_accept: true,
+            may_receive: true,
+            datagrams_dropped: 0,
+        };
+        Ok(Self {
+            driver: recorder.into_iter().fold(Driver::new(node), Driver::recorded),
+            outside,
+            requests: asked,
+            remote: Remote { requests, waker },
+            recording,
+            is_stopping: false,
+            report_due: Time::ZERO,
+            reported: Vec::new(),
+            datagram: vec![0; DATAGRAM_BYTES_MAX].into(),
+        })
+    }
+
+    /// Takes new sockets after a suspension that killed the old ones: every pipe is gone, and the node is told so.
+    ///
+    /// # Errors
+    /// What `open` says; then nothing has changed.
+    pub fn rebind(&mut self, bound: Bound, open: impl FnOnce(Bound) -> io::Result<N>) -> io::Result<()> {
+        let (now, local) = (self.outside.clock.now(), bound.local);
+        self.outside.net = open(bound)?;
+        self.outside.local = local;
+        self.outside.pipes.clear();
+        (self.outside.may_accept, self.outside.may_receive) = (true, true);
+        self.driver.handle(now, Event::clock(self.outside.clock.wall()));
+        self.reported = sockets::addresses(local);
+        self.driver.handle(now, Event::addresses(&self.reported, true));
+        Ok(())
+    }
+
+    /// The node, to look at.
+    pub const fn node(&self) -> &Node {
+        self.driver.node()
+    }
+
+    /// The driver, for [`Hosted::with`].
+    pub const fn driver(&mut self) -> &mut Driver {
+        &mut self.driver
+    }
+
+    /// The clock that the node is told of.
+    pub const fn clock(&self) -> &Clock {
+        &self.outside.clock
+    }
+
+    /// Where the sockets are bound.
+    pub const fn local(&self) -> SocketAddr {
+        self.outside.local
+    }
+
+    /// For other threads.
+    pub const fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// The sockets.
+    pub const fn net(&mut self) -> &mut N {
+        &mut self.outside.net
+    }
+
+    /// The pipes, to say which are ready.
+    pub const fn pipes(&mut self) -> &mut Pipes<N::Stream> {
+        &mut self.outside.pipes
+    }
+
+    /// The listener may have connections.
+    pub const fn on_acceptable(&mut self) {
+        self.outside.may_accept = true;
+    }
+
+    /// The datagram socket may have some.
+    pub const fn on_receivable(&mut self) {
+        self.outside.may_receive = true;
+    }
+
+    /// How many datagrams could not be sent and were dropped.
+    pub const fn datagrams_dropped(&self) -> u64 {
+        self.outside.datagrams_dropped
+    }
+
+    /// Asks the node for something.
+    ///
+    /// # Errors
+    /// As [`Node::command`].
+    pub fn command(&mut self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        self.driver.command(self.outside.clock.now(), command.into())
+    }
+
+    /// The next notice of a [`Bare`] engine. Say [`taken`](Self::taken) once the application is through with it.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.outside.notices.pop_front()
+    }
+
+    /// The application is through with `notices` more notices (spec: SHELL-14).
+    pub fn taken(&mut self, notices: u64) {
+        self.driver.handle(self.outside.clock.now(), Event::taken(notices, &[]));
+    }
+
+    /// One turn: reports, finished work, commands, drive, inputs, drive. Never waits; its work is bounded (spec: SHELL-13).
+    ///
+    /// # Errors
+    /// Only if a recording cannot be written.
+    pub fn turn(&mut self, drive: &mut impl Drive) -> io::Result<Rest> {
+        let now = self.outside.clock.now();
+        self.report(now);
+        let mut asked = 0;
+        while asked < INPUTS_MAX
+            && let Some(finished) = self.outside.work.next_finished()
+        {
+            finished.hand_in(&mut self.driver, now);
+            asked += 1;
+        }
+        for request in self.requests.try_iter().take(INPUTS_MAX) {
+            asked += 1;
+            match request {
+                Request::Command(command, answer) => answer(self.driver.command(now, *command)),
+                Request::Stop => self.is_stopping = true,
+            }
+        }
+        let mut next = drive.drive(&mut self.driver, &mut self.outside, now, ACTIONS_MAX);
+        let inputs = self.hand_in(now);
+        if inputs > 0 {
+            next = drive.drive(&mut self.driver, &mut self.outside, now, ACTIONS_MAX);
+        }
+        self.write_recording()?;
+        if self.is_stopping {
+            return Ok(Rest::Stop);
+        }
+        // Whoever asked the most may have more to ask, and was woken for once only.
+        let is_busy = inputs > 0 || asked >= INPUTS_MAX || self.outside.is_busy();
+        Ok(match next {
+            Next::Until(due) if !is_busy => {
+                Rest::Until([due, self.outside.pipes.deadline(), Some(self.report_due)].into_iter().flatten().min())
+            }
+            Next::Until(_) | Next::Again => Rest::None,
+        })
+    }
+
+    fn report(&mut self, now: Time) {
+        if now < self.report_due {
+            return;
+        }
+        self.report_due = now + REPORT_EVERY;
+        self.outside.may_accept = true;
+        self.driver.handle(now, Event::clock(self.outside.clock.wall()));
+        let addresses = sockets::addresses(self.outside.local);
+        if addresses != self.reported {
+            self.driver.handle(now, Event::addresses(&addresses, false));
+            self.reported = addresses;
+        }
+    }
+
+    fn hand_in(&mut self, now: Time) -> usize {
+        let outside = &mut self.outside;
+        for _ in 0..ACCEPTS_MAX {
+            if !outside.may_accept {
+                break;
+            }
+            match outside.net.accept(outside.pipes.next_id()) {
+                Ok(stream) => outside.pipes.add_accepted(stream),
+                // One that was gone before it was accepted says so here; the next one may be fine.
+                Err(why) if matches!(why.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                // Out of files, or none left: the next readiness or report looks again.
+                Err(_) => outside.may_accept = false,
+            }
+        }
+        let mut told = 0;
+        while outside.may_receive && told < INPUTS_MAX / 2 {
+            match outside.net.receive(&mut self.datagram) {
+                Ok((length, from)) => {
+                    let path = Path { local: sockets::plain(outside.local), remote: sockets::plain(from) };
+                    self.driver.handle(now, Event::datagram(path, self.datagram.get(..length).unwrap_or_default()));
+                    told += 1;
+                }
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => outside.may_receive = false,
+                // An earlier datagram's refusal comes up here; it costs a place so that it cannot hold the turn.
+                Err(_) => told += 1,
+            }
+        }
+        told + outside.pipes.hand_in(&mut self.driver, now, INPUTS_MAX - told)
+    }
+
+    fn write_recording(&mut self) -> io::Result<()> {
+        if let (Some(recording), Some(recorder)) = (&mut self.recording, self.driver.recorder()) {
+            recording.write_all(&recorder.take())?;
+        }
+        Ok(())
+    }
+}
+
+impl<N: Net> Drop for Engine<N> {
+    /// Ends the recording. An error has nobody left to be told.
+    fn drop(&mut self) {
+        if let Some(recorder) = self.driver.recorder() {
+            recorder.finish();
+        }
+        let _ = self.write_recording();
+        let _ = self.recording.as_mut().map(|recording| recording.flush());
+    }
+}
+
+impl<N: Net> fmt::Debug for Engine<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("node", self.driver.node()).field("local", &self.outside.local).finish_non_exhaustive()
+    }
+}
+
+impl<N: Net> Outside<N> {
+    fn is_busy(&self) -> bool {
+        self.may_accept || self.may_receive || self.pipes.has_news()
+    }
+}
+
+impl<N: Net> Shell for Outside<N> {
+    fn send_datagram(&mut self, path: Path, packet: &Packet) {
+        if self.net.send_to(packet.bytes(), sockets::for_socket(self.local, path.remote)).is_err() {
+            self.datagrams_dropped = self.datagrams_dropped.saturating_add(1);
+        }
+    }
+
+    fn connect(&mut self, op: OpId, to: SocketAddr, from_listening_port: bool) {
+        let from = from_listening_port.then_some(self.local);
+        let adopted =
+            sockets::connect(to, from).and_then(|stream| self.net.adopt(self.pipes.next_id(), stream).map_err(|_| ConnectError::Failed));
+        match adopted {
+            Ok(stream) => self.pipes.add_connecting(op, stream),
+            Err(why) => self.pipes.add_failed(op, why),
+        }
+    }
+
+    fn write(&mut self, pipe: PipeId, packet: Packet) {
+        self.pipes.write(pipe, packet);
+    }
+
+    fn close(&mut self, pipe: PipeId) {
+        self.pipes.close(pipe, self.clock.now());
+    }
+
+    fn resolve(&mut self, op: OpId, name: &str, port: u16) {
+        self.work.resolve(op, name, port);
+    }
+
+    fn store(&mut self, op: OpId, batch: Batch, durable: bool) {
+        self.work.store(op, batch, durable);
+    }
+
+    fn load(&mut self, op: OpId, from: Vec<u8>, to: Vec<u8>, limit: u32) {
+        self.work.load(op, from, to, limit);
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+    }
+}
