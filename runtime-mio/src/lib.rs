@@ -9,7 +9,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token, Waker};
-use overcom_core::{App, AppCx, Command, CommandError, Config, Credentials, Hosted, Node, Notice, Tag};
+use overcom_core::{App, AppCx, Command, CommandError, Config, Credentials, Hosted, Node, Notice, Seed, Tag};
 use overcom_std::{Bare, Drive, Engine, Remote, Rest, Setup, Store, seed, sockets};
 
 mod net;
@@ -67,7 +67,7 @@ impl<D: Drive> Embedded<D> {
         registry: &Registry,
         tokens: std::ops::Range<usize>,
         wake: impl Fn() + Send + Sync + 'static,
-        make: impl FnOnce(&overcom_core::Seed) -> D,
+        make: impl FnOnce(&Seed) -> D,
     ) -> io::Result<Self> {
         let (seed, registry) = (seed()?, registry.try_clone()?);
         let engine = Engine::start("mio", setup, store, &seed, Arc::new(wake), |bound| Sockets::register(bound, registry, tokens))?;
@@ -147,43 +147,17 @@ impl Handle {
     }
 }
 
-/// A `Poll` and what waits in it.
+/// A node with a loop of its own, whose notices you take.
 #[derive(Debug)]
-struct Loop<D> {
+pub struct Runtime<D = Bare> {
     poll: Poll,
     events: Events,
     inner: Embedded<D>,
     rest: Rest,
 }
 
-impl<D: Drive> Loop<D> {
-    fn start(setup: Setup, store: impl Store + 'static, make: impl FnOnce(&overcom_core::Seed) -> D) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        // A waker that fails has nobody left to wake.
-        let wake = move || drop(waker.wake());
-        let inner = Embedded::start_with(setup, store, poll.registry(), FIRST_PIPE..usize::MAX, wake, make)?;
-        Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), inner, rest: Rest::None })
-    }
-
-    /// Waits for readiness, no longer than `timeout` and than the last turn's rest allows.
-    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        let timeout = self.inner.wait_max(self.rest).map_or(timeout, |rest| rest.min(timeout));
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(why) if why.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            other => other?,
-        }
-        for event in &self.events {
-            // The waker's own event needs nothing done.
-            let _ = self.inner.ready(event);
-        }
-        Ok(())
-    }
-}
-
-/// A node with a loop of its own, whose notices you take.
-#[derive(Debug)]
-pub struct Runtime(Loop<Bare>);
+/// A node with a loop of its own and an [`App`] beside it, the same one that runs in the simulator.
+pub type AppRuntime<A> = Runtime<Hosted<A>>;
 
 impl Runtime {
     /// Starts a node that listens on the first of these addresses; `[::]:0` takes both families and any port.
@@ -199,7 +173,7 @@ impl Runtime {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn start(setup: Setup, store: impl Store + 'static) -> io::Result<Self> {
-        Loop::start(setup, store, |_| Bare).map(Self)
+        Self::start_with(setup, store, |_| Bare)
     }
 
     /// Does what there is to do, then waits at most `timeout` for more and does that. `Duration::ZERO` never waits: for a game's frame.
@@ -209,12 +183,7 @@ impl Runtime {
     /// # Errors
     /// What the operating system says of waiting, or of writing a recording.
     pub fn run_once(&mut self, timeout: Duration, mut on_notice: impl FnMut(Notice)) -> io::Result<bool> {
-        self.0.rest = self.0.inner.turn(&mut on_notice)?;
-        if self.0.rest != Rest::Stop {
-            self.0.wait(timeout)?;
-            self.0.rest = self.0.inner.turn(on_notice)?;
-        }
-        Ok(self.0.rest != Rest::Stop)
+        self.pass(timeout, |inner| inner.turn(&mut on_notice))
     }
 
     /// Runs until a handle asks to stop.
@@ -225,42 +194,7 @@ impl Runtime {
         while self.run_once(Duration::MAX, &mut on_notice)? {}
         Ok(())
     }
-
-    /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
-    ///
-    /// # Errors
-    /// As [`Embedded::rebind`].
-    pub fn rebind(&mut self) -> io::Result<()> {
-        self.0.inner.rebind()
-    }
-
-    /// The node, to look at.
-    pub const fn node(&self) -> &Node {
-        self.0.inner.node()
-    }
-
-    /// Where it listens.
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.0.inner.local_addr()
-    }
-
-    /// Asks the node for something; it is carried out in the next [`run_once`](Self::run_once).
-    ///
-    /// # Errors
-    /// As [`Node::command`].
-    pub fn command(&mut self, command: impl Into<Command>) -> Result<Tag, CommandError> {
-        self.0.inner.command(command)
-    }
-
-    /// Speaks with the node from other threads.
-    pub fn handle(&self) -> Handle {
-        self.0.inner.handle()
-    }
 }
-
-/// A node with a loop of its own and an [`App`] beside it, the same one that runs in the simulator.
-#[derive(Debug)]
-pub struct AppRuntime<A>(Loop<Hosted<A>>);
 
 impl<A: App> AppRuntime<A> {
     /// Starts a node and `app`.
@@ -268,48 +202,91 @@ impl<A: App> AppRuntime<A> {
     /// # Errors
     /// As [`Runtime::bind`].
     pub fn start(setup: Setup, store: impl Store + 'static, app: A) -> io::Result<Self> {
-        Loop::start(setup, store, |seed| Hosted::new(app, seed)).map(Self)
+        Self::start_with(setup, store, |seed| Hosted::new(app, seed))
     }
 
-    /// As [`Runtime::run_once`]; notices go to the application.
+    /// Does what there is to do, then waits at most `timeout` for more and does that; notices go to the application.
     ///
     /// # Errors
-    /// As [`Runtime::run_once`].
+    /// What the operating system says of waiting, or of writing a recording.
     pub fn run_once(&mut self, timeout: Duration) -> io::Result<bool> {
-        let Loop { inner, .. } = &mut self.0;
-        self.0.rest = inner.engine.turn(&mut inner.drive)?;
-        if self.0.rest != Rest::Stop {
-            self.0.wait(timeout)?;
-            let Loop { inner, .. } = &mut self.0;
-            self.0.rest = inner.engine.turn(&mut inner.drive)?;
-        }
-        Ok(self.0.rest != Rest::Stop)
+        self.pass(timeout, |inner| inner.engine.turn(&mut inner.drive))
     }
 
     /// Lets something from outside speak with the application; see [`Hosted::with`].
     pub fn with<R>(&mut self, speak: impl FnOnce(&mut A, &mut AppCx<'_>) -> R) -> R {
-        let Embedded { engine, drive } = &mut self.0.inner;
+        let Embedded { engine, drive } = &mut self.inner;
         let now = engine.clock().now();
         drive.with(engine.driver(), now, speak)
     }
 
     /// The application, to look at.
     pub const fn app(&self) -> &A {
-        self.0.inner.drive.app()
+        self.inner.drive.app()
+    }
+}
+
+impl<D: Drive> Runtime<D> {
+    fn start_with(setup: Setup, store: impl Store + 'static, make: impl FnOnce(&Seed) -> D) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        // A waker that fails has nobody left to wake.
+        let wake = move || waker.wake().unwrap_or_default();
+        let inner = Embedded::start_with(setup, store, poll.registry(), FIRST_PIPE..usize::MAX, wake, make)?;
+        Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), inner, rest: Rest::None })
+    }
+
+    fn pass(&mut self, timeout: Duration, mut turn: impl FnMut(&mut Embedded<D>) -> io::Result<Rest>) -> io::Result<bool> {
+        self.rest = turn(&mut self.inner)?;
+        if self.rest != Rest::Stop {
+            self.wait(timeout)?;
+            self.rest = turn(&mut self.inner)?;
+        }
+        Ok(self.rest != Rest::Stop)
+    }
+
+    /// Waits for readiness, no longer than `timeout` and than the last turn's rest allows.
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        let timeout = self.inner.wait_max(self.rest).map_or(timeout, |rest| rest.min(timeout));
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            other => other?,
+        }
+        for event in &self.events {
+            // The waker's own event needs nothing done.
+            let _ = self.inner.ready(event);
+        }
+        Ok(())
+    }
+
+    /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
+    ///
+    /// # Errors
+    /// As [`Embedded::rebind`].
+    pub fn rebind(&mut self) -> io::Result<()> {
+        self.inner.rebind()
     }
 
     /// The node, to look at.
     pub const fn node(&self) -> &Node {
-        self.0.inner.node()
+        self.inner.node()
     }
 
     /// Where it listens.
     pub const fn local_addr(&self) -> SocketAddr {
-        self.0.inner.local_addr()
+        self.inner.local_addr()
+    }
+
+    /// Asks the node for something; it is carried out in the next `run_once`.
+    ///
+    /// # Errors
+    /// As [`Node::command`].
+    pub fn command(&mut self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        self.inner.command(command)
     }
 
     /// Speaks with the node from other threads.
     pub fn handle(&self) -> Handle {
-        self.0.inner.handle()
+        self.inner.handle()
     }
 }

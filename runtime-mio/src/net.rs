@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use overcom_core::{ConnectError, PipeId};
 use overcom_std::sockets::{Bound, ends};
-use overcom_std::{Engine, Net, Stream};
+use overcom_std::{Engine, Net, Source, Stream};
 
 /// In a loop of one's own, 0 is the waker.
 pub(crate) const FIRST_PIPE: usize = 1;
@@ -63,12 +63,9 @@ impl Sockets {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "every token is in use"));
         }
         self.next = self.next.max(token + 1);
-        let stream = {
-            self.registry.register(&mut stream, Token(token), BOTH)?;
-            MioStream { stream, token, free: Arc::clone(&self.free) }
-        };
+        self.registry.register(&mut stream, Token(token), BOTH)?;
         self.owners.insert(token, pipe);
-        Ok(stream)
+        Ok(MioStream { stream, token, free: Arc::clone(&self.free) })
     }
 }
 
@@ -79,20 +76,12 @@ pub(crate) fn ready(engine: &mut Engine<Sockets>, event: &Event) -> bool {
     if !net.tokens.contains(&token) {
         return false;
     }
-    match token - net.tokens.start {
-        0 => engine.on_acceptable(),
-        1 => engine.on_receivable(),
-        _ => {
-            if let Some(pipe) = net.owners.get(&token).copied() {
-                if event.is_writable() || event.is_error() {
-                    engine.pipes().on_writable(pipe);
-                }
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    engine.pipes().on_readable(pipe);
-                }
-            }
-        }
-    }
+    let source = match token - net.tokens.start {
+        0 => Some(Source::Listener),
+        1 => Some(Source::Datagrams),
+        _ => net.owners.get(&token).copied().map(Source::Pipe),
+    };
+    source.into_iter().for_each(|source| engine.on_ready(source));
     true
 }
 

@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use overcom_core::{App, Command, CommandError, Config, Credentials, Hosted, Notice, Tag};
-use overcom_std::{Bare, Drive, Engine, Remote, Rest, Setup, Store, seed};
+use overcom_std::{Bare, Bell, Drive, Engine, Remote, Rest, Setup, Store, seed};
 use smol::channel::{Receiver, Sender, TrySendError, bounded};
 
 mod net;
 
-use net::{Bell, Reactor};
+use net::Reactor;
 
 /// Notices that wait in the handle, taken or not; the node holds the rest (guess).
 const NOTICES_MAX: usize = 256;

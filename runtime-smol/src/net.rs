@@ -1,60 +1,17 @@
-//! smol's sockets as the engine wants them, and what wakes whom.
+//! smol's sockets as the engine wants them, and what waits for them.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use overcom_core::{ConnectError, PipeId, Time};
 use overcom_std::sockets::{Bound, is_connected};
-use overcom_std::{Drive, Engine, Net, Rest, Stream};
+use overcom_std::{Bell, Drive, Engine, Net, Rest, Source, Stream};
 use smol::{Async, Timer};
-
-/// What may be ready.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Source {
-    Listener,
-    Datagrams,
-    Pipe(PipeId),
-}
-
-/// Wakes the node's future, and notes what for.
-#[derive(Debug, Default)]
-pub(crate) struct Bell(Mutex<Rung>);
-
-#[derive(Debug, Default)]
-struct Rung {
-    sleeper: Option<Waker>,
-    by: Vec<Source>,
-}
-
-impl Bell {
-    /// Something other than a socket has changed.
-    pub(crate) fn ring(&self) {
-        let sleeper = self.rung().sleeper.take();
-        sleeper.into_iter().for_each(Waker::wake);
-    }
-
-    fn rung(&self) -> std::sync::MutexGuard<'_, Rung> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One socket's way to ring.
-struct Ringer {
-    source: Source,
-    bell: Arc<Bell>,
-}
-
-impl Wake for Ringer {
-    fn wake(self: Arc<Self>) {
-        self.bell.rung().by.push(self.source);
-        self.bell.ring();
-    }
-}
 
 /// The listening sockets.
 #[derive(Debug)]
@@ -145,27 +102,15 @@ impl<D: Drive> Reactor<D> {
 
     /// From now on the bell wakes this task.
     pub(crate) fn listen(&self, cx: &Context<'_>) {
-        self.bell.rung().sleeper = Some(cx.waker().clone());
+        self.bell.sleep(cx.waker());
     }
 
     /// Tells the engine which sockets rang.
     pub(crate) fn collect(&mut self) {
-        let rung = mem::take(&mut self.bell.rung().by);
-        for source in rung {
-            self.tell(source);
+        for source in self.bell.rung_by() {
+            self.engine.on_ready(source);
             if !self.unarmed.contains(&source) {
                 self.unarmed.push(source);
-            }
-        }
-    }
-
-    fn tell(&mut self, source: Source) {
-        match source {
-            Source::Listener => self.engine.on_acceptable(),
-            Source::Datagrams => self.engine.on_receivable(),
-            Source::Pipe(pipe) => {
-                self.engine.pipes().on_writable(pipe);
-                self.engine.pipes().on_readable(pipe);
             }
         }
     }
@@ -179,7 +124,7 @@ impl<D: Drive> Reactor<D> {
         let mut is_asleep = true;
         for source in asked {
             if self.is_ready(source)? {
-                self.tell(source);
+                self.engine.on_ready(source);
                 self.unarmed.push(source);
                 is_asleep = false;
             }
@@ -190,7 +135,7 @@ impl<D: Drive> Reactor<D> {
     }
 
     fn is_ready(&mut self, source: Source) -> io::Result<bool> {
-        let waker = Waker::from(Arc::new(Ringer { source, bell: Arc::clone(&self.bell) }));
+        let waker = self.bell.waker_of(source);
         let cx = &mut Context::from_waker(&waker);
         let ready = match source {
             Source::Listener => self.engine.net().tcp.poll_readable(cx),

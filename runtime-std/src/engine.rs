@@ -16,7 +16,7 @@ use overcom_core::{
 use crate::pipes::{Pipes, Stream};
 use crate::sockets::Bound;
 use crate::work::{Waker, Work};
-use crate::{Clock, Store, sockets};
+use crate::{Clock, Source, Store, sockets};
 
 /// Actions that one drive carries out at most (guess: some milliseconds).
 const ACTIONS_MAX: u32 = 1_024;
@@ -302,14 +302,16 @@ impl<N: Net> Engine<N> {
         &mut self.outside.pipes
     }
 
-    /// The listener may have connections.
-    pub const fn on_acceptable(&mut self) {
-        self.outside.may_accept = true;
-    }
-
-    /// The datagram socket may have some.
-    pub const fn on_receivable(&mut self) {
-        self.outside.may_receive = true;
+    /// Something may be ready. It costs a system call if it is not.
+    pub fn on_ready(&mut self, source: Source) {
+        match source {
+            Source::Listener => self.outside.may_accept = true,
+            Source::Datagrams => self.outside.may_receive = true,
+            Source::Pipe(pipe) => {
+                self.outside.pipes.on_writable(pipe);
+                self.outside.pipes.on_readable(pipe);
+            }
+        }
     }
 
     /// How many datagrams could not be sent and were dropped.

@@ -5,6 +5,7 @@
 //! lacks; an [`Engine`] puts them together and does everything but wait. The runtimes
 //! `overcom-mio` and `overcom-smol` are made of these; so can yours be.
 
+mod bell;
 mod clock;
 mod engine;
 mod entropy;
@@ -16,6 +17,7 @@ pub mod sockets;
 mod store;
 mod work;
 
+pub use bell::{Bell, Source};
 pub use clock::Clock;
 pub use engine::{Bare, Drive, Engine, Net, Remote, Rest, Setup};
 pub use entropy::{entropy, seed};
