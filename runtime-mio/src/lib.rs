@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token, Waker};
 use overcom_core::{App, AppCx, Command, CommandError, Config, Credentials, Hosted, Node, Notice, Seed, Tag};
-use overcom_std::{Bare, Drive, Engine, Remote, Rest, Setup, Store, seed, sockets};
+use overcom_std::{Bare, Drive, Engine, Remote, Rest, Setup, Store, seed};
 
 mod net;
 
@@ -25,6 +25,8 @@ const WAKER: Token = Token(0);
 pub struct Embedded<D = Bare> {
     engine: Engine<Sockets>,
     drive: D,
+    /// Whether a notice was given out and is not taken yet.
+    is_held: bool,
 }
 
 impl Embedded {
@@ -44,19 +46,15 @@ impl Embedded {
         Self::start_with(setup, store, registry, tokens, wake, |_| Bare)
     }
 
-    /// One turn; never waits. Each notice counts as taken when `on_notice` returns.
-    ///
-    /// # Errors
-    /// Only if a recording cannot be written.
-    pub fn turn(&mut self, mut on_notice: impl FnMut(Notice)) -> io::Result<Rest> {
-        let rest = self.engine.turn(&mut self.drive)?;
-        let mut taken = 0;
-        while let Some(notice) = self.engine.next_notice() {
-            on_notice(notice);
+    /// The next notice. Asking for it says that the former one is taken (spec: SHELL-14); do so until there is none, or
+    /// leave some for later to make peers wait.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        if std::mem::take(&mut self.is_held) {
             self.engine.taken(1);
-            taken += 1;
         }
-        Ok(if taken > 0 && rest != Rest::Stop { Rest::None } else { rest })
+        let notice = self.engine.next_notice();
+        self.is_held = notice.is_some();
+        notice
     }
 }
 
@@ -70,8 +68,16 @@ impl<D: Drive> Embedded<D> {
         make: impl FnOnce(&Seed) -> D,
     ) -> io::Result<Self> {
         let (seed, registry) = (seed()?, registry.try_clone()?);
-        let engine = Engine::start("mio", setup, store, &seed, Arc::new(wake), |bound| Sockets::register(bound, registry, tokens))?;
-        Ok(Self { engine, drive: make(&seed) })
+        let engine = Engine::start("mio", setup, store, &seed, Arc::new(wake), Sockets::new(registry, tokens)?)?;
+        Ok(Self { engine, drive: make(&seed), is_held: false })
+    }
+
+    /// One turn; never waits. Then ask for [`next_notice`](Self::next_notice), and wait no longer than [`wait_max`](Self::wait_max).
+    ///
+    /// # Errors
+    /// Only if a recording cannot be written.
+    pub fn turn(&mut self) -> io::Result<Rest> {
+        self.engine.turn(&mut self.drive)
     }
 
     /// Whether this event was for the node; if not, it is yours.
@@ -90,11 +96,9 @@ impl<D: Drive> Embedded<D> {
     /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
     ///
     /// # Errors
-    /// If the port is taken by now; then nothing has changed but the old listener is closed.
+    /// As [`Engine::rebind`].
     pub fn rebind(&mut self) -> io::Result<()> {
-        let local = self.engine.local();
-        let (registry, tokens) = self.engine.net().close()?;
-        self.engine.rebind(sockets::bind(local)?, |bound| Sockets::register(bound, registry, tokens))
+        self.engine.rebind()
     }
 
     /// The node, to look at.
@@ -183,7 +187,17 @@ impl Runtime {
     /// # Errors
     /// What the operating system says of waiting, or of writing a recording.
     pub fn run_once(&mut self, timeout: Duration, mut on_notice: impl FnMut(Notice)) -> io::Result<bool> {
-        self.pass(timeout, |inner| inner.turn(&mut on_notice))
+        let is_running = self.step(timeout)?;
+        while let Some(notice) = self.inner.next_notice() {
+            on_notice(notice);
+            self.rest = Rest::None;
+        }
+        Ok(is_running)
+    }
+
+    /// The next notice after [`step`](Self::step). Asking for it says that the former one is taken.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.inner.next_notice()
     }
 
     /// Runs until a handle asks to stop.
@@ -205,17 +219,9 @@ impl<A: App> AppRuntime<A> {
         Self::start_with(setup, store, |seed| Hosted::new(app, seed))
     }
 
-    /// Does what there is to do, then waits at most `timeout` for more and does that; notices go to the application.
-    ///
-    /// # Errors
-    /// What the operating system says of waiting, or of writing a recording.
-    pub fn run_once(&mut self, timeout: Duration) -> io::Result<bool> {
-        self.pass(timeout, |inner| inner.engine.turn(&mut inner.drive))
-    }
-
     /// Lets something from outside speak with the application; see [`Hosted::with`].
     pub fn with<R>(&mut self, speak: impl FnOnce(&mut A, &mut AppCx<'_>) -> R) -> R {
-        let Embedded { engine, drive } = &mut self.inner;
+        let Embedded { engine, drive, .. } = &mut self.inner;
         let now = engine.clock().now();
         drive.with(engine.driver(), now, speak)
     }
@@ -236,11 +242,16 @@ impl<D: Drive> Runtime<D> {
         Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), inner, rest: Rest::None })
     }
 
-    fn pass(&mut self, timeout: Duration, mut turn: impl FnMut(&mut Embedded<D>) -> io::Result<Rest>) -> io::Result<bool> {
-        self.rest = turn(&mut self.inner)?;
+    /// Does what there is to do, then waits at most `timeout` for more and does that. Notices go to the [`App`], or wait
+    /// for `next_notice`. Returns `false` once a handle has asked to stop.
+    ///
+    /// # Errors
+    /// What the operating system says of waiting, or of writing a recording.
+    pub fn step(&mut self, timeout: Duration) -> io::Result<bool> {
+        self.rest = self.inner.turn()?;
         if self.rest != Rest::Stop {
             self.wait(timeout)?;
-            self.rest = turn(&mut self.inner)?;
+            self.rest = self.inner.turn()?;
         }
         Ok(self.rest != Rest::Stop)
     }
@@ -262,7 +273,7 @@ impl<D: Drive> Runtime<D> {
     /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
     ///
     /// # Errors
-    /// As [`Embedded::rebind`].
+    /// As [`Engine::rebind`](Engine::rebind).
     pub fn rebind(&mut self) -> io::Result<()> {
         self.inner.rebind()
     }
@@ -277,7 +288,7 @@ impl<D: Drive> Runtime<D> {
         self.inner.local_addr()
     }
 
-    /// Asks the node for something; it is carried out in the next `run_once`.
+    /// Asks the node for something; it is carried out in the next step.
     ///
     /// # Errors
     /// As [`Node::command`].

@@ -39,21 +39,13 @@ pub(crate) struct MioStream {
 }
 
 impl Sockets {
-    pub(crate) fn register(bound: Bound, registry: Registry, tokens: Range<usize>) -> io::Result<Self> {
+    /// Closed ones, which will register with these token numbers.
+    pub(crate) fn new(registry: Registry, tokens: Range<usize>) -> io::Result<Self> {
         if tokens.len() < 3 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "at least three tokens are needed"));
         }
-        let (mut tcp, mut udp) = (TcpListener::from_std(bound.tcp), UdpSocket::from_std(bound.udp));
-        registry.register(&mut tcp, Token(tokens.start), Interest::READABLE)?;
-        registry.register(&mut udp, Token(tokens.start + 1), Interest::READABLE)?;
-        let (next, free) = (tokens.start + 2, Arc::default());
-        Ok(Self { registry, tcp: Some(tcp), udp: Some(udp), tokens, next, free, owners: BTreeMap::new() })
-    }
-
-    /// Closes the listening sockets, so that their port is free; gives back where to register new ones.
-    pub(crate) fn close(&mut self) -> io::Result<(Registry, Range<usize>)> {
-        (self.tcp, self.udp) = (None, None);
-        Ok((self.registry.try_clone()?, self.tokens.clone()))
+        let next = tokens.start + 2;
+        Ok(Self { registry, tcp: None, udp: None, tokens, next, free: Arc::default(), owners: BTreeMap::new() })
     }
 
     fn watch(&mut self, pipe: PipeId, mut stream: TcpStream) -> io::Result<MioStream> {
@@ -88,12 +80,24 @@ pub(crate) fn ready(engine: &mut Engine<Sockets>, event: &Event) -> bool {
 impl Net for Sockets {
     type Stream = MioStream;
 
+    fn open(&mut self, bound: Bound) -> io::Result<()> {
+        let (mut tcp, mut udp) = (TcpListener::from_std(bound.tcp), UdpSocket::from_std(bound.udp));
+        self.registry.register(&mut tcp, Token(self.tokens.start), Interest::READABLE)?;
+        self.registry.register(&mut udp, Token(self.tokens.start + 1), Interest::READABLE)?;
+        (self.tcp, self.udp) = (Some(tcp), Some(udp));
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        (self.tcp, self.udp) = (None, None);
+    }
+
     fn adopt(&mut self, pipe: PipeId, stream: std::net::TcpStream) -> io::Result<MioStream> {
         self.watch(pipe, TcpStream::from_std(stream))
     }
 
     fn accept(&mut self, pipe: PipeId) -> io::Result<MioStream> {
-        let (stream, _) = self.tcp.as_ref().ok_or(io::ErrorKind::NotConnected)?.accept()?;
+        let (stream, _) = self.tcp.as_ref().ok_or(io::ErrorKind::WouldBlock)?.accept()?;
         stream.set_nodelay(true)?;
         self.watch(pipe, stream)
     }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use overcom_core::{App, Command, CommandError, Config, Credentials, Hosted, Notice, Tag};
+use overcom_core::{App, Command, CommandError, Config, Credentials, Hosted, Notice, Seed, Tag};
 use overcom_std::{Bare, Bell, Drive, Engine, Remote, Rest, Setup, Store, seed};
 use smol::channel::{Receiver, Sender, TrySendError, bounded};
 
 mod net;
 
-use net::Reactor;
+use net::{Reactor, Sockets};
 
 /// Notices that wait in the handle, taken or not; the node holds the rest (guess).
 const NOTICES_MAX: usize = 256;
@@ -37,12 +37,29 @@ impl Handle {
     /// # Errors
     /// As [`Node::command`](overcom_core::Node::command); also [`CommandError::Stopped`] if the node's future is gone.
     pub async fn send(&self, command: impl Into<Command>) -> Result<Tag, CommandError> {
-        let (answer, answered) = bounded(1);
-        self.remote.command(command.into(), move |outcome| {
-            // Whoever asked may be gone by now.
-            let _ = answer.try_send(outcome);
-        })?;
+        let (answer, answered) = reply();
+        self.remote.command(command.into(), answer)?;
         answered.recv().await.unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// What `look` makes of the node, on the node's own task.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopped`] if the node's future is gone, [`CommandError::Full`] if too much waits.
+    pub async fn look<R: Send + 'static>(&self, look: impl FnOnce(&overcom_core::Node) -> R + Send + 'static) -> Result<R, CommandError> {
+        let (answer, answered) = reply();
+        self.remote.look(move |node| answer(look(node)))?;
+        answered.recv().await.map_err(|_| CommandError::Stopped)
+    }
+
+    /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
+    ///
+    /// # Errors
+    /// As [`Engine::rebind`], or if the node's future is gone.
+    pub async fn rebind(&self) -> io::Result<()> {
+        let (answer, answered) = reply();
+        self.remote.rebind(answer).map_err(io::Error::other)?;
+        answered.recv().await.map_err(io::Error::other)?
     }
 
     /// Ends the node's future after its present turn.
@@ -90,11 +107,9 @@ impl Node {
     /// # Errors
     /// As [`bind`](Self::bind). The future's error is that of writing a recording.
     pub fn split(setup: Setup, store: impl Store + 'static) -> io::Result<(Self, impl Future<Output = io::Result<()>> + Send + 'static)> {
-        let (bell, seed) = (Arc::new(Bell::default()), seed()?);
-        let engine = start(setup, store, &bell, &seed)?;
-        let ((give, notices), taken) = (bounded(NOTICES_MAX), Arc::new(AtomicU64::new(0)));
-        let node = Self { handle: handle(&engine), notices, bell: Arc::clone(&bell), taken: Arc::clone(&taken), is_held: false };
-        let mut reactor = Reactor::new(engine, Bare, bell);
+        let (handle, mut reactor) = start(setup, store, |_| Bare)?;
+        let ((give, notices), taken, bell) = (bounded(NOTICES_MAX), Arc::new(AtomicU64::new(0)), reactor.bell());
+        let node = Self { handle, notices, bell, taken: Arc::clone(&taken), is_held: false };
         let mut outlet = Outlet { give, taken, waiting: None };
         let running = poll_fn(move |cx| {
             let state = poll(&mut reactor, cx, |engine| outlet.exchange(engine));
@@ -175,27 +190,32 @@ pub fn run_app<A: App + Send + 'static>(
     store: impl Store + 'static,
     app: A,
 ) -> io::Result<(Handle, impl Future<Output = io::Result<()>> + Send + 'static)> {
-    let (bell, seed) = (Arc::new(Bell::default()), seed()?);
-    let engine = start(setup, store, &bell, &seed)?;
-    let handle = handle(&engine);
-    let mut reactor = Reactor::new(engine, Hosted::new(app, &seed), bell);
+    let (handle, mut reactor) = start(setup, store, |seed| Hosted::new(app, seed))?;
     Ok((handle, poll_fn(move |cx| poll(&mut reactor, cx, |_| false))))
 }
 
-fn start(setup: Setup, store: impl Store + 'static, bell: &Arc<Bell>, seed: &overcom_core::Seed) -> io::Result<Engine<net::Sockets>> {
-    let waker = Arc::clone(bell);
-    Engine::start("smol", setup, store, seed, Arc::new(move || waker.ring()), net::Sockets::open)
+fn start<D: Drive>(setup: Setup, store: impl Store + 'static, make: impl FnOnce(&Seed) -> D) -> io::Result<(Handle, Reactor<D>)> {
+    let (bell, seed) = (Arc::new(Bell::default()), seed()?);
+    let ringer = Arc::clone(&bell);
+    let engine = Engine::start("smol", setup, store, &seed, Arc::new(move || ringer.ring()), Sockets::default())?;
+    let handle = Handle { remote: engine.remote().clone(), local: engine.local() };
+    Ok((handle, Reactor::new(engine, make(&seed), bell)))
 }
 
-fn handle(engine: &Engine<net::Sockets>) -> Handle {
-    Handle { remote: engine.remote().clone(), local: engine.local() }
+/// Where an answer goes, and where it comes from. Whoever asked may be gone by then.
+fn reply<T: Send + 'static>() -> (impl FnOnce(T) + Send + 'static, Receiver<T>) {
+    let (give, answer) = bounded(1);
+    let give = move |value| {
+        let _ = give.try_send(value);
+    };
+    (give, answer)
 }
 
 /// Turns until nothing is left or it is others' turn. Nothing is awaited while actions are carried out.
 fn poll<D: Drive>(
     reactor: &mut Reactor<D>,
     cx: &mut Context<'_>,
-    mut exchange: impl FnMut(&mut Engine<net::Sockets>) -> bool,
+    mut exchange: impl FnMut(&mut Engine<Sockets>) -> bool,
 ) -> Poll<io::Result<()>> {
     reactor.listen(cx);
     for _ in 0..TURNS_MAX {
@@ -222,7 +242,7 @@ struct Outlet {
 
 impl Outlet {
     /// Says what was taken and gives what there is room for; whether the node was told something.
-    fn exchange(&mut self, engine: &mut Engine<net::Sockets>) -> bool {
+    fn exchange(&mut self, engine: &mut Engine<Sockets>) -> bool {
         let taken = self.taken.swap(0, Ordering::Relaxed);
         if taken > 0 {
             engine.taken(taken);

@@ -1,78 +1,59 @@
 //! smol's sockets as the engine wants them, and what waits for them.
 
 use std::future::Future;
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use overcom_core::{ConnectError, PipeId, Time};
-use overcom_std::sockets::{Bound, is_connected};
-use overcom_std::{Bell, Drive, Engine, Net, Rest, Source, Stream};
+use overcom_core::{PipeId, Time};
+use overcom_std::sockets::Bound;
+use overcom_std::{Bell, Drive, Engine, Net, Rest, Source};
 use smol::{Async, Timer};
 
 /// The listening sockets.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    tcp: Async<TcpListener>,
-    udp: Async<UdpSocket>,
-    /// Pipes that are new since the last time they were armed.
-    new: Vec<PipeId>,
+    tcp: Option<Async<TcpListener>>,
+    udp: Option<Async<UdpSocket>>,
+    /// Those that were never asked to ring.
+    new: Vec<Source>,
 }
-
-impl Sockets {
-    pub(crate) fn open(bound: Bound) -> io::Result<Self> {
-        Ok(Self { tcp: Async::new_nonblocking(bound.tcp)?, udp: Async::new_nonblocking(bound.udp)?, new: Vec::new() })
-    }
-}
-
-/// A pipe's stream.
-#[derive(Debug)]
-pub(crate) struct SmolStream(Async<TcpStream>);
 
 impl Net for Sockets {
-    type Stream = SmolStream;
+    type Stream = Async<TcpStream>;
 
-    fn adopt(&mut self, pipe: PipeId, stream: TcpStream) -> io::Result<SmolStream> {
-        let stream = SmolStream(Async::new_nonblocking(stream)?);
-        self.new.push(pipe);
+    fn open(&mut self, bound: Bound) -> io::Result<()> {
+        (self.tcp, self.udp) = (Some(Async::new_nonblocking(bound.tcp)?), Some(Async::new_nonblocking(bound.udp)?));
+        self.new.extend([Source::Listener, Source::Datagrams]);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        (self.tcp, self.udp) = (None, None);
+    }
+
+    fn adopt(&mut self, pipe: PipeId, stream: TcpStream) -> io::Result<Async<TcpStream>> {
+        let stream = Async::new_nonblocking(stream)?;
+        self.new.push(Source::Pipe(pipe));
         Ok(stream)
     }
 
-    fn accept(&mut self, pipe: PipeId) -> io::Result<SmolStream> {
-        let (stream, _) = self.tcp.get_ref().accept()?;
+    fn accept(&mut self, pipe: PipeId) -> io::Result<Async<TcpStream>> {
+        let (stream, _) = self.tcp.as_ref().ok_or(io::ErrorKind::WouldBlock)?.get_ref().accept()?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         self.adopt(pipe, stream)
     }
 
     fn send_to(&mut self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.udp.get_ref().send_to(bytes, to).map(drop)
+        self.udp.as_ref().ok_or(io::ErrorKind::NotConnected)?.get_ref().send_to(bytes, to).map(drop)
     }
 
     fn receive(&mut self, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.udp.get_ref().recv_from(into)
-    }
-}
-
-impl Stream for SmolStream {
-    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.get_ref().read(into)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.get_ref().write(bytes)
-    }
-
-    fn finish(&self) {
-        // A stream that is not connected any more has no end to say.
-        let _ = self.0.get_ref().shutdown(Shutdown::Write);
-    }
-
-    fn ends(&self) -> Result<Option<(SocketAddr, SocketAddr)>, ConnectError> {
-        is_connected(self.0.get_ref())
+        self.udp.as_ref().ok_or(io::ErrorKind::WouldBlock)?.get_ref().recv_from(into)
     }
 }
 
@@ -89,7 +70,11 @@ pub(crate) struct Reactor<D> {
 
 impl<D: Drive> Reactor<D> {
     pub(crate) fn new(engine: Engine<Sockets>, drive: D, bell: Arc<Bell>) -> Self {
-        Self { engine, drive, bell, timer: None, unarmed: vec![Source::Listener, Source::Datagrams] }
+        Self { engine, drive, bell, timer: None, unarmed: Vec::new() }
+    }
+
+    pub(crate) fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
     }
 
     pub(crate) const fn engine(&mut self) -> &mut Engine<Sockets> {
@@ -120,7 +105,7 @@ impl<D: Drive> Reactor<D> {
         let new = mem::take(&mut self.engine.net().new);
         let writers: Vec<Source> = self.engine.pipes().waiting_to_write().map(|(pipe, _)| Source::Pipe(pipe)).collect();
         let mut asked = mem::take(&mut self.unarmed);
-        asked.extend(new.into_iter().map(Source::Pipe).chain(writers));
+        asked.extend(new.into_iter().chain(writers));
         let mut is_asleep = true;
         for source in asked {
             if self.is_ready(source)? {
@@ -138,14 +123,14 @@ impl<D: Drive> Reactor<D> {
         let waker = self.bell.waker_of(source);
         let cx = &mut Context::from_waker(&waker);
         let ready = match source {
-            Source::Listener => self.engine.net().tcp.poll_readable(cx),
-            Source::Datagrams => self.engine.net().udp.poll_readable(cx),
+            Source::Listener => self.engine.net().tcp.as_ref().map_or(Poll::Pending, |tcp| tcp.poll_readable(cx)),
+            Source::Datagrams => self.engine.net().udp.as_ref().map_or(Poll::Pending, |udp| udp.poll_readable(cx)),
             Source::Pipe(pipe) => {
                 let is_writer = self.engine.pipes().is_waiting_to_write(pipe);
                 let Some(stream) = self.engine.pipes().stream(pipe) else { return Ok(false) };
-                let writable = if is_writer { stream.0.poll_writable(cx) } else { Poll::Pending };
+                let writable = if is_writer { stream.poll_writable(cx) } else { Poll::Pending };
                 // A stream that connects has nothing to read, and is asked again once it is open.
-                if writable.is_ready() { writable } else { stream.0.poll_readable(cx) }
+                if writable.is_ready() { writable } else { stream.poll_readable(cx) }
             }
         };
         match ready {

@@ -2,18 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use overcom_core::trace::Recorder;
 use overcom_core::{
-    App, Batch, Command, CommandError, Config, ConnectError, Credentials, Driver, Event, Hosted, Next, Node, Notice, OpId, Packet, Path,
-    PipeId, Seed, Shell, Tag, Time,
+    App, Batch, Command, CommandError, ConnectError, Driver, Event, Hosted, Next, Node, Notice, OpId, Packet, Path, PipeId, Seed, Shell,
+    Tag, Time,
 };
 
 use crate::pipes::{Pipes, Stream};
+use crate::remote::{Remote, Request};
+use crate::setup::{Recording, Setup};
 use crate::sockets::Bound;
 use crate::work::{Waker, Work};
 use crate::{Clock, Source, Store, sockets};
@@ -35,6 +37,13 @@ const DATAGRAM_BYTES_MAX: usize = 65_536;
 pub trait Net {
     /// What it makes of a socket.
     type Stream: Stream;
+    /// Takes these sockets in the place of the closed ones, and from now on says when they are ready.
+    ///
+    /// # Errors
+    /// If they cannot be watched.
+    fn open(&mut self, bound: Bound) -> io::Result<()>;
+    /// Closes the listening sockets, so that their port is free.
+    fn close(&mut self);
     /// Takes a socket that connects, and from now on says when it is ready.
     ///
     /// # Errors
@@ -90,58 +99,6 @@ pub enum Rest {
     Stop,
 }
 
-/// Called with the answer to a command.
-type Answer = Box<dyn FnOnce(Result<Tag, CommandError>) + Send>;
-
-enum Request {
-    Command(Box<Command>, Answer),
-    Stop,
-}
-
-/// Speaks with an engine from other threads. Cheap to clone.
-#[derive(Clone)]
-pub struct Remote {
-    requests: SyncSender<Request>,
-    waker: Waker,
-}
-
-impl Remote {
-    /// Asks the node for something; `answer` is called on the engine's thread with what [`Node::command`] says.
-    ///
-    /// # Errors
-    /// [`CommandError::Full`] if too much waits, [`CommandError::Stopped`] if the engine is gone.
-    pub fn command(&self, command: Command, answer: impl FnOnce(Result<Tag, CommandError>) + Send + 'static) -> Result<(), CommandError> {
-        self.ask(Request::Command(Box::new(command), Box::new(answer)))
-    }
-
-    /// Ends the engine after its present turn.
-    ///
-    /// # Errors
-    /// As [`command`](Self::command).
-    pub fn stop(&self) -> Result<(), CommandError> {
-        self.ask(Request::Stop)
-    }
-
-    fn ask(&self, request: Request) -> Result<(), CommandError> {
-        use std::sync::mpsc::TrySendError::{Disconnected, Full};
-        match self.requests.try_send(request) {
-            Ok(()) => (self.waker)(),
-            Err(Full(_)) => return Err(CommandError::Full),
-            Err(Disconnected(_)) => return Err(CommandError::Stopped),
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Remote")
-    }
-}
-
-/// A recording on its way to a file or anywhere else.
-type Recording = Box<dyn Write + Send>;
-
 /// One node and its outside.
 pub struct Engine<N: Net> {
     driver: Driver,
@@ -169,66 +126,23 @@ struct Outside<N: Net> {
     datagrams_dropped: u64,
 }
 
-/// What a runtime is started with.
-pub struct Setup {
-    bound: Bound,
-    config: Config,
-    credentials: Credentials,
-    recording: Option<Recording>,
-}
-
-impl Setup {
-    /// A node on sockets that are bound already, for instance by [`sockets::bind_anywhere`].
-    pub const fn new(bound: Bound, config: Config, credentials: Credentials) -> Self {
-        Self { bound, config, credentials, recording: None }
-    }
-
-    /// A node on the first of these addresses; `[::]:0` takes both families and any port.
-    ///
-    /// # Errors
-    /// As [`sockets::bind`]. A host name is looked up, which may block.
-    pub fn bind(addr: impl ToSocketAddrs, config: Config, credentials: Credentials) -> io::Result<Self> {
-        let local = addr.to_socket_addrs()?.next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
-        Ok(Self::new(sockets::bind(local)?, config, credentials))
-    }
-
-    /// Records everything that goes into the node. **A recording holds the run's seed and the device's keys.** Default: off.
-    #[must_use]
-    pub fn record(mut self, recording: impl Write + Send + 'static) -> Self {
-        self.recording = Some(Box::new(recording));
-        self
-    }
-}
-
-impl fmt::Debug for Setup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Setup").field("local", &self.bound.local).finish_non_exhaustive()
-    }
-}
-
 impl<N: Net> Engine<N> {
     /// Starts a node and its storage thread.
     ///
-    /// `shell` is the runtime's name in recordings, `open` makes its sockets, `waker` ends its waiting.
+    /// `shell` is the runtime's name in recordings, `net` its sockets, still closed, `waker` ends its waiting.
     ///
     /// # Errors
     /// What the node says of its configuration, or the operating system of sockets and threads.
-    pub fn start(
-        shell: &str,
-        setup: Setup,
-        store: impl Store + 'static,
-        seed: &Seed,
-        waker: Waker,
-        open: impl FnOnce(Bound) -> io::Result<N>,
-    ) -> io::Result<Self> {
+    pub fn start(shell: &str, setup: Setup, store: impl Store + 'static, seed: &Seed, waker: Waker, mut net: N) -> io::Result<Self> {
         let Setup { bound, config, credentials, recording } = setup;
         let (clock, local) = (Clock::start(), bound.local);
         let (now, wall) = (clock.now(), clock.wall());
         let recorder = recording.as_ref().map(|_| Recorder::start(shell, "node", &config, &credentials, seed, now, wall));
         let node = Node::new(config, credentials, seed.clone(), now, wall).map_err(io::Error::other)?;
+        net.open(bound)?;
         let (requests, asked) = sync_channel(REQUESTS_MAX);
         let outside = Outside {
-            net: open(bound)?,
+            net,
             pipes: Pipes::new(),
             work: Work::start(store, waker.clone())?,
             clock,
@@ -251,20 +165,21 @@ impl<N: Net> Engine<N> {
         })
     }
 
-    /// Takes new sockets after a suspension that killed the old ones: every pipe is gone, and the node is told so.
+    /// Takes new sockets on the same address after a suspension that killed the old ones: every pipe is gone, and the
+    /// node is told so.
     ///
     /// # Errors
-    /// What `open` says; then nothing has changed.
-    pub fn rebind(&mut self, bound: Bound, open: impl FnOnce(Bound) -> io::Result<N>) -> io::Result<()> {
-        let (now, local) = (self.outside.clock.now(), bound.local);
-        self.outside.net = open(bound)?;
-        self.outside.local = local;
-        self.outside.pipes.clear();
-        (self.outside.may_accept, self.outside.may_receive) = (true, true);
-        self.driver.handle(now, Event::clock(self.outside.clock.wall()));
-        self.reported = sockets::addresses(local);
+    /// If the port was taken meanwhile, or sockets cannot be watched. Then nobody can be heard until this succeeds.
+    pub fn rebind(&mut self) -> io::Result<()> {
+        let outside = &mut self.outside;
+        outside.pipes.clear();
+        outside.net.close();
+        let outcome = sockets::bind(outside.local).map_err(io::Error::from).and_then(|bound| outside.net.open(bound));
+        let now = outside.clock.now();
+        self.reported = if outcome.is_ok() { sockets::addresses(outside.local) } else { Vec::new() };
+        self.driver.handle(now, Event::clock(outside.clock.wall()));
         self.driver.handle(now, Event::addresses(&self.reported, true));
-        Ok(())
+        outcome
     }
 
     /// The node, to look at.
@@ -351,10 +266,14 @@ impl<N: Net> Engine<N> {
             finished.hand_in(&mut self.driver, now);
             asked += 1;
         }
-        for request in self.requests.try_iter().take(INPUTS_MAX) {
+        while asked < 2 * INPUTS_MAX
+            && let Ok(request) = self.requests.try_recv()
+        {
             asked += 1;
             match request {
                 Request::Command(command, answer) => answer(self.driver.command(now, *command)),
+                Request::Look(look) => look(self.driver.node()),
+                Request::Rebind(answer) => answer(self.rebind()),
                 Request::Stop => self.is_stopping = true,
             }
         }

@@ -11,18 +11,22 @@ mod engine;
 mod entropy;
 pub mod keys;
 mod pipes;
+mod remote;
 #[cfg(feature = "ring")]
 mod ring;
+mod setup;
 pub mod sockets;
 mod store;
 mod work;
 
 pub use bell::{Bell, Source};
 pub use clock::Clock;
-pub use engine::{Bare, Drive, Engine, Net, Remote, Rest, Setup};
+pub use engine::{Bare, Drive, Engine, Net, Rest};
 pub use entropy::{entropy, seed};
 pub use pipes::{Pipes, Stream};
+pub use remote::Remote;
 #[cfg(feature = "ring")]
 pub use ring::ring_aead;
+pub use setup::Setup;
 pub use store::*;
 pub use work::{Finished, Waker, Work};

@@ -1,18 +1,20 @@
 //! Pipes over streams that do not block: what both runtimes do with them once they know that something is ready.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use overcom_core::{ConnectError, Driver, Event, OpId, Packet, PipeId, Time};
+
+use crate::sockets::is_connected;
 
 /// Bytes read from one pipe before it is another one's turn (spec: SHELL-13).
 const READ_BYTES_MAX: usize = 64 << 10;
 /// How long a closed pipe may take to hand over its last write and to hear the other end close (DETAILS 3).
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// A byte stream that does not block: what a runtime makes of a socket.
+/// A byte stream that does not block: what a runtime makes of a socket. Whatever holds a std stream is one.
 pub trait Stream {
     /// As [`io::Read::read`].
     ///
@@ -31,6 +33,25 @@ pub trait Stream {
     /// # Errors
     /// When connecting came to nothing.
     fn ends(&self) -> Result<Option<(SocketAddr, SocketAddr)>, ConnectError>;
+}
+
+impl<T: AsRef<TcpStream>> Stream for T {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.as_ref().read(into)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.as_ref().write(bytes)
+    }
+
+    fn finish(&self) {
+        // A stream that is not connected any more has no end to say.
+        let _ = self.as_ref().shutdown(Shutdown::Write);
+    }
+
+    fn ends(&self) -> Result<Option<(SocketAddr, SocketAddr)>, ConnectError> {
+        is_connected(self.as_ref())
+    }
 }
 
 /// Every pipe of one node: at most one packet and an offset each, fair reads through one buffer, one end each (spec: SHELL-7).

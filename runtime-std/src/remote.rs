@@ -1,0 +1,75 @@
+//! How other threads speak with an engine.
+
+use std::sync::mpsc::SyncSender;
+use std::{fmt, io};
+
+use overcom_core::{Command, CommandError, Node, Tag};
+
+use crate::work::Waker;
+
+/// Called with an answer on the engine's thread.
+type Answer<T> = Box<dyn FnOnce(T) + Send>;
+
+pub(crate) enum Request {
+    Command(Box<Command>, Answer<Result<Tag, CommandError>>),
+    Look(Box<dyn FnOnce(&Node) + Send>),
+    Rebind(Answer<io::Result<()>>),
+    Stop,
+}
+
+/// Speaks with an engine from other threads. Cheap to clone.
+#[derive(Clone)]
+pub struct Remote {
+    pub(crate) requests: SyncSender<Request>,
+    pub(crate) waker: Waker,
+}
+
+impl Remote {
+    /// Asks the node for something; `answer` is called on the engine's thread with what [`Node::command`] says.
+    ///
+    /// # Errors
+    /// [`CommandError::Full`] if too much waits, [`CommandError::Stopped`] if the engine is gone.
+    pub fn command(&self, command: Command, answer: impl FnOnce(Result<Tag, CommandError>) + Send + 'static) -> Result<(), CommandError> {
+        self.ask(Request::Command(Box::new(command), Box::new(answer)))
+    }
+
+    /// Shows the node to `look` on the engine's thread, which waits for it.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn look(&self, look: impl FnOnce(&Node) + Send + 'static) -> Result<(), CommandError> {
+        self.ask(Request::Look(Box::new(look)))
+    }
+
+    /// As [`Engine::rebind`]; `answer` is called on the engine's thread with what it says.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn rebind(&self, answer: impl FnOnce(io::Result<()>) + Send + 'static) -> Result<(), CommandError> {
+        self.ask(Request::Rebind(Box::new(answer)))
+    }
+
+    /// Ends the engine after its present turn.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn stop(&self) -> Result<(), CommandError> {
+        self.ask(Request::Stop)
+    }
+
+    fn ask(&self, request: Request) -> Result<(), CommandError> {
+        use std::sync::mpsc::TrySendError::{Disconnected, Full};
+        match self.requests.try_send(request) {
+            Ok(()) => (self.waker)(),
+            Err(Full(_)) => return Err(CommandError::Full),
+            Err(Disconnected(_)) => return Err(CommandError::Stopped),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Remote")
+    }
+}
