@@ -1,37 +1,48 @@
 //! The protocol of Overcom as a pure state machine.
 #![no_std]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::std_instead_of_core,
+        clippy::std_instead_of_alloc
+    )
+)]
 
 extern crate alloc;
 
-#[allow(dead_code, reason = "whose users come with the machines")]
 mod action;
+mod address;
 mod app;
 mod close;
 mod command;
-#[allow(dead_code, reason = "whose users come with the machines")]
 mod config;
-#[allow(dead_code, unused_imports, reason = "whose users come with the machines")]
 mod crypto;
+mod cx;
 mod driver;
 mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzz;
-#[allow(dead_code, unused_imports, reason = "whose users come with the machines")]
+mod handshake;
 mod id;
-#[allow(dead_code, unused_imports, reason = "whose users come with the machines")]
 mod identity;
-#[allow(dead_code, unused_imports, reason = "whose users come with the machines")]
+mod inbox;
+mod link;
 mod map;
-#[allow(dead_code, reason = "whose users come with the machines")]
 mod message;
 mod node;
 mod notice;
+mod outbox;
+mod referral;
 mod rng;
 mod time;
+mod timer;
 pub mod trace;
 mod view;
-#[allow(dead_code, unused_imports, reason = "whose users come with the machines")]
 mod wire;
 
 pub use action::*;

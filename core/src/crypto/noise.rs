@@ -70,11 +70,6 @@ impl KeyPair {
     pub(crate) fn public(&self) -> &[u8; 32] {
         &self.public
     }
-
-    /// The secret half, for agreements outside a handshake.
-    pub(crate) fn secret(&self) -> &[u8; 32] {
-        &self.secret
-    }
 }
 
 impl fmt::Debug for KeyPair {
@@ -135,11 +130,6 @@ impl Handshake {
     /// Noise's `h` after the latest message, prologue included.
     pub(crate) fn hash(&self) -> [u8; 32] {
         self.0.as_ref().and_then(|state| state.get_handshake_hash().try_into().ok()).unwrap_or_default()
-    }
-
-    /// Whether all three messages have passed.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.0.as_ref().is_some_and(|state| state.is_handshake_finished())
     }
 
     /// The two directions and the final `h`, which names the link.

@@ -192,6 +192,11 @@ impl NodeSecret {
         Self(bytes)
     }
 
+    /// Its bytes, to keep.
+    pub(crate) const fn to_secret_bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// The public key of its service links. One multiplication on the curve.
     pub fn key(&self, crypto: &Crypto) -> NodeKey {
         NodeKey::from_bytes(*self.noise_pair(crypto).public())

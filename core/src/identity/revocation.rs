@@ -261,11 +261,6 @@ impl RevocationBook {
         self.newest.get(&(user, app.clone()))
     }
 
-    /// All that is known, in a stable order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Revocation> {
-        self.newest.values()
-    }
-
     /// Drops what takes back nothing that could still be alive at `now`; how many that were. O(n).
     pub(crate) fn forget_ended(&mut self, now: WallTime) -> usize {
         let before = self.newest.len();

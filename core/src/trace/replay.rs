@@ -158,7 +158,10 @@ impl Replayer {
         let digest = Digester::new();
         let digests = VecDeque::from([digest.value()]);
         let replay = Replay { header, same_build, inputs: 0, actions: 0, compared: 0, ends: Ends::Open, journal, node };
-        Ok(Self { replay, digest, digests, base: 0 })
+        let mut replayer = Self { replay, digest, digests, base: 0 };
+        // A new node asks for its state before anything is handed in.
+        replayer.poll(replayer.replay.header.start.now);
+        Ok(replayer)
     }
 
     /// Takes one line after the header.
@@ -197,6 +200,10 @@ impl Replayer {
     /// Polls to the end: when the recording shell polled does not matter (C1).
     fn after_input(&mut self, at: Time) {
         self.replay.inputs = self.replay.inputs.saturating_add(1);
+        self.poll(at);
+    }
+
+    fn poll(&mut self, at: Time) {
         while let Some(observed) = self.replay.node.observed() {
             self.replay.journal.on_observed(at, observed);
         }

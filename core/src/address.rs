@@ -1,0 +1,95 @@
+//! Two pure functions that every rule about addresses goes through (DECISIONS 18): how far an address reaches, and
+//! which addresses belong to one keeper.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// From where an address can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Scope {
+    /// From this machine only.
+    Loopback,
+    /// From this network only.
+    Private,
+    /// From everywhere.
+    Global,
+}
+
+/// How far `address` reaches; `None` if nobody can be reached there (wildcards, multicast, port 0, reserved ranges).
+pub(crate) fn scope(address: SocketAddr) -> Option<Scope> {
+    if address.port() == 0 {
+        return None;
+    }
+    match plain(address.ip()) {
+        IpAddr::V4(ip) => scope_v4(ip),
+        IpAddr::V6(ip) => scope_v6(ip),
+    }
+}
+
+/// An IPv4 address in IPv6 clothes is the IPv4 address.
+pub(crate) fn plain(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
+    }
+}
+
+/// `address` without IPv6 clothes, so that one endpoint has one form.
+pub(crate) fn plain_socket(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(plain(address.ip()), address.port())
+}
+
+fn scope_v4(ip: Ipv4Addr) -> Option<Scope> {
+    let [a, b, ..] = ip.octets();
+    if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() || a == 0 || a >= 240 {
+        None
+    } else if ip.is_loopback() {
+        Some(Scope::Loopback)
+    } else if ip.is_private() || ip.is_link_local() || (a == 100 && (64..128).contains(&b)) {
+        Some(Scope::Private)
+    } else {
+        Some(Scope::Global)
+    }
+}
+
+fn scope_v6(ip: Ipv6Addr) -> Option<Scope> {
+    if ip.is_unspecified() || ip.is_multicast() {
+        None
+    } else if ip.is_loopback() {
+        Some(Scope::Loopback)
+    } else if ip.is_unique_local() || ip.is_unicast_link_local() {
+        Some(Scope::Private)
+    } else {
+        Some(Scope::Global)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reaches_as_far_as_its_range_says() {
+        let of = |text: &str| text.parse().ok().and_then(scope);
+        for loopback in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(of(loopback), Some(Scope::Loopback), "{loopback}");
+        }
+        for private in [
+            "10.0.0.5:22",
+            "192.168.1.1:1",
+            "172.16.0.1:1",
+            "169.254.1.1:1",
+            "100.64.0.1:1",
+            "[fd00::1]:1",
+            "[fe80::1]:1",
+            "[::ffff:10.1.1.1]:1",
+        ] {
+            assert_eq!(of(private), Some(Scope::Private), "{private}");
+        }
+        for global in ["203.0.113.9:7575", "[2001:db8::1]:1", "100.128.0.1:1"] {
+            assert_eq!(of(global), Some(Scope::Global), "{global}");
+        }
+        for nowhere in ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "255.255.255.255:1", "8.8.8.8:0", "[ff02::1]:1", "0.1.2.3:1", "250.1.1.1:1"] {
+            assert_eq!(of(nowhere), None, "{nowhere}");
+        }
+    }
+}

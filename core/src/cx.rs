@@ -1,0 +1,201 @@
+//! What machines are handed with every call. No machine keeps a clock, a generator, a timer or a queue of actions.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::LinkPeer;
+use crate::action::{Action, Batch, Change};
+use crate::config::Config;
+use crate::id::OpId;
+use crate::notice::Notice;
+use crate::rng::Rng;
+use crate::time::{Time, WallTime};
+use crate::timer::Timers;
+use crate::trace::{Observed, Said};
+use crate::view::Stats;
+
+/// Everything around a machine: time, chance, timers, actions, storage, counters.
+pub(crate) struct Cx {
+    pub(crate) now: Time,
+    pub(crate) wall: WallTime,
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    pub(crate) timers: Timers,
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) storage: Storage,
+    pub(crate) stats: Stats,
+    /// Notices that were queued and that the application has not taken, oldest first.
+    pub(crate) untaken: VecDeque<Untaken>,
+    next_op: u64,
+    buffers: Vec<Vec<u8>>,
+    observed: Option<VecDeque<Observed>>,
+}
+
+/// What is owed when a notice is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Untaken {
+    /// Nothing.
+    Plain,
+    /// A message's acknowledgement: the number is the inbox's.
+    Message(u64),
+}
+
+/// Free buffers that are kept for reuse, and how large each may be (guess: eight links busy at once).
+const BUFFERS_MAX: usize = 8;
+const BUFFER_BYTES_MAX: usize = 128 << 10;
+/// Observations that wait for an observer; more are dropped (guess: one turn's worth).
+const OBSERVED_MAX: usize = 65_536;
+
+impl Cx {
+    pub(crate) fn new(config: Config, mut rng: Rng, now: Time, wall: WallTime) -> Self {
+        let hash_key = [rng.u64(), rng.u64()];
+        Self {
+            now,
+            wall,
+            config,
+            rng,
+            timers: Timers::new(hash_key),
+            actions: VecDeque::new(),
+            storage: Storage::default(),
+            stats: Stats::default(),
+            untaken: VecDeque::new(),
+            next_op: 0,
+            buffers: Vec::new(),
+            observed: None,
+        }
+    }
+
+    /// A number for an operation of one's own.
+    pub(crate) const fn op(&mut self) -> OpId {
+        self.next_op = self.next_op.saturating_add(1);
+        OpId::new(self.next_op)
+    }
+
+    /// Queues a notice; dropped and counted when the application has left too many (C8).
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        if self.untaken.len() >= self.config.notices_max as usize {
+            self.stats.notices_dropped = self.stats.notices_dropped.saturating_add(1);
+            return;
+        }
+        self.untaken.push_back(Untaken::Plain);
+        self.actions.push_back(Action::Notify { notice });
+    }
+
+    /// Queues a peer's message. Never dropped: the peers' windows bound them.
+    pub(crate) fn notify_message(&mut self, notice: Notice, due: u64) {
+        self.untaken.push_back(Untaken::Message(due));
+        self.actions.push_back(Action::Notify { notice });
+    }
+
+    /// An empty buffer, used before if there is one.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && buffer.capacity() <= BUFFER_BYTES_MAX && self.buffers.len() < BUFFERS_MAX {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// Forgets spare buffers: a node without links is small.
+    pub(crate) fn shrink(&mut self) {
+        self.buffers = Vec::new();
+    }
+
+    /// Starts or stops to keep what is said on links for an observer.
+    pub(crate) fn observe(&mut self, on: bool) {
+        self.observed = on.then(VecDeque::new);
+    }
+
+    /// The next observation.
+    pub(crate) fn observed(&mut self) -> Option<Observed> {
+        self.observed.as_mut()?.pop_front()
+    }
+
+    /// Whether anybody observes.
+    pub(crate) const fn is_observed(&self) -> bool {
+        self.observed.is_some()
+    }
+
+    /// Keeps an observation, if anybody observes.
+    pub(crate) fn saw(&mut self, with: Option<LinkPeer>, outward: bool, what: impl FnOnce() -> Said) {
+        if let Some(observed) = &mut self.observed
+            && observed.len() < OBSERVED_MAX
+        {
+            observed.push_back(Observed { with, outward, what: what() });
+        }
+    }
+
+    /// Adds to the batch that is gathering; returns the operation whose `Stored` says that it is kept.
+    pub(crate) fn store(&mut self, durable: bool, fill: impl FnOnce(&mut Batch)) -> OpId {
+        let op = match self.storage.gathering_op {
+            Some(op) => op,
+            None => {
+                let op = self.op();
+                self.storage.gathering_op = Some(op);
+                op
+            }
+        };
+        fill(&mut self.storage.gathering);
+        self.storage.gathering_durable |= durable;
+        op
+    }
+
+    /// Adds an application's own changes, under the application's part of the store.
+    pub(crate) fn store_for_app(&mut self, changes: &[Change]) {
+        self.store(true, |batch| {
+            for change in changes {
+                let mut key = Vec::with_capacity(change.key.len().saturating_add(1));
+                key.push(APP_PREFIX);
+                key.extend_from_slice(&change.key);
+                batch.changes.push(Change { key, value: change.value.clone() });
+            }
+        });
+    }
+
+    /// Issues what has gathered, unless a batch is on its way: one durable batch at a time (DETAILS 4).
+    pub(crate) fn flush_storage(&mut self) {
+        if self.storage.in_flight.is_some() || self.storage.failed {
+            return;
+        }
+        if let Some(op) = self.storage.gathering_op.take() {
+            let batch = core::mem::take(&mut self.storage.gathering);
+            let durable = core::mem::take(&mut self.storage.gathering_durable);
+            self.storage.in_flight = Some(op);
+            self.actions.push_back(Action::Store { op, batch, durable });
+        }
+    }
+}
+
+/// The application's own keys start with this byte.
+pub(crate) const APP_PREFIX: u8 = b'a';
+
+/// One batch on its way, one that gathers.
+#[derive(Default)]
+pub(crate) struct Storage {
+    gathering: Batch,
+    gathering_op: Option<OpId>,
+    gathering_durable: bool,
+    in_flight: Option<OpId>,
+    /// A store failed: nothing more is issued (C11).
+    pub(crate) failed: bool,
+}
+
+impl Storage {
+    /// Whether `op` is the batch on its way, which is then done.
+    pub(crate) fn on_stored(&mut self, op: OpId) -> bool {
+        let is_it = self.in_flight == Some(op);
+        if is_it {
+            self.in_flight = None;
+        }
+        is_it
+    }
+
+    /// Whether everything is stored.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.gathering_op.is_none()
+    }
+}

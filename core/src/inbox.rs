@@ -1,0 +1,216 @@
+//! What came from peers: which messages were seen, which the application has taken, which may be acknowledged.
+//!
+//! A message is seen when it comes (and never handed over again), taken when the application says so, and acknowledged
+//! when it is taken and, for *disk* messages, when its mark is stored (DETAILS 1).
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::cx::Cx;
+use crate::id::{DeviceId, OpId, Peer, StreamId, UserId};
+use crate::wire::line::StreamStart;
+
+/// How many streams of one peer are remembered (DECISIONS 15).
+const STREAMS_MAX: usize = 4;
+/// Keys of marks start with this byte.
+pub(crate) const MARK_PREFIX: u8 = b'm';
+
+/// How far one stream of one peer has come.
+struct Mark {
+    stream: StreamId,
+    seen: u64,
+    acknowledged: u64,
+    /// Taken messages that wait for a store.
+    storing: u32,
+    /// It is in the store.
+    stored: bool,
+}
+
+/// A peer's streams, oldest first, and what is not acknowledged of them.
+#[derive(Default)]
+struct From {
+    marks: Vec<Mark>,
+    waiting_messages: u32,
+    waiting_bytes: u64,
+}
+
+/// A message that the application has not taken.
+#[derive(Clone, Copy)]
+struct Due {
+    peer: Peer,
+    stream: StreamId,
+    number: u64,
+    bytes: u32,
+    disk: bool,
+}
+
+/// What to do with a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Hand it over; this number goes with its notice.
+    Fresh(u64),
+    /// It came before; say again how far this stream is acknowledged.
+    Repeat(u64),
+    /// The peer sends more than its window.
+    Flood,
+}
+
+/// A run of numbers that nobody can fill any more.
+pub(crate) struct Gap {
+    pub(crate) stream: StreamId,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+/// An acknowledgement that has become possible.
+pub(crate) struct Ripe {
+    pub(crate) peer: Peer,
+    pub(crate) stream: StreamId,
+    pub(crate) upto: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    peers: BTreeMap<Peer, From>,
+    due: VecDeque<Due>,
+    /// The number of the first of `due`.
+    due_first: u64,
+    /// Taken messages whose acknowledgement waits for a store, in the order of the stores.
+    storing: VecDeque<(OpId, Due)>,
+}
+
+impl Inbox {
+    /// A message came on a proven link.
+    pub(crate) fn on_message(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId, number: u64, bytes: usize, disk: bool) -> Verdict {
+        make_mark(cx, &mut self.peers, peer, stream);
+        let Some(from) = self.peers.get_mut(&peer) else { return Verdict::Flood };
+        let Some(mark) = mark_of(from, stream) else { return Verdict::Flood };
+        if number <= mark.seen {
+            return Verdict::Repeat(mark.acknowledged);
+        }
+        mark.seen = number;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let is_over = from.waiting_messages >= cx.config.window_messages || from.waiting_bytes > u64::from(cx.config.window_bytes);
+        if is_over && from.waiting_messages > 0 {
+            return Verdict::Flood;
+        }
+        from.waiting_messages = from.waiting_messages.saturating_add(1);
+        from.waiting_bytes = from.waiting_bytes.saturating_add(u64::from(bytes));
+        self.due.push_back(Due { peer, stream, number, bytes, disk });
+        Verdict::Fresh(self.due_first.saturating_add(self.due.len() as u64).saturating_sub(1))
+    }
+
+    /// The application has taken the message with this number, the oldest one.
+    pub(crate) fn on_taken(&mut self, cx: &mut Cx, number: u64) -> Option<Ripe> {
+        if number != self.due_first {
+            return None;
+        }
+        let due = self.due.pop_front()?;
+        self.due_first = self.due_first.saturating_add(1);
+        let from = self.peers.get_mut(&due.peer)?;
+        let Some(mark) = mark_of(from, due.stream) else { return settle(from, &due) };
+        if due.disk {
+            let op = cx.store(true, |batch| batch.put(mark_key(due.peer, due.stream), due.number.to_be_bytes()));
+            mark.stored = true;
+            mark.storing = mark.storing.saturating_add(1);
+            self.storing.push_back((op, due));
+            return None;
+        }
+        if mark.storing > 0 {
+            // Acknowledgements are cumulative: it waits for the store of an earlier one.
+            let op = self.storing.back().map(|(op, _)| *op)?;
+            mark.storing = mark.storing.saturating_add(1);
+            self.storing.push_back((op, due));
+            return None;
+        }
+        settle(from, &due)
+    }
+
+    /// A batch is stored: the next acknowledgement that waited for it.
+    pub(crate) fn on_stored(&mut self, op: OpId) -> Option<Ripe> {
+        let (_, due) = self.storing.front().filter(|(waits, _)| *waits <= op).copied()?;
+        self.storing.pop_front();
+        let from = self.peers.get_mut(&due.peer)?;
+        if let Some(mark) = mark_of(from, due.stream) {
+            mark.storing = mark.storing.saturating_sub(1);
+        }
+        settle(from, &due)
+    }
+
+    /// Where the peer's streams begin by its own account: gaps that it cannot fill, and where to go on (spec: LINK-22).
+    pub(crate) fn on_resume(&mut self, cx: &mut Cx, peer: Peer, starts: &[StreamStart]) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        for start in starts.iter().take(STREAMS_MAX) {
+            let is_new = self.peers.get_mut(&peer).and_then(|from| mark_of(from, start.id)).is_none();
+            make_mark(cx, &mut self.peers, peer, start.id);
+            let Some(mark) = self.peers.get_mut(&peer).and_then(|from| mark_of(from, start.id)) else { continue };
+            let before = start.first.saturating_sub(1);
+            if !is_new && mark.seen < start.disk {
+                gaps.push(Gap { stream: start.id, first: mark.seen.saturating_add(1), last: start.disk.min(before) });
+            }
+            if mark.seen < before {
+                mark.seen = before;
+                mark.acknowledged = before;
+            }
+        }
+        gaps
+    }
+
+    /// What this side remembers of a peer's streams.
+    pub(crate) fn received(&self, peer: Peer) -> Vec<(StreamId, u64)> {
+        self.peers.get(&peer).map(|from| from.marks.iter().map(|mark| (mark.stream, mark.acknowledged)).collect()).unwrap_or_default()
+    }
+
+    /// Reads a stored mark.
+    pub(crate) fn on_loaded(&mut self, cx: &mut Cx, key: &[u8], value: &[u8]) -> Option<()> {
+        let (user, rest) = key.get(1..)?.split_first_chunk::<32>()?;
+        let (device, rest) = rest.split_first_chunk::<16>()?;
+        let stream = rest.first_chunk::<16>()?;
+        let number = u64::from_be_bytes(*value.first_chunk::<8>()?);
+        let peer = Peer { user: UserId::from_bytes(*user), device: DeviceId::from_bytes(*device) };
+        make_mark(cx, &mut self.peers, peer, StreamId::from_bytes(*stream));
+        let mark = mark_of(self.peers.get_mut(&peer)?, StreamId::from_bytes(*stream))?;
+        mark.seen = number;
+        mark.acknowledged = number;
+        mark.stored = true;
+        Some(())
+    }
+}
+
+/// The mark of a stream.
+fn mark_of(from: &mut From, stream: StreamId) -> Option<&mut Mark> {
+    from.marks.iter_mut().find(|mark| mark.stream == stream)
+}
+
+/// The mark of a stream, made if there is none; the oldest one goes when there are too many.
+fn make_mark(cx: &mut Cx, peers: &mut BTreeMap<Peer, From>, peer: Peer, stream: StreamId) {
+    let from = peers.entry(peer).or_default();
+    if mark_of(from, stream).is_some() {
+        return;
+    }
+    if from.marks.len() >= STREAMS_MAX {
+        let oldest = from.marks.remove(0);
+        if oldest.stored {
+            cx.store(false, |batch| batch.remove(mark_key(peer, oldest.stream)));
+        }
+    }
+    from.marks.push(Mark { stream, seen: 0, acknowledged: 0, storing: 0, stored: false });
+}
+
+/// A message is taken, and stored where it must be: it counts no more, and may be acknowledged.
+fn settle(from: &mut From, due: &Due) -> Option<Ripe> {
+    from.waiting_messages = from.waiting_messages.saturating_sub(1);
+    from.waiting_bytes = from.waiting_bytes.saturating_sub(u64::from(due.bytes));
+    let mark = mark_of(from, due.stream)?;
+    mark.acknowledged = mark.acknowledged.max(due.number);
+    Some(Ripe { peer: due.peer, stream: due.stream, upto: mark.acknowledged })
+}
+
+fn mark_key(peer: Peer, stream: StreamId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(65);
+    key.push(MARK_PREFIX);
+    key.extend_from_slice(peer.user.as_bytes());
+    key.extend_from_slice(peer.device.as_bytes());
+    key.extend_from_slice(stream.as_bytes());
+    key
+}

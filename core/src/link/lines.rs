@@ -1,0 +1,143 @@
+//! What lines do: each kind to its place, on user links, on service links, and before the other end is proven.
+
+use super::pipe::{Pipe, Stage, received};
+use super::{Effect, Links};
+use crate::LinkPeer;
+use crate::close::CloseReason;
+use crate::cx::Cx;
+use crate::handshake::{Own, Unit};
+use crate::id::{Peer, PipeId};
+use crate::trace::Said;
+use crate::wire::line::Line;
+
+impl Links {
+    /// Takes a whole line, without its newline.
+    pub(super) fn on_line(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, line: &[u8]) -> Result<(), CloseReason> {
+        if line.len() > cx.config.line_bytes_max as usize {
+            return Err(CloseReason::Malformed);
+        }
+        crate::wire::check_line(line).map_err(|_| CloseReason::Malformed)?;
+        let text = core::str::from_utf8(line).map_err(|_| CloseReason::Malformed)?;
+        let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
+        cx.stats.lines_in = cx.stats.lines_in.saturating_add(1);
+        match &mut it.stage {
+            Stage::Gone => Ok(()),
+            Stage::Shaking(_) => match Line::parse(text).map_err(|_| CloseReason::Malformed)? {
+                Line::Hello(hello) => self.shake(cx, own, pipe, Unit::Hello(hello.into())),
+                Line::Close(close) => {
+                    self.on_close(cx, pipe, close.reason);
+                    Ok(())
+                }
+                Line::Message(_)
+                | Line::Acknowledged(_)
+                | Line::Stream(_)
+                | Line::Resume(_)
+                | Line::Delegation(_)
+                | Line::Revocation(_)
+                | Line::Search(_)
+                | Line::SearchAnswer(_)
+                | Line::Ping(_)
+                | Line::Pong(_) => Err(CloseReason::NotAllowed),
+            },
+            Stage::Up(link) => match link.with {
+                LinkPeer::User(peer) => self.on_user_line(cx, own, pipe, peer, text),
+                LinkPeer::Service(_) => self.on_service_line(cx, pipe, text),
+            },
+        }
+    }
+
+    fn on_user_line(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, peer: Peer, text: &str) -> Result<(), CloseReason> {
+        let line = Line::parse(text).map_err(|_| CloseReason::Malformed)?;
+        let Some(link) = self.pipes.get_mut(&pipe).and_then(Pipe::link) else { return Ok(()) };
+        let with = Some(link.with);
+        match line {
+            Line::Message(message) => {
+                link.last_use = cx.now;
+                let stream = link.stream_in.ok_or(CloseReason::NotAllowed)?;
+                let (received, disk) = received(peer, stream, text, &message)?;
+                cx.saw(with, false, || Said::Message { kind: received.kind().into(), number: message.number });
+                self.effects.push_back(Effect::Message { pipe, received, disk });
+            }
+            Line::Acknowledged(acknowledged) => {
+                link.last_use = cx.now;
+                cx.saw(with, false, || Said::Acknowledged { upto: acknowledged.upto });
+                self.effects.push_back(Effect::Acknowledged(pipe, acknowledged));
+            }
+            Line::Stream(stream) => link.stream_in = Some(stream),
+            Line::Resume(resume) => {
+                // Messages may follow in the same record, before the node has seen this.
+                link.stream_in = resume.streams.last().map(|start| start.id);
+                self.effects.push_back(Effect::Resume(pipe, resume));
+            }
+            Line::Hello(hello) => {
+                cx.saw(with, false, || Said::Hello);
+                self.on_late_hello(cx, own, pipe, peer, hello)?;
+            }
+            Line::Delegation(delegation) => {
+                cx.saw(with, false, || Said::Delegation);
+                self.effects.push_back(Effect::Delegation(pipe, delegation));
+            }
+            Line::Revocation(revocation) => {
+                cx.saw(with, false, || Said::Revocation);
+                self.effects.push_back(Effect::Revocation(pipe, revocation));
+            }
+            Line::Search(_) => self.effects.push_back(Effect::Search(pipe, text.into())),
+            Line::SearchAnswer(answer) => {
+                cx.saw(with, false, || Said::SearchAnswer { status: answer.status });
+                self.effects.push_back(Effect::SearchAnswer(answer));
+            }
+            Line::Ping(token) => self.on_ping(cx, pipe, token),
+            Line::Pong(token) => self.on_pong(cx, pipe, token),
+            Line::Close(close) => self.on_close(cx, pipe, close.reason),
+        }
+        Ok(())
+    }
+
+    fn on_service_line(&mut self, cx: &mut Cx, pipe: PipeId, text: &str) -> Result<(), CloseReason> {
+        let line = Line::parse(text).map_err(|_| CloseReason::Malformed)?;
+        match line {
+            Line::Ping(token) => self.on_ping(cx, pipe, token),
+            Line::Pong(token) => self.on_pong(cx, pipe, token),
+            Line::Close(close) => self.on_close(cx, pipe, close.reason),
+            Line::Hello(hello) => {
+                let now_known = self.pipes.get_mut(&pipe).and_then(Pipe::link).is_some_and(|link| link.boot.replace(hello.boot).is_none());
+                if !now_known {
+                    return Err(CloseReason::NotAllowed);
+                }
+                self.told_time(cx, pipe, hello.time);
+            }
+            Line::Message(_)
+            | Line::Acknowledged(_)
+            | Line::Stream(_)
+            | Line::Resume(_)
+            | Line::Delegation(_)
+            | Line::Revocation(_)
+            | Line::Search(_)
+            | Line::SearchAnswer(_) => return Err(CloseReason::NotAllowed),
+        }
+        Ok(())
+    }
+
+    fn on_ping(&mut self, cx: &mut Cx, pipe: PipeId, token: u64) {
+        let with = self.link(pipe).map(|link| link.with);
+        cx.saw(with, false, || Said::Ping);
+        self.say(cx, pipe, &Line::Pong(token), || Said::Pong);
+    }
+
+    fn on_pong(&mut self, cx: &mut Cx, pipe: PipeId, token: u64) {
+        let Some(link) = self.link(pipe) else { return };
+        if let Some(sent) = link.ping.filter(|sent| sent.as_micros() == token) {
+            link.rtt = Some(cx.now.since(sent));
+            link.ping = None;
+        }
+        let with = Some(link.with);
+        cx.saw(with, false, || Said::Pong);
+    }
+
+    fn on_close(&mut self, cx: &mut Cx, pipe: PipeId, why: CloseReason) {
+        let with = self.link(pipe).map(|link| link.with);
+        cx.saw(with, false, || Said::Close(why));
+        self.end(cx, pipe, why);
+        self.hang_up(cx, pipe);
+    }
+}

@@ -1,0 +1,467 @@
+//! Pipes and the links on them: bytes to records to lines and back, the registry of who is linked, keep-alive.
+//!
+//! A line is written into its pipe's plaintext when it is said. It is sealed at the end of the node's call if the pipe
+//! has no `Write` outstanding, else when `PipeWritten` gives credit; never because somebody polled (DETAILS 5).
+
+mod lines;
+mod pipe;
+mod registry;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::LinkPeer;
+use crate::action::{Action, Packet};
+use crate::close::CloseReason;
+use crate::cx::Cx;
+use crate::handshake::{Hx, Own, PREAMBLE_BYTES_MAX, State, Unit, Want};
+use crate::id::{NodeKey, OpId, Peer, PipeId, StreamId};
+use crate::identity::{Delegation, Revocation};
+use crate::message::Received;
+use crate::time::Time;
+use crate::timer::TimerKey;
+use crate::trace::Said;
+use crate::view::LinkView;
+use crate::wire::line::{Acknowledged, CloseLine, Line, Resume, SearchAnswer, write_message};
+
+pub(crate) use pipe::Link;
+use pipe::{Pipe, Stage, ack_line};
+
+/// Plaintext that may wait for a pipe before messages are held back (DETAILS 5: what one `Write` takes).
+const WAITING_BYTES_MAX: usize = 64 << 10;
+/// The largest sealed record (DETAILS 5).
+const RECORD_BYTES_MAX: usize = 16 << 10;
+/// How long a closed pipe may take to go (the shell's second, and one for the last write).
+const LINGER_MS: u64 = 1_000;
+
+/// What the node has to carry over to other machines.
+pub(crate) enum Effect {
+    /// A link is the one that its peer is reached on from now on.
+    Up(PipeId),
+    /// A link that was up has ended.
+    Down { with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason },
+    /// A pipe ended before it was a peer's link.
+    Refused { pipe: PipeId, op: Option<OpId>, remote: SocketAddr, dialled: bool, why: CloseReason },
+    /// A message came.
+    Message { pipe: PipeId, received: Received, disk: bool },
+    /// Messages were taken at the other end.
+    Acknowledged(PipeId, Acknowledged),
+    /// Where the streams stand.
+    Resume(PipeId, Resume),
+    /// The peer's delegation is a newer one.
+    Delegation(PipeId, Delegation),
+    /// A revocation came.
+    Revocation(PipeId, Revocation),
+    /// A search came; the line as it was sent.
+    Search(PipeId, Box<str>),
+    /// A search's answer came.
+    SearchAnswer(SearchAnswer),
+    /// There is room for messages.
+    Room(PipeId),
+    /// Another process with the same keys shows.
+    Twin(Peer),
+    /// What a peer's wall clock says, in milliseconds ahead of ours.
+    PeerClock(LinkPeer, i64),
+}
+
+/// All pipes of a node.
+pub(crate) struct Links {
+    pipes: BTreeMap<PipeId, Pipe>,
+    users: BTreeMap<Peer, PipeId>,
+    /// Links whose peer has a link already and whose hello has not come: at most one a peer.
+    extras: BTreeMap<Peer, PipeId>,
+    services: BTreeMap<NodeKey, PipeId>,
+    services_in: u32,
+    pending: u32,
+    dirty: Vec<PipeId>,
+    scratch: Vec<u8>,
+    pub(crate) effects: VecDeque<Effect>,
+}
+
+impl Links {
+    pub(crate) const fn new() -> Self {
+        Self {
+            pipes: BTreeMap::new(),
+            users: BTreeMap::new(),
+            extras: BTreeMap::new(),
+            services: BTreeMap::new(),
+            services_in: 0,
+            pending: 0,
+            dirty: Vec::new(),
+            scratch: Vec::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// A pipe is open: as the dialler of `want`, or as the listener.
+    pub(crate) fn on_opened(
+        &mut self,
+        cx: &mut Cx,
+        own: &mut Own,
+        pipe: PipeId,
+        op: Option<OpId>,
+        ends: (SocketAddr, SocketAddr),
+        want: Option<Want>,
+    ) {
+        if self.pipes.contains_key(&pipe) {
+            cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
+            return;
+        }
+        if self.pending >= cx.config.pipes_pending_max {
+            cx.stats.pipes_overflow = cx.stats.pipes_overflow.saturating_add(1);
+            self.turn_away(cx, pipe, ends);
+            if let Some(op) = op {
+                self.effects.push_back(Effect::Refused { pipe, op: Some(op), remote: ends.1, dialled: true, why: CloseReason::Full });
+            }
+            return;
+        }
+        let rng = cx.rng.fork("handshake", pipe.number());
+        let mut clear = cx.buffer();
+        let dialled = want.is_some();
+        let state = match want {
+            Some(want) => State::dial(want, rng, &mut hx(own, cx, &mut clear)),
+            None => Ok(State::listen(rng)),
+        };
+        self.pending = self.pending.saturating_add(1);
+        cx.timers.set(TimerKey::Handshake(pipe), cx.now + cx.config.handshake());
+        match state {
+            Ok(state) => {
+                self.pipes.insert(pipe, Pipe::new(ends, dialled, op, state, clear, cx.now));
+                self.mark(pipe);
+            }
+            Err(why) => {
+                self.pipes.insert(pipe, Pipe::new(ends, dialled, op, State::listen(cx.rng.fork("unused", 0)), clear, cx.now));
+                self.close(cx, pipe, why);
+            }
+        }
+    }
+
+    /// The pipe's write is handed over.
+    pub(crate) fn on_written(&mut self, cx: &mut Cx, pipe: PipeId) {
+        match self.pipes.get_mut(&pipe) {
+            Some(it) if it.writing => {
+                it.writing = false;
+                self.mark(pipe);
+            }
+            _ => cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1),
+        }
+    }
+
+    /// The pipe has ended.
+    pub(crate) fn on_closed(&mut self, cx: &mut Cx, pipe: PipeId) {
+        self.end(cx, pipe, CloseReason::Lost);
+        if self.pipes.remove(&pipe).is_none() {
+            cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
+        }
+        cx.timers.cancel(TimerKey::Linger(pipe));
+        if self.pipes.is_empty() {
+            self.scratch = Vec::new();
+            self.dirty = Vec::new();
+            cx.shrink();
+        }
+    }
+
+    /// Every pipe is gone at once.
+    pub(crate) fn on_rebound(&mut self, cx: &mut Cx) {
+        while let Some((&pipe, _)) = self.pipes.first_key_value() {
+            self.end(cx, pipe, CloseReason::Rebound);
+            self.pipes.remove(&pipe);
+            cx.timers.cancel(TimerKey::Linger(pipe));
+        }
+    }
+
+    /// Bytes came out of a pipe.
+    pub(crate) fn on_bytes(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, bytes: &[u8]) {
+        let Some(it) = self.pipes.get_mut(&pipe) else {
+            cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
+            return;
+        };
+        if matches!(it.stage, Stage::Gone) {
+            return;
+        }
+        let mut held = core::mem::take(&mut it.raw);
+        let all: &[u8] = if held.is_empty() {
+            bytes
+        } else {
+            held.extend_from_slice(bytes);
+            &held
+        };
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let mut rest = all;
+        loop {
+            match self.take_unit(cx, own, pipe, rest, &mut scratch) {
+                Ok(0) => break,
+                Ok(used) => rest = rest.get(used..).unwrap_or_default(),
+                Err(why) => {
+                    self.fault(cx, pipe, why);
+                    rest = &[];
+                }
+            }
+        }
+        if !rest.is_empty()
+            && let Some(it) = self.pipes.get_mut(&pipe)
+        {
+            it.raw = cx.buffer();
+            it.raw.extend_from_slice(rest);
+        }
+        self.scratch = scratch;
+        cx.recycle(held);
+    }
+
+    /// Takes one unit from the front of `bytes`; how many bytes it was, 0 if it is not whole yet.
+    fn take_unit(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, bytes: &[u8], scratch: &mut Vec<u8>) -> Result<usize, CloseReason> {
+        let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(0) };
+        if matches!(it.stage, Stage::Gone) || bytes.is_empty() {
+            return Ok(0);
+        }
+        if let Stage::Shaking(Some(state)) = &it.stage
+            && state.wants_preamble()
+        {
+            let line = bytes.get(..PREAMBLE_BYTES_MAX.min(bytes.len())).unwrap_or_default();
+            let Some(end) = memchr::memchr(b'\n', line) else {
+                let hopeless =
+                    line.len() >= PREAMBLE_BYTES_MAX || !b"overcom/".starts_with(line.get(..8.min(line.len())).unwrap_or_default());
+                return if hopeless { Err(CloseReason::Preamble) } else { Ok(0) };
+            };
+            let used = end.saturating_add(1);
+            self.shake(cx, own, pipe, Unit::Preamble(bytes.get(..used).unwrap_or_default()))?;
+            return Ok(used);
+        }
+        let Some((length, body)) = bytes.split_first_chunk::<2>() else { return Ok(0) };
+        let length = usize::from(u16::from_be_bytes(*length));
+        if length > RECORD_BYTES_MAX {
+            return Err(CloseReason::Malformed);
+        }
+        let Some(body) = body.get(..length) else { return Ok(0) };
+        match &mut it.opener {
+            None => self.shake(cx, own, pipe, Unit::Noise(body))?,
+            Some(opener) => {
+                scratch.clear();
+                scratch.extend_from_slice(body);
+                let plain = opener.open(&cx.config.crypto, scratch).map_err(|_| CloseReason::Crypto)?;
+                it.last_in = cx.now;
+                cx.stats.records_in = cx.stats.records_in.saturating_add(1);
+                self.on_plain(cx, own, pipe, scratch.get(..plain).unwrap_or_default())?;
+            }
+        }
+        Ok(length.saturating_add(2))
+    }
+
+    /// Cuts opened bytes into lines.
+    fn on_plain(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, plain: &[u8]) -> Result<(), CloseReason> {
+        let mut rest = plain;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end);
+            rest = after.get(1..).unwrap_or_default();
+            let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
+            if it.line.is_empty() {
+                self.on_line(cx, own, pipe, line)?;
+            } else {
+                let mut whole = core::mem::take(&mut it.line);
+                whole.extend_from_slice(line);
+                let result = self.on_line(cx, own, pipe, &whole);
+                cx.recycle(whole);
+                result?;
+            }
+        }
+        if let Some(it) = self.pipes.get_mut(&pipe)
+            && !rest.is_empty()
+            && !matches!(it.stage, Stage::Gone)
+        {
+            if it.line.len().saturating_add(rest.len()) > cx.config.line_bytes_max as usize {
+                return Err(CloseReason::Malformed);
+            }
+            if it.line.capacity() == 0 {
+                it.line = cx.buffer();
+            }
+            it.line.extend_from_slice(rest);
+        }
+        Ok(())
+    }
+
+    /// Says a line on a link or a sealed pipe; nothing if the pipe is not there.
+    pub(crate) fn say(&mut self, cx: &mut Cx, pipe: PipeId, line: &Line<'_>, said: impl FnOnce() -> Said) {
+        let Some(it) = self.pipes.get_mut(&pipe).filter(|it| it.sealer.is_some()) else { return };
+        if it.out.capacity() == 0 {
+            it.out = cx.buffer();
+        }
+        line.write(&mut it.out);
+        let with = it.with();
+        cx.saw(with, true, said);
+        self.mark(pipe);
+    }
+
+    /// Says a message; `body` is its JSON without the number.
+    pub(crate) fn say_message(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, number: u64, disk: bool, body: &str) {
+        let Some(it) = self.pipes.get_mut(&pipe) else { return };
+        if it.out.capacity() == 0 {
+            it.out = cx.buffer();
+        }
+        let Stage::Up(link) = &mut it.stage else { return };
+        link.last_use = cx.now;
+        if link.stream_out != Some(stream) {
+            link.stream_out = Some(stream);
+            Line::Stream(stream).write(&mut it.out);
+        }
+        write_message(&mut it.out, number, disk, body);
+        if cx.is_observed() {
+            let kind = body.strip_prefix("\"type\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default();
+            let with = Some(link.with);
+            cx.saw(with, true, || Said::Message { kind: kind.into(), number });
+        }
+        self.mark(pipe);
+    }
+
+    /// Whether a pipe takes more messages now.
+    pub(crate) fn has_room(&self, pipe: PipeId) -> bool {
+        self.pipes.get(&pipe).is_some_and(|it| it.out.len() < WAITING_BYTES_MAX && matches!(it.stage, Stage::Up(_)))
+    }
+
+    /// Seals and writes whatever this call has left on pipes that have credit.
+    pub(crate) fn flush(&mut self, cx: &mut Cx) {
+        let mut dirty = core::mem::take(&mut self.dirty);
+        for pipe in dirty.drain(..) {
+            self.flush_one(cx, pipe);
+        }
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn flush_one(&mut self, cx: &mut Cx, pipe: PipeId) {
+        let Some(it) = self.pipes.get_mut(&pipe) else { return };
+        it.dirty = false;
+        if it.writing || it.hung_up {
+            return;
+        }
+        if let Stage::Up(link) = &mut it.stage
+            && (link.acknowledge_now || (!it.out.is_empty() && link.acknowledge.is_some()))
+        {
+            let said = ack_line(link, &mut it.out);
+            cx.timers.cancel(TimerKey::Acknowledge(pipe));
+            let with = Some(link.with);
+            if let Some(upto) = said {
+                cx.saw(with, true, || Said::Acknowledged { upto });
+            }
+        }
+        let mut packet = core::mem::take(&mut it.clear);
+        if packet.capacity() == 0 && !it.out.is_empty() {
+            packet = cx.buffer();
+        }
+        let sealed = it.seal_into(&mut packet, &cx.config.crypto, WAITING_BYTES_MAX, RECORD_BYTES_MAX);
+        match sealed {
+            Ok(records) => cx.stats.records_out = cx.stats.records_out.saturating_add(records),
+            Err(_) => packet.clear(),
+        }
+        if it.out.is_empty() {
+            cx.recycle(core::mem::take(&mut it.out));
+        }
+        let is_empty = packet.is_empty();
+        if is_empty {
+            cx.recycle(packet);
+        } else {
+            it.writing = true;
+            cx.actions.push_back(Action::Write { pipe, packet: Packet::from_vec(packet) });
+        }
+        if matches!(it.stage, Stage::Gone) && it.out.is_empty() {
+            self.hang_up(cx, pipe);
+        } else if matches!(it.stage, Stage::Up(_)) && !is_empty {
+            self.effects.push_back(Effect::Room(pipe));
+        }
+    }
+
+    /// Asks the shell to close, once.
+    fn hang_up(&mut self, cx: &mut Cx, pipe: PipeId) {
+        if let Some(it) = self.pipes.get_mut(&pipe)
+            && !it.hung_up
+        {
+            it.hung_up = true;
+            cx.actions.push_back(Action::Close { pipe });
+        }
+    }
+
+    /// A closed pipe had its second.
+    pub(crate) fn on_linger(&mut self, cx: &mut Cx, pipe: PipeId) {
+        self.hang_up(cx, pipe);
+    }
+
+    /// A handshake took too long.
+    pub(crate) fn on_handshake_late(&mut self, cx: &mut Cx, pipe: PipeId) {
+        if self.pipes.get(&pipe).is_some_and(|it| matches!(it.stage, Stage::Shaking(_))) {
+            self.close(cx, pipe, CloseReason::Timeout);
+        }
+    }
+
+    /// The other end broke a rule.
+    pub(crate) fn fault(&mut self, cx: &mut Cx, pipe: PipeId, why: CloseReason) {
+        cx.stats.faults = cx.stats.faults.saturating_add(1);
+        self.close(cx, pipe, why);
+    }
+
+    /// Ends a pipe or link from this side: says why if it can, then closes.
+    pub(crate) fn close(&mut self, cx: &mut Cx, pipe: PipeId, why: CloseReason) {
+        let Some(it) = self.pipes.get(&pipe) else { return };
+        if matches!(it.stage, Stage::Gone) {
+            return;
+        }
+        self.say(cx, pipe, &Line::Close(CloseLine { status: why.status(), reason: why }), || Said::Close(why));
+        self.end(cx, pipe, why);
+        cx.timers.set(TimerKey::Linger(pipe), cx.now + core::time::Duration::from_millis(LINGER_MS));
+        self.mark(pipe);
+    }
+
+    fn mark(&mut self, pipe: PipeId) {
+        if let Some(it) = self.pipes.get_mut(&pipe)
+            && !it.dirty
+        {
+            it.dirty = true;
+            self.dirty.push(pipe);
+        }
+    }
+
+    /// The links that are up, by pipe.
+    pub(crate) fn views(&self) -> impl Iterator<Item = LinkView> + '_ {
+        self.pipes.iter().filter_map(|(pipe, it)| it.view(*pipe))
+    }
+
+    /// How many pipes are not proven.
+    pub(crate) const fn pending(&self) -> u32 {
+        self.pending
+    }
+
+    /// How many pipes there are, closing ones too.
+    pub(crate) fn count(&self) -> usize {
+        self.pipes.len()
+    }
+
+    /// A pipe that nobody wants: closed at once.
+    pub(crate) fn turn_away(&mut self, cx: &mut Cx, pipe: PipeId, ends: (SocketAddr, SocketAddr)) {
+        if self.pipes.contains_key(&pipe) {
+            cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
+            return;
+        }
+        self.pipes.insert(pipe, Pipe::gone(ends));
+        cx.actions.push_back(Action::Close { pipe });
+    }
+
+    /// The `Connect` that a pipe came of.
+    pub(crate) fn op(&self, pipe: PipeId) -> Option<OpId> {
+        self.pipes.get(&pipe).and_then(|it| it.op)
+    }
+
+    /// A pipe's two ends.
+    pub(crate) fn ends(&self, pipe: PipeId) -> Option<(SocketAddr, SocketAddr)> {
+        self.pipes.get(&pipe).map(|it| it.ends)
+    }
+
+    /// A link, if it is up.
+    pub(crate) fn link(&mut self, pipe: PipeId) -> Option<&mut Link> {
+        self.pipes.get_mut(&pipe).and_then(Pipe::link)
+    }
+}
+
+fn hx<'a>(own: &'a mut Own, cx: &'a mut Cx, out: &'a mut Vec<u8>) -> Hx<'a> {
+    Hx { own, config: &cx.config, wall: cx.wall, out, checked: &mut cx.stats.signatures_checked }
+}

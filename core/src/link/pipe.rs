@@ -1,0 +1,236 @@
+//! One pipe and, once its other end is proven, the link on it.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::ops::Range;
+use core::time::Duration;
+
+use crate::LinkPeer;
+use crate::close::CloseReason;
+use crate::crypto::noise::{NoiseError, Opener, Sealer};
+use crate::crypto::{Crypto, TAG_BYTES};
+use crate::handshake::State;
+use crate::id::{BootId, MessageId, OpId, Peer, PipeId, StreamId};
+use crate::message::{Received, is_kind};
+use crate::time::{Time, WallTime};
+use crate::view::LinkView;
+use crate::wire::line::{Acknowledged, Line, MessageLine};
+
+/// A pipe, from its opening to its end.
+pub(super) struct Pipe {
+    /// This end and the other.
+    pub(super) ends: (SocketAddr, SocketAddr),
+    pub(super) dialled: bool,
+    /// The `Connect` that it came of.
+    pub(super) op: Option<OpId>,
+    pub(super) stage: Stage,
+    pub(super) sealer: Option<Sealer>,
+    pub(super) opener: Option<Opener>,
+    /// Part of a unit; no buffer while there is none.
+    pub(super) raw: Vec<u8>,
+    /// Part of a line; no buffer while there is none.
+    pub(super) line: Vec<u8>,
+    /// Bytes to write as they are.
+    pub(super) clear: Vec<u8>,
+    /// Lines to seal.
+    pub(super) out: Vec<u8>,
+    pub(super) last_in: Time,
+    /// A `Write` is outstanding.
+    pub(super) writing: bool,
+    /// `Close` was asked for.
+    pub(super) hung_up: bool,
+    /// It is in the list of pipes to flush.
+    pub(super) dirty: bool,
+}
+
+/// Where a pipe is in its life.
+pub(super) enum Stage {
+    /// The other end is not proven. (`None` only while a step runs.)
+    Shaking(Option<State>),
+    /// A link.
+    Up(Link),
+    /// Ended; what is left is to write the last bytes and to go.
+    Gone,
+}
+
+/// A link that is up.
+pub(crate) struct Link {
+    pub(crate) with: LinkPeer,
+    /// When the peer's delegation ends.
+    pub(crate) until: Option<WallTime>,
+    /// The peer's life; `None` until its hello has come.
+    pub(crate) boot: Option<BootId>,
+    pub(crate) since: Time,
+    /// When a message or an acknowledgement passed last.
+    pub(crate) last_use: Time,
+    /// When the last ping went out, if it is not answered; its token is this time.
+    pub(crate) ping: Option<Time>,
+    pub(crate) rtt: Option<Duration>,
+    /// The stream of the messages that come.
+    pub(crate) stream_in: Option<StreamId>,
+    /// The stream that was named last on the way out.
+    pub(crate) stream_out: Option<StreamId>,
+    /// What to acknowledge with the next record.
+    pub(crate) acknowledge: Option<Acknowledged>,
+    /// It must not wait.
+    pub(crate) acknowledge_now: bool,
+    /// Messages that it stands for.
+    pub(crate) acknowledge_count: u32,
+    /// Messages on their way to the peer.
+    pub(crate) unacknowledged: u32,
+}
+
+impl Pipe {
+    pub(super) const fn new(
+        ends: (SocketAddr, SocketAddr),
+        dialled: bool,
+        op: Option<OpId>,
+        state: State,
+        clear: Vec<u8>,
+        now: Time,
+    ) -> Self {
+        Self {
+            ends,
+            dialled,
+            op,
+            stage: Stage::Shaking(Some(state)),
+            sealer: None,
+            opener: None,
+            raw: Vec::new(),
+            line: Vec::new(),
+            clear,
+            out: Vec::new(),
+            last_in: now,
+            writing: false,
+            hung_up: false,
+            dirty: false,
+        }
+    }
+
+    /// A pipe that is closed before it begins.
+    pub(super) const fn gone(ends: (SocketAddr, SocketAddr)) -> Self {
+        Self {
+            ends,
+            dialled: false,
+            op: None,
+            stage: Stage::Gone,
+            sealer: None,
+            opener: None,
+            raw: Vec::new(),
+            line: Vec::new(),
+            clear: Vec::new(),
+            out: Vec::new(),
+            last_in: Time::ZERO,
+            writing: false,
+            hung_up: true,
+            dirty: false,
+        }
+    }
+
+    pub(super) const fn link(&mut self) -> Option<&mut Link> {
+        match &mut self.stage {
+            Stage::Up(link) => Some(link),
+            Stage::Shaking(_) | Stage::Gone => None,
+        }
+    }
+
+    pub(super) const fn with(&self) -> Option<LinkPeer> {
+        match &self.stage {
+            Stage::Up(link) => Some(link.with),
+            Stage::Shaking(_) | Stage::Gone => None,
+        }
+    }
+
+    /// Seals lines into `packet`, at most about `bytes_max`, in records of at most `record_bytes_max`; how many records.
+    pub(super) fn seal_into(
+        &mut self,
+        packet: &mut Vec<u8>,
+        crypto: &Crypto,
+        bytes_max: usize,
+        record_bytes_max: usize,
+    ) -> Result<u64, NoiseError> {
+        let Some(sealer) = &mut self.sealer else { return Ok(0) };
+        let mut records = 0_u64;
+        let mut done = 0;
+        while done < self.out.len() && packet.len() < bytes_max {
+            let rest = self.out.get(done..).unwrap_or_default();
+            let plain = rest.get(..rest.len().min(record_bytes_max.saturating_sub(TAG_BYTES))).unwrap_or_default();
+            let length = plain.len().saturating_add(TAG_BYTES);
+            packet.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+            let start = packet.len();
+            packet.extend_from_slice(plain);
+            packet.extend_from_slice(&[0; TAG_BYTES]);
+            sealer.seal(crypto, packet.get_mut(start..).unwrap_or_default())?;
+            done = done.saturating_add(plain.len());
+            records = records.saturating_add(1);
+        }
+        if done >= self.out.len() {
+            self.out.clear();
+        } else {
+            self.out.drain(..done);
+        }
+        Ok(records)
+    }
+
+    pub(super) fn view(&self, pipe: PipeId) -> Option<LinkView> {
+        let Stage::Up(link) = &self.stage else { return None };
+        Some(LinkView {
+            with: link.with,
+            pipe,
+            remote: self.ends.1,
+            dialled: self.dialled,
+            since: link.since,
+            rtt: link.rtt,
+            unacknowledged: link.unacknowledged,
+            until: link.until,
+        })
+    }
+}
+
+impl Link {
+    pub(super) const fn new(with: LinkPeer, until: Option<WallTime>, boot: Option<BootId>, now: Time) -> Self {
+        Self {
+            with,
+            until,
+            boot,
+            since: now,
+            last_use: now,
+            ping: None,
+            rtt: None,
+            stream_in: None,
+            stream_out: None,
+            acknowledge: None,
+            acknowledge_now: false,
+            acknowledge_count: 0,
+            unacknowledged: 0,
+        }
+    }
+}
+
+/// Writes the acknowledgement that waits; up to which number.
+pub(super) fn ack_line(link: &mut Link, out: &mut Vec<u8>) -> Option<u64> {
+    link.acknowledge_now = false;
+    link.acknowledge_count = 0;
+    let acknowledged = link.acknowledge.take()?;
+    let upto = acknowledged.upto;
+    Line::Acknowledged(acknowledged).write(out);
+    Some(upto)
+}
+
+/// A message as the application will get it: one allocation, the line.
+pub(super) fn received(from: Peer, stream: StreamId, line: &str, message: &MessageLine<'_>) -> Result<(Received, bool), CloseReason> {
+    if !is_kind(message.r#type) || message.number == 0 {
+        return Err(CloseReason::Malformed);
+    }
+    let kind = place(line, message.r#type);
+    let payload = place(line, message.payload.get());
+    let id = MessageId { stream, number: message.number };
+    Ok((Received::new(from, id, line.into(), kind, payload), message.disk))
+}
+
+/// Where `part` stands in `line`, of which it is a slice.
+fn place(line: &str, part: &str) -> Range<u32> {
+    let start = (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
+    let end = start.saturating_add(part.len());
+    u32::try_from(start).unwrap_or(0)..u32::try_from(end).unwrap_or(0)
+}

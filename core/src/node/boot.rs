@@ -1,0 +1,195 @@
+//! What survives a restart: read page by page before anything else, counted up, then the node starts.
+//!
+//! Keys begin with a byte that says what they hold: `a` the application's, `b` address book, `c` the counter of starts,
+//! `d` proven devices, `e` entry peers, `g` the renewed delegation, `m` marks, `n` the node secret, `o` waiting messages,
+//! `r` revocations, `v` the version of all this (spec: STORE-2).
+
+use alloc::vec::Vec;
+
+use super::Parts;
+use crate::action::{Action, Item};
+use crate::cx::APP_PREFIX;
+use crate::error::StoreError;
+use crate::event::Page;
+use crate::id::{OpId, Tag};
+use crate::identity::{Delegation, NodeSecret, Revocation};
+use crate::inbox::MARK_PREFIX;
+use crate::notice::Notice;
+use crate::outbox::OUTBOX_PREFIX;
+use crate::referral::book::{BOOK_PREFIX, DEVICE_PREFIX};
+use crate::rng::Rng;
+use crate::view::Phase;
+
+/// The version of the keys and values; a newer one is refused (spec: STORE-3).
+const STORE_VERSION: &[u8] = b"1";
+const VERSION_KEY: &[u8] = b"v";
+const COUNTER_KEY: &[u8] = b"c";
+const NODE_KEY: &[u8] = b"n";
+const DELEGATION_KEY: &[u8] = b"g";
+const REVOCATION_PREFIX: u8 = b'r';
+/// Past every key.
+const END_KEY: &[u8] = &[0xFF];
+/// Items that one page asks for (guess: a few hundred KiB at most).
+const PAGE_ITEMS: u32 = 256;
+
+/// Where a start stands.
+pub(super) struct Boot {
+    loading: Option<OpId>,
+    /// The batch that counts this start.
+    counting: Option<OpId>,
+    starts: u64,
+    /// Drawn for a first start; replaced by what is stored.
+    secret: NodeSecret,
+    has_secret: bool,
+    next_tag: u64,
+}
+
+impl Boot {
+    pub(super) const fn new(secret: NodeSecret) -> Self {
+        Self { loading: None, counting: None, starts: 0, secret, has_secret: false, next_tag: 0 }
+    }
+}
+
+pub(super) fn draw_node_secret(rng: &Rng) -> NodeSecret {
+    NodeSecret::from_bytes(rng.fork("node secret", 0).array())
+}
+
+impl Parts {
+    /// Asks for the next page of the state.
+    pub(super) fn load_from(&mut self, from: Vec<u8>) {
+        let op = self.cx.op();
+        self.boot.loading = Some(op);
+        self.cx.actions.push_back(Action::Load { op, from, to: END_KEY.to_vec(), limit: PAGE_ITEMS });
+    }
+
+    pub(super) fn on_loaded(&mut self, op: OpId, outcome: Result<Page<'_>, StoreError>) {
+        if self.boot.loading != Some(op) || self.is_stopped() {
+            self.cx.stats.events_dropped = self.cx.stats.events_dropped.saturating_add(1);
+            return;
+        }
+        self.boot.loading = None;
+        let page = match outcome {
+            Ok(page) => page,
+            Err(why) => return self.stop(why),
+        };
+        let mut restored = Vec::new();
+        for item in page.items {
+            match self.on_item(item) {
+                Ok(Some(saved)) => restored.push(saved),
+                Ok(None) => {}
+                Err(why) => return self.stop(why),
+            }
+        }
+        // A page that ends and says more without an item would never end.
+        let next = page.items.last().filter(|_| page.more).map(|last| {
+            let mut next = last.key.clone();
+            next.push(0);
+            next
+        });
+        if !restored.is_empty() || next.is_none() {
+            self.cx.notify(Notice::Restored { items: restored, more: next.is_some() });
+        }
+        match next {
+            Some(from) => self.load_from(from),
+            None => self.count_start(),
+        }
+    }
+
+    /// Takes one stored item in: `Some` for the application's, without the prefix.
+    fn on_item(&mut self, item: &Item) -> Result<Option<Item>, StoreError> {
+        let (key, value) = (item.key.as_slice(), item.value.as_slice());
+        let Some(prefix) = key.first() else { return Ok(None) };
+        let read = match *prefix {
+            APP_PREFIX => {
+                let key = key.get(1..).unwrap_or_default().to_vec();
+                return Ok(Some(Item { key, value: value.to_vec() }));
+            }
+            b'v' if value == STORE_VERSION => Some(()),
+            b'v' => return Err(StoreError::Newer),
+            b'c' => value.first_chunk::<8>().map(|bytes| self.boot.starts = u64::from_be_bytes(*bytes)),
+            b'n' => value.first_chunk::<32>().map(|bytes| {
+                self.boot.secret = NodeSecret::from_bytes(*bytes);
+                self.boot.has_secret = true;
+                self.own.node_keys = self.boot.secret.noise_pair(&self.cx.config.crypto);
+            }),
+            b'g' => Delegation::from_json(value).ok().map(|delegation| self.take_renewal(&delegation)),
+            BOOK_PREFIX | DEVICE_PREFIX | b'e' => self.book.on_loaded(&self.cx, key, value),
+            MARK_PREFIX => self.inbox.on_loaded(&mut self.cx, key, value),
+            OUTBOX_PREFIX => self.outbox.on_loaded(&self.cx, key, value),
+            REVOCATION_PREFIX => {
+                let learned = Revocation::from_json(value).ok();
+                learned.and_then(|revocation| self.own.revocations.learn(&self.cx.config.crypto, revocation).ok()).map(|_| ())
+            }
+            _ => return Err(StoreError::Newer),
+        };
+        read.map(|()| None).ok_or(StoreError::Corrupt)
+    }
+
+    /// A stored renewal of these very credentials that ends later than they do is used in their place.
+    fn take_renewal(&mut self, delegation: &Delegation) {
+        if self.check_renewal(delegation).is_ok() {
+            self.own.credentials = self.own.credentials.renewed(delegation.clone());
+        }
+    }
+
+    /// Everything is read: counts this start, so that tags are never used twice.
+    fn count_start(&mut self) {
+        self.boot.starts = self.boot.starts.saturating_add(1);
+        let (starts, secret) = (self.boot.starts, (!self.boot.has_secret).then(|| self.boot.secret.to_secret_bytes()));
+        let op = self.cx.store(true, |batch| {
+            batch.put(COUNTER_KEY, starts.to_be_bytes());
+            batch.put(VERSION_KEY, STORE_VERSION);
+            if let Some(secret) = secret {
+                batch.put(NODE_KEY, secret);
+            }
+        });
+        self.boot.counting = Some(op);
+    }
+
+    pub(super) fn on_stored(&mut self, op: OpId, outcome: Result<(), StoreError>) {
+        if !self.cx.storage.on_stored(op) || self.is_stopped() {
+            self.cx.stats.events_dropped = self.cx.stats.events_dropped.saturating_add(1);
+            return;
+        }
+        if let Err(why) = outcome {
+            return self.stop(why);
+        }
+        if self.boot.counting.is_some_and(|counting| counting <= op) {
+            self.boot.counting = None;
+            self.start();
+        }
+        while let Some(ripe) = self.inbox.on_stored(op) {
+            self.acknowledge(&ripe);
+        }
+        for peer in self.outbox.on_stored(&mut self.cx, op) {
+            self.pump(peer);
+        }
+    }
+
+    fn start(&mut self) {
+        self.phase = Phase::Running;
+        self.own.revocations.forget_ended(self.cx.wall);
+        self.cx.notify(Notice::Started { me: self.me(), node: self.node_key() });
+        self.arm_renewal();
+        self.seek_all();
+    }
+
+    /// The next tag: never used before with this store.
+    pub(super) const fn tag(&mut self) -> Tag {
+        self.boot.next_tag = self.boot.next_tag.saturating_add(1);
+        Tag::new((self.boot.starts << 32) | self.boot.next_tag)
+    }
+
+    pub(super) fn store_renewal(&mut self) {
+        let json = self.own.credentials.delegation().to_json();
+        self.cx.store(true, |batch| batch.put(DELEGATION_KEY, json.into_bytes()));
+    }
+
+    pub(super) fn store_revocation(&mut self, revocation: &Revocation) {
+        let mut key = Vec::with_capacity(33);
+        key.push(REVOCATION_PREFIX);
+        key.extend_from_slice(revocation.user().as_bytes());
+        let json = revocation.to_json();
+        self.cx.store(true, |batch| batch.put(key, json.into_bytes()));
+    }
+}

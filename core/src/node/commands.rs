@@ -1,0 +1,192 @@
+//! Wishes: checked whole before anything changes (C3).
+
+use alloc::vec::Vec;
+
+use super::Parts;
+use crate::CloseReason;
+use crate::command::{Address, Command, Send};
+use crate::error::{CommandError, WireError};
+use crate::id::{Peer, Tag, UserId};
+use crate::identity::{Delegation, Refusal, Revocation};
+use crate::notice::{FailReason, Notice};
+use crate::outbox::GiveUp;
+use crate::referral::book::{ADDRESSES_MAX, ENTRIES_MAX};
+use crate::trace::Said;
+use crate::view::Phase;
+use crate::wire::line::Line;
+
+impl Parts {
+    pub(super) fn on_command(&mut self, command: Command) -> Result<Tag, CommandError> {
+        match self.phase {
+            Phase::Starting => return Err(CommandError::Starting),
+            Phase::Stopped => return Err(CommandError::Stopped),
+            Phase::Suspending | Phase::Suspended => return Err(CommandError::Suspended),
+            Phase::Expired if !matches!(command, Command::Renew { .. } | Command::Suspend) => return Err(CommandError::Expired),
+            Phase::Expired | Phase::Running => {}
+        }
+        match command {
+            Command::Send(send) => self.send(send),
+            Command::Find { user } => self.find(user),
+            Command::Introduce { user, addresses } => self.introduce(user, &addresses),
+            Command::Forget { user } => self.forget(user),
+            Command::Enter { entries } => {
+                if entries.len() > ENTRIES_MAX {
+                    return Err(CommandError::Address);
+                }
+                let tag = self.tag();
+                self.set_entries(entries);
+                Ok(tag)
+            }
+            Command::Renew { delegation } => self.renew(delegation),
+            Command::Revoke { revocation } => self.revoke(revocation),
+            Command::Suspend => {
+                let tag = self.tag();
+                self.suspend();
+                Ok(tag)
+            }
+        }
+    }
+
+    fn send(&mut self, send: Send) -> Result<Tag, CommandError> {
+        let me = self.me();
+        if send.to == me.user && send.device == Some(me.device) {
+            return Err(CommandError::Oneself);
+        }
+        if send.message.bytes() > (self.cx.config.line_bytes_max as usize).saturating_sub(128) {
+            return Err(CommandError::Payload(WireError::TooLong));
+        }
+        let devices: Vec<Peer> = match send.device {
+            Some(device) => self.book.devices(send.to).into_iter().filter(|peer| peer.device == device).collect(),
+            None => self.reachable(send.to),
+        };
+        if !self.outbox.has_room(&self.cx, &send.message, devices.len().max(1)) {
+            self.outbox.set_refused();
+            return Err(CommandError::Full);
+        }
+        let (tag, user) = (self.tag(), send.to);
+        self.outbox.accept(&mut self.cx, tag, send, &devices);
+        for peer in devices {
+            self.pump(peer);
+        }
+        if self.outbox.is_stuck(user) {
+            self.seek(user);
+        }
+        Ok(tag)
+    }
+
+    /// The devices of a user that a message goes to: proven ones that are not revoked.
+    fn reachable(&self, user: UserId) -> Vec<Peer> {
+        let Some(known) = self.book.user(user) else { return Vec::new() };
+        let alive = known.devices.values().filter(|delegation| !self.own.revocations.is_revoked(delegation));
+        alive.map(Delegation::peer).collect()
+    }
+
+    fn find(&mut self, user: UserId) -> Result<Tag, CommandError> {
+        let linked = self.links.devices_of(user).next();
+        if linked.is_none() && self.book.user_mut(&self.cx, user).is_none() {
+            return Err(CommandError::Full);
+        }
+        let tag = self.tag();
+        match linked {
+            Some(peer) => self.cx.notify(Notice::Found { tag, peer }),
+            None => {
+                if let Some(known) = self.book.known_mut(user) {
+                    known.finds.push(tag);
+                }
+                self.seek(user);
+            }
+        }
+        Ok(tag)
+    }
+
+    fn introduce(&mut self, user: UserId, addresses: &[Address]) -> Result<Tag, CommandError> {
+        let can_dial = |address: &Address| match address {
+            Address::Ip(socket) => crate::address::scope(*socket).is_some(),
+            Address::Name { .. } => true,
+        };
+        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(can_dial) {
+            return Err(CommandError::Address);
+        }
+        if user == self.me().user && self.me().user == user && addresses.is_empty() {
+            return Err(CommandError::Oneself);
+        }
+        if !self.book.introduce(&mut self.cx, user, addresses) {
+            return Err(CommandError::Full);
+        }
+        let tag = self.tag();
+        if self.is_wanted(user) {
+            self.seek_anew(user);
+        }
+        Ok(tag)
+    }
+
+    fn forget(&mut self, user: UserId) -> Result<Tag, CommandError> {
+        let tag = self.tag();
+        self.outbox.give_up(&mut self.cx, user, GiveUp::All(FailReason::Forgotten));
+        for find in self.book.forget(&mut self.cx, user) {
+            self.cx.notify(Notice::Failed { tag: find, why: FailReason::Forgotten });
+        }
+        self.stop_seeking(user);
+        let linked: Vec<Peer> = self.links.devices_of(user).collect();
+        for peer in linked {
+            if let Some(pipe) = self.links.of(peer) {
+                self.links.close(&mut self.cx, pipe, CloseReason::Forgotten);
+            }
+        }
+        Ok(tag)
+    }
+
+    /// Whether `delegation` may take the place of the present one (spec: ID-8).
+    pub(super) fn check_renewal(&self, delegation: &Delegation) -> Result<(), WireError> {
+        let mine = self.own.credentials.delegation();
+        let is_mine = delegation.peer() == mine.peer()
+            && delegation.app() == mine.app()
+            && delegation.signing() == mine.signing()
+            && delegation.noise() == mine.noise();
+        if !is_mine || delegation.until() <= mine.until() {
+            return Err(WireError::Window);
+        }
+        delegation.verify(&self.cx.config.crypto)
+    }
+
+    fn renew(&mut self, delegation: Delegation) -> Result<Tag, CommandError> {
+        self.check_renewal(&delegation).map_err(CommandError::Renewal)?;
+        if delegation.check_window(self.cx.wall) == Err(Refusal::Expired) {
+            return Err(CommandError::Renewal(WireError::Window));
+        }
+        let tag = self.tag();
+        let until = delegation.until();
+        self.own.credentials = self.own.credentials.renewed(delegation);
+        self.store_renewal();
+        self.cx.notify(Notice::Renewed { until });
+        let linked: Vec<_> = self.links.peers().collect();
+        for (_, pipe) in linked {
+            let delegation = self.own.credentials.delegation().clone();
+            self.links.say(&mut self.cx, pipe, &Line::Delegation(delegation), || Said::Delegation);
+        }
+        self.set_ends();
+        let was_expired = core::mem::replace(&mut self.phase, Phase::Running) == Phase::Expired;
+        self.arm_renewal();
+        if was_expired {
+            self.seek_all();
+        }
+        Ok(tag)
+    }
+
+    fn revoke(&mut self, revocation: Revocation) -> Result<Tag, CommandError> {
+        if revocation.app() != self.own.app() {
+            return Err(CommandError::Revocation(WireError::AppId));
+        }
+        revocation.verify(&self.cx.config.crypto).map_err(CommandError::Revocation)?;
+        let tag = self.tag();
+        self.learn_revocation(revocation, None);
+        Ok(tag)
+    }
+
+    /// Says good-bye; `Quiet` follows when all is closed and stored.
+    fn suspend(&mut self) {
+        self.phase = Phase::Suspending;
+        self.dials.stop(&mut self.cx);
+        self.links.close_all(&mut self.cx, CloseReason::Suspended);
+    }
+}

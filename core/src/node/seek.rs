@@ -1,0 +1,351 @@
+//! From "something waits for a user" to a link with them: dial what is known, search through people, try again later.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::Parts;
+use crate::command::{Address, Entry};
+use crate::handshake::Want;
+use crate::id::{PipeId, UserId};
+use crate::notice::{FailReason, Notice};
+use crate::outbox::GiveUp;
+use crate::referral::book::User;
+use crate::referral::dial::Target;
+use crate::referral::search::{self, Searches};
+use crate::timer::TimerKey;
+use crate::trace::Said;
+use crate::view::Phase;
+use crate::wire::line::Line;
+
+/// People that are dialled so as to ask them, when nobody is linked (DETAILS 17).
+const ASKED_BY_DIAL_MAX: usize = 4;
+/// The longest wait between two dials of an entry peer (guess: as a stored message's).
+const ENTRY_WAIT_MAX: Duration = Duration::from_secs(300);
+
+impl Parts {
+    /// Something waits for `user`: tries at once, and again until nothing waits any more.
+    pub(super) fn seek(&mut self, user: UserId) {
+        self.seek_after(user, true);
+    }
+
+    /// As [`seek`](Self::seek), but only after the first wait unless `at_once`: a link that falls as soon as it is up
+    /// must not be dialled in a loop.
+    pub(super) fn seek_after(&mut self, user: UserId, at_once: bool) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        let Some(known) = self.book.user_mut(&self.cx, user) else { return };
+        if known.tries.is_some() {
+            return;
+        }
+        known.tries = Some(0);
+        self.cx.timers.set(TimerKey::Retry(user), self.cx.now + self.wait(0));
+        if at_once {
+            self.attempt(user);
+        }
+    }
+
+    /// Tries from the beginning: something has changed that may help.
+    pub(super) fn seek_anew(&mut self, user: UserId) {
+        self.stop_seeking(user);
+        self.seek(user);
+    }
+
+    /// Nothing waits for `user` any more, or nothing can be done.
+    pub(super) fn stop_seeking(&mut self, user: UserId) {
+        if let Some(known) = self.book.known_mut(user) {
+            known.tries = None;
+        }
+        self.cx.timers.cancel(TimerKey::Retry(user));
+        let _ = self.dials.finish(&mut self.cx, Target::User(user));
+    }
+
+    /// Everything that waits is tried: after a start, a wake, or new addresses of one's own.
+    pub(super) fn seek_all(&mut self) {
+        for user in self.outbox.users() {
+            if self.outbox.is_stuck(user) {
+                self.seek_anew(user);
+            }
+        }
+        for at in 0..u32::try_from(self.book.entries.len()).unwrap_or(0) {
+            self.dial_entry(at);
+        }
+    }
+
+    /// Whether anything needs a link with `user`.
+    pub(super) fn is_wanted(&self, user: UserId) -> bool {
+        self.outbox.is_stuck(user) || self.book.user(user).is_some_and(|known| !known.finds.is_empty())
+    }
+
+    fn attempt(&mut self, user: UserId) {
+        let addresses: Vec<Address> = self.book.user(user).map(addresses).unwrap_or_default();
+        if self.dials.is_dialling(Target::User(user)) {
+            return;
+        }
+        if addresses.is_empty() {
+            self.search(user, None);
+        } else {
+            self.dials.start(&mut self.cx, Target::User(user), addresses);
+        }
+    }
+
+    /// Every address of `user` was tried in vain.
+    pub(super) fn on_unreachable(&mut self, user: UserId) {
+        if self.is_wanted(user) {
+            self.search(user, None);
+        }
+    }
+
+    /// How long until the next try, after so many.
+    fn wait(&self, tries: u32) -> Duration {
+        let first = Duration::from_millis(u64::from(self.cx.config.retry_ms_first));
+        first.saturating_mul(1_u32.checked_shl(tries).unwrap_or(u32::MAX))
+    }
+
+    /// The time for another try has come.
+    pub(super) fn on_retry(&mut self, user: UserId) {
+        self.outbox.give_up(&mut self.cx, user, GiveUp::Ended);
+        let tries = self.book.user(user).and_then(|known| known.tries);
+        let Some(tries) = tries.filter(|_| self.is_wanted(user)) else { return self.stop_seeking(user) };
+        let tries = tries.saturating_add(1);
+        if let Some(known) = self.book.known_mut(user) {
+            known.tries = Some(tries);
+        }
+        let is_slow = tries > self.cx.config.retries;
+        if is_slow {
+            self.give_up_in_ram(user);
+            if !self.is_wanted(user) {
+                return self.stop_seeking(user);
+            }
+        }
+        let mut wait = if is_slow { Duration::from_millis(u64::from(self.cx.config.retry_ms_disk)) } else { self.wait(tries) };
+        if let Some(end) = self.outbox.first_end(user) {
+            wait = wait.min(end.since(self.cx.wall).max(Duration::from_millis(1)));
+        }
+        self.cx.timers.set(TimerKey::Retry(user), self.cx.now + wait);
+        self.outbox.on_try(user);
+        self.attempt(user);
+    }
+
+    /// Three retries were in vain: what is only in RAM fails, and so do finds.
+    fn give_up_in_ram(&mut self, user: UserId) {
+        let why = self.book.reason(user);
+        self.outbox.give_up(&mut self.cx, user, GiveUp::InRam(why));
+        let finds = self.book.known_mut(user).map(|known| {
+            known.failure = Some(why);
+            core::mem::take(&mut known.finds)
+        });
+        for tag in finds.unwrap_or_default() {
+            self.cx.notify(Notice::Failed { tag, why });
+        }
+    }
+
+    /// Nobody else can be asked: if this was the last try, that is the verdict.
+    fn on_search_over(&mut self, user: UserId) {
+        let is_last = self.book.user(user).and_then(|known| known.tries).is_some_and(|tries| tries >= self.cx.config.retries);
+        if is_last && !self.dials.is_dialling(Target::User(user)) {
+            self.give_up_in_ram(user);
+        }
+    }
+
+    /// Searches for `wanted` through people one is linked with, or through one new link; dials people to ask if there is none.
+    pub(super) fn search(&mut self, wanted: UserId, only: Option<PipeId>) {
+        let me = self.me().user;
+        let peers = self.links.peers().filter(|(peer, pipe)| peer.user != wanted && only.is_none_or(|only| only == *pipe));
+        let branches = Searches::branches(wanted, me, None, self.cx.config.search_units, peers);
+        if branches.is_empty() {
+            if only.is_none() && !self.dial_someone_to_ask(wanted) {
+                self.on_search_over(wanted);
+            }
+            return;
+        }
+        let locals: Vec<SocketAddr> = branches.iter().filter_map(|(pipe, _)| self.links.ends(*pipe)).map(|(local, _)| local).collect();
+        let addresses = search::own_addresses(&self.listening, locals.into_iter());
+        let Some(signed) = self.searches.sign(&mut self.cx, &self.own, wanted, addresses) else { return };
+        let asked = u32::try_from(branches.len()).unwrap_or(u32::MAX);
+        self.searches.on_passed(signed.id, asked);
+        self.book.on_search(wanted, self.cx.now, asked);
+        let delegation = self.own.credentials.delegation().clone();
+        for (pipe, budget) in branches {
+            let line = signed.line(&delegation, budget);
+            self.links.say(&mut self.cx, pipe, &Line::Search(line), || Said::Search { wanted, searcher: me });
+        }
+    }
+
+    /// Dials people of the address book so as to ask them. `false`: there is nobody.
+    fn dial_someone_to_ask(&mut self, wanted: UserId) -> bool {
+        let me = self.me().user;
+        let others = self.book.users().filter(|(user, known)| **user != wanted && **user != me && !known.addresses.is_empty());
+        let people: Vec<(UserId, Vec<Address>)> = others.take(ASKED_BY_DIAL_MAX).map(|(user, known)| (*user, addresses(known))).collect();
+        let is_somebody = !people.is_empty();
+        for (user, addresses) in people {
+            self.dials.start(&mut self.cx, Target::User(user), addresses);
+        }
+        is_somebody
+    }
+
+    /// A new link: whoever is wanted and not there yet is searched for through it.
+    pub(super) fn search_through(&mut self, pipe: PipeId) {
+        let wanted: Vec<UserId> = self.book.users().filter(|(_, known)| known.tries.is_some()).map(|(user, _)| *user).collect();
+        for user in wanted {
+            if self.is_wanted(user) && !self.dials.is_dialling(Target::User(user)) {
+                self.search(user, Some(pipe));
+            }
+        }
+    }
+
+    /// A search came on a link.
+    pub(super) fn on_search(&mut self, pipe: PipeId, text: &str) {
+        let Ok(Line::Search(line)) = Line::parse(text) else { return };
+        let checked = match self.searches.check(&mut self.cx, &mut self.own, pipe, &line) {
+            Ok(checked) => checked,
+            Err(Some(status)) => return self.answer_content(pipe, &line, status),
+            Err(None) => {
+                self.cx.stats.searches_dropped = self.cx.stats.searches_dropped.saturating_add(1);
+                return;
+            }
+        };
+        let with = self.links.link(pipe).map(|link| link.with);
+        let (wanted, searcher) = (checked.wanted, checked.searcher.user());
+        self.cx.saw(with, false, || Said::Search { wanted, searcher });
+        if wanted == self.me().user {
+            self.on_wanted(pipe, &checked);
+            return;
+        }
+        let peers = self.links.peers();
+        let branches = Searches::branches(wanted, searcher, Some(pipe), checked.budget.saturating_sub(1), peers);
+        if branches.is_empty() {
+            self.cx.stats.searches_dropped = self.cx.stats.searches_dropped.saturating_add(1);
+            self.answer(pipe, checked.id, search::NOBODY);
+            return;
+        }
+        self.cx.stats.searches_passed = self.cx.stats.searches_passed.saturating_add(1);
+        self.searches.on_passed(checked.id, u32::try_from(branches.len()).unwrap_or(u32::MAX));
+        for (to, budget) in branches {
+            let onward = crate::wire::line::SearchLine {
+                budget,
+                content: line.content,
+                signature: line.signature.clone(),
+                delegation: line.delegation.clone(),
+            };
+            self.links.say(&mut self.cx, to, &Line::Search(onward), || Said::Search { wanted, searcher });
+        }
+        self.answer(pipe, checked.id, search::PASSED);
+    }
+
+    /// This node's user is looked for: dials the searcher, if the rules allow it (OC-57, OC-58).
+    fn on_wanted(&mut self, pipe: PipeId, checked: &search::Checked) {
+        let by = checked.searcher.peer();
+        if self.links.of(by).is_some() {
+            return self.answer(pipe, checked.id, search::FOUND);
+        }
+        let Some((_, via)) = self.links.ends(pipe) else { return };
+        let allowed = self.searches.may_dial(&mut self.cx, by.user, via, &checked.addresses);
+        if allowed.is_empty() {
+            return self.answer(pipe, checked.id, search::NOBODY);
+        }
+        self.cx.notify(Notice::Wanted { by, search: checked.id });
+        self.book.on_proven(&mut self.cx, &checked.searcher);
+        self.answer(pipe, checked.id, search::FOUND);
+        self.dials.start(&mut self.cx, Target::User(by.user), allowed.into_iter().map(Address::Ip));
+    }
+
+    fn answer_content(&mut self, pipe: PipeId, line: &crate::wire::line::SearchLine<'_>, status: u16) {
+        if let Ok(content) = serde_json::from_str::<crate::wire::line::SearchContent>(line.content.get()) {
+            self.answer(pipe, content.id, status);
+        }
+    }
+
+    fn answer(&mut self, pipe: PipeId, id: crate::id::SearchId, status: u16) {
+        let answer = crate::wire::line::SearchAnswer { id, status };
+        self.links.say(&mut self.cx, pipe, &Line::SearchAnswer(answer), || Said::SearchAnswer { status });
+    }
+
+    /// A search's answer came: told on, or taken to heart.
+    pub(super) fn on_search_answer(&mut self, id: crate::id::SearchId, status: u16) {
+        match self.searches.on_answer(self.cx.now, id, status) {
+            None => {}
+            Some((Ok(pipe), status)) => self.answer(pipe, id, status),
+            Some((Err(user), status)) => {
+                self.book.on_answer(user, status);
+                if status == search::NOBODY {
+                    self.on_search_over(user);
+                }
+            }
+        }
+    }
+
+    /// What the dialler of a target must know of it.
+    pub(super) fn want_of(&self, target: Target) -> Want {
+        match target {
+            Target::User(user) => {
+                let known = self.book.user(user).map(|known| known.devices.values().cloned().collect()).unwrap_or_default();
+                Want::User { user, known }
+            }
+            Target::Entry(at) => Want::Service { key: self.book.entries.get(at as usize).and_then(|peer| peer.entry.key) },
+        }
+    }
+
+    /// Puts new entry peers in the place of the old ones.
+    pub(super) fn set_entries(&mut self, entries: Vec<Entry>) {
+        for at in 0..u32::try_from(self.book.entries.len()).unwrap_or(0) {
+            let _ = self.dials.finish(&mut self.cx, Target::Entry(at));
+            self.cx.timers.cancel(TimerKey::Entry(at));
+        }
+        self.book.set_entries(&mut self.cx, entries);
+        for at in 0..u32::try_from(self.book.entries.len()).unwrap_or(0) {
+            self.dial_entry(at);
+        }
+    }
+
+    /// Dials an entry peer, unless it is linked.
+    pub(super) fn dial_entry(&mut self, at: u32) {
+        if let Some(peer) = self.book.entries.get(at as usize).filter(|peer| !peer.linked)
+            && matches!(self.phase, Phase::Running)
+            && at < self.cx.config.links_service_out_max
+        {
+            let address = peer.entry.address.clone();
+            self.dials.start(&mut self.cx, Target::Entry(at), [address]);
+        }
+    }
+
+    /// An entry peer is not there, or not any more: later again.
+    pub(super) fn on_entry_lost(&mut self, at: u32) {
+        if let Some(peer) = self.book.entries.get_mut(at as usize) {
+            peer.linked = false;
+            let tries = peer.tries;
+            peer.tries = tries.saturating_add(1);
+            let wait = self.wait(tries).min(ENTRY_WAIT_MAX);
+            self.cx.timers.set(TimerKey::Entry(at), self.cx.now + wait);
+        }
+    }
+
+    /// A find has come to its end.
+    pub(super) fn on_found(&mut self, peer: crate::id::Peer) {
+        let finds = self.book.known_mut(peer.user).map(|known| {
+            known.failure = None;
+            core::mem::take(&mut known.finds)
+        });
+        for tag in finds.unwrap_or_default() {
+            self.cx.notify(Notice::Found { tag, peer });
+        }
+        if !self.outbox.is_stuck(peer.user) {
+            self.stop_seeking(peer.user);
+        } else {
+            let _ = self.dials.finish(&mut self.cx, Target::User(peer.user));
+        }
+    }
+
+    /// The delegation has ended: what waits only in RAM fails.
+    pub(super) fn give_up_expired(&mut self) {
+        for user in self.outbox.users() {
+            self.outbox.give_up(&mut self.cx, user, GiveUp::InRam(FailReason::Expired));
+            self.stop_seeking(user);
+        }
+    }
+}
+
+fn addresses(known: &User) -> Vec<Address> {
+    known.addresses.iter().map(|view| view.address.clone()).collect()
+}

@@ -1,0 +1,367 @@
+//! The wiring diagram: what one machine has found out is carried to the others, until nothing is left to carry.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Parts;
+use crate::id::{OpId, Peer, PipeId};
+use crate::identity::{CLOCK_TOLERANCE_MS, Delegation, Revocation};
+use crate::inbox::{Ripe, Verdict};
+use crate::link::Effect as LinkEffect;
+use crate::message::Received;
+use crate::notice::Notice;
+use crate::referral::dial::{Effect as DialEffect, Target};
+use crate::time::Time;
+use crate::timer::TimerKey;
+use crate::trace::Said;
+use crate::view::{AttemptOutcome, Phase};
+use crate::wire::line::{Line, Resume};
+use crate::{CloseReason, LinkPeer};
+
+/// Peers whose clocks are compared, and how many must agree (R37).
+const CLOCKS_MAX: usize = 8;
+const CLOCKS_AGREE: usize = 3;
+/// A link that lived this long was no mishap: its peer is dialled again at once (guess: longer than any handshake).
+const STEADY: Duration = Duration::from_secs(10);
+/// Three swaps in this time are a twin (DECISIONS 15).
+const TWIN_TIME: Duration = Duration::from_secs(60);
+const TWIN_SWAPS: usize = 3;
+/// Units that a revocation costs its sender (guess: as much as eight visits of a search).
+const REVOCATION_UNITS: u32 = 8;
+
+impl Parts {
+    /// Carries every effect over, then seals what was said and issues what is to be stored.
+    pub(super) fn settle(&mut self) {
+        loop {
+            if let Some(effect) = self.links.effects.pop_front() {
+                self.on_link_effect(effect);
+            } else if let Some(effect) = self.dials.effects.pop_front() {
+                self.on_dial_effect(effect);
+            } else {
+                self.links.flush(&mut self.cx);
+                if self.links.effects.is_empty() {
+                    break;
+                }
+            }
+        }
+        self.cx.flush_storage();
+        if self.phase == Phase::Suspending && self.links.count() == 0 && self.cx.storage.is_idle() {
+            self.phase = Phase::Suspended;
+            self.cx.timers.clear();
+            self.cx.notify(Notice::Quiet);
+        }
+    }
+
+    fn on_link_effect(&mut self, effect: LinkEffect) {
+        match effect {
+            LinkEffect::Up(pipe) => self.on_up(pipe),
+            LinkEffect::Down { with, pipe, op, since, why } => self.on_down(with, pipe, op, since, why),
+            LinkEffect::Refused { pipe, op, remote, dialled, why } => {
+                self.searches.on_unlink(pipe);
+                self.cx.notify(Notice::Refused { remote, dialled, why });
+                if let Some(op) = op {
+                    self.dials.on_refused(&mut self.cx, op, why);
+                }
+            }
+            LinkEffect::Message { pipe, received, disk } => self.on_message(pipe, received, disk),
+            LinkEffect::Acknowledged(pipe, acknowledged) => {
+                if let Some(peer) = self.user_on(pipe) {
+                    if self.outbox.on_acknowledged(&mut self.cx, peer, &acknowledged) {
+                        self.pump(peer);
+                    } else {
+                        self.links.fault(&mut self.cx, pipe, CloseReason::NotAllowed);
+                    }
+                }
+            }
+            LinkEffect::Resume(pipe, resume) => self.on_resume(pipe, &resume),
+            LinkEffect::Delegation(pipe, delegation) => self.on_delegation(pipe, &delegation),
+            LinkEffect::Revocation(pipe, revocation) => {
+                if self.searches.pay(&self.cx, pipe, REVOCATION_UNITS) {
+                    self.learn_revocation(revocation, Some(pipe));
+                }
+            }
+            LinkEffect::Search(pipe, text) => self.on_search(pipe, &text),
+            LinkEffect::SearchAnswer(answer) => self.on_search_answer(answer.id, answer.status),
+            LinkEffect::Room(pipe) => {
+                if let Some(peer) = self.user_on(pipe) {
+                    self.pump(peer);
+                }
+            }
+            LinkEffect::Twin(peer) => self.on_swap(peer),
+            LinkEffect::PeerClock(with, ahead) => self.on_peer_clock(with, ahead),
+        }
+    }
+
+    fn on_dial_effect(&mut self, effect: DialEffect) {
+        match effect {
+            DialEffect::Tried { target: Target::User(user), address, outcome } => self.book.on_tried(self.cx.now, user, &address, outcome),
+            DialEffect::Tried { target: Target::Entry(_), .. } => {}
+            DialEffect::Failed { target: Target::User(user), last } => {
+                if let (Some(last), Some(known)) = (last, self.book.known_mut(user)) {
+                    known.last = Some(last);
+                }
+                self.on_unreachable(user);
+            }
+            DialEffect::Failed { target: Target::Entry(at), .. } => self.on_entry_lost(at),
+        }
+    }
+
+    fn user_on(&mut self, pipe: PipeId) -> Option<Peer> {
+        match self.links.link(pipe)?.with {
+            LinkPeer::User(peer) => Some(peer),
+            LinkPeer::Service(_) => None,
+        }
+    }
+
+    fn on_up(&mut self, pipe: PipeId) {
+        let Some(link) = self.links.link(pipe) else { return };
+        let with = link.with;
+        let (Some((_, remote)), dialled) = (self.links.ends(pipe), self.links.is_dialled(pipe)) else { return };
+        self.cx.saw(Some(with), dialled, || Said::Up);
+        self.cx.notify(Notice::LinkUp { with, remote, dialled });
+        let target = self.links.op(pipe).and_then(|op| self.dials.on_opened(&mut self.cx, op));
+        match with {
+            LinkPeer::User(peer) => {
+                if let Some(Target::User(user)) = target
+                    && let Some(address) = self.dials.finish(&mut self.cx, Target::User(user))
+                {
+                    self.book.on_tried(self.cx.now, user, &address, AttemptOutcome::Linked);
+                }
+                self.resume(peer, pipe);
+                self.on_found(peer);
+                self.pump(peer);
+                self.search_through(pipe);
+            }
+            LinkPeer::Service(key) => {
+                if let Some(Target::Entry(at)) = target {
+                    let _ = self.dials.finish(&mut self.cx, Target::Entry(at));
+                    self.on_entry_up(at, key);
+                }
+            }
+        }
+    }
+
+    /// Says where the streams stand, and a revocation of the own user if there is one.
+    fn resume(&mut self, peer: Peer, pipe: PipeId) {
+        let streams = self.outbox.on_link(&mut self.cx, peer);
+        let received = self.inbox.received(peer);
+        let (messages, bytes) = (self.cx.config.window_messages, self.cx.config.window_bytes);
+        if let (Some(link), Some(last)) = (self.links.link(pipe), streams.last()) {
+            link.stream_out = Some(last.id);
+        }
+        self.links.say(&mut self.cx, pipe, &Line::Resume(Resume { streams, received, messages, bytes }), || Said::Hello);
+        let me = self.me().user;
+        if let Some(revocation) = self.own.revocations.of(me, self.own.app()).cloned() {
+            self.links.say(&mut self.cx, pipe, &Line::Revocation(revocation), || Said::Revocation);
+        }
+    }
+
+    fn on_resume(&mut self, pipe: PipeId, resume: &Resume) {
+        let Some(peer) = self.user_on(pipe) else { return };
+        for gap in self.inbox.on_resume(&mut self.cx, peer, &resume.streams) {
+            self.cx.notify(Notice::Gap { from: peer, stream: gap.stream, first: gap.first, last: gap.last });
+        }
+        if self.links.of(peer) == Some(pipe) {
+            self.outbox.on_resume(&mut self.cx, peer, resume);
+            self.pump(peer);
+        }
+    }
+
+    fn on_entry_up(&mut self, at: u32, key: crate::id::NodeKey) {
+        let Some(peer) = self.book.entries.get_mut(at as usize) else { return };
+        (peer.linked, peer.tries) = (true, 0);
+        let before = peer.known.replace(key);
+        if before == Some(key) {
+            return;
+        }
+        let entry = peer.entry.clone();
+        if before.is_some() {
+            self.cx.notify(Notice::EntryChanged { entry, key });
+        }
+        self.book.store_entries(&mut self.cx);
+    }
+
+    fn on_down(&mut self, with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason) {
+        self.searches.on_unlink(pipe);
+        self.cx.saw(Some(with), false, || Said::Down(why));
+        self.cx.notify(Notice::LinkDown { with, why });
+        match with {
+            LinkPeer::User(peer) => {
+                // A replaced link's peer has another one: what was under way goes on there.
+                if self.links.of(peer).is_none() {
+                    self.outbox.on_unlink(peer);
+                }
+                if self.phase == Phase::Running && self.outbox.is_stuck(peer.user) {
+                    self.seek_after(peer.user, self.cx.now.since(since) >= STEADY);
+                }
+            }
+            LinkPeer::Service(key) => {
+                let is_entry = op.is_some();
+                let at = self.book.entries.iter().position(|peer| is_entry && peer.linked && peer.known == Some(key));
+                if let Some(at) = at.and_then(|at| u32::try_from(at).ok()) {
+                    self.on_entry_lost(at);
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, pipe: PipeId, received: Received, disk: bool) {
+        let (peer, id) = (received.from, received.id);
+        match self.inbox.on_message(&mut self.cx, peer, id.stream, id.number, received.bytes(), disk) {
+            Verdict::Fresh(due) => {
+                self.cx.stats.messages_received = self.cx.stats.messages_received.saturating_add(1);
+                self.cx.notify_message(Notice::Message(received), due);
+            }
+            Verdict::Repeat(acknowledged) => {
+                self.cx.stats.messages_repeated = self.cx.stats.messages_repeated.saturating_add(1);
+                if acknowledged >= id.number {
+                    self.links.acknowledge(&mut self.cx, pipe, id.stream, acknowledged);
+                }
+            }
+            Verdict::Flood => self.links.fault(&mut self.cx, pipe, CloseReason::Flood),
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, ripe: &Ripe) {
+        if let Some(pipe) = self.links.of(ripe.peer) {
+            self.links.acknowledge(&mut self.cx, pipe, ripe.stream, ripe.upto);
+        }
+    }
+
+    /// Says what waits for a device, as far as its window and its pipe go.
+    pub(super) fn pump(&mut self, peer: Peer) {
+        let Some(pipe) = self.links.of(peer) else { return };
+        if self.is_stopped() {
+            return;
+        }
+        while self.links.has_room(pipe) {
+            let Some(out) = self.outbox.next(peer) else { break };
+            self.links.say_message(&mut self.cx, pipe, out.stream, out.number, out.disk, out.body);
+        }
+        let under_way = self.outbox.under_way(peer);
+        if let Some(link) = self.links.link(pipe) {
+            link.unacknowledged = under_way;
+        }
+    }
+
+    /// A peer shows a delegation: at the start of a link, or a newer one in band (spec: LINK-25).
+    fn on_delegation(&mut self, pipe: PipeId, delegation: &Delegation) {
+        let Some(peer) = self.user_on(pipe) else { return };
+        let known = self.book.user(peer.user).and_then(|known| known.devices.get(&peer.device));
+        let is_same = delegation.peer() == peer && known.is_none_or(|known| known.noise() == delegation.noise());
+        let checked = self.own.check(delegation, &self.cx.config, self.cx.wall, &mut self.cx.stats.signatures_checked);
+        match checked {
+            Ok(()) if is_same => {
+                self.book.on_proven(&mut self.cx, delegation);
+                let my_end = self.own.credentials.delegation().until();
+                self.links.set_until(&mut self.cx, pipe, delegation.until(), my_end);
+            }
+            Ok(()) => self.links.fault(&mut self.cx, pipe, CloseReason::Delegation),
+            Err(why) => self.links.fault(&mut self.cx, pipe, why),
+        }
+    }
+
+    /// A revocation came, from the application or a peer: kept, told on once, and acted on.
+    pub(super) fn learn_revocation(&mut self, revocation: Revocation, from: Option<PipeId>) {
+        let user = revocation.user();
+        let matters = from.is_none() || user == self.me().user || self.book.user(user).is_some();
+        if !matters || revocation.app() != self.own.app() {
+            return;
+        }
+        if !self.own.revocations.learn(&self.cx.config.crypto, revocation.clone()).unwrap_or(false) {
+            return;
+        }
+        self.store_revocation(&revocation);
+        let linked: Vec<(Peer, PipeId)> = self.links.peers().collect();
+        for (peer, pipe) in linked {
+            if Some(pipe) != from {
+                self.links.say(&mut self.cx, pipe, &Line::Revocation(revocation.clone()), || Said::Revocation);
+            }
+            let shown = self.book.user(peer.user).and_then(|known| known.devices.get(&peer.device));
+            if shown.is_some_and(|delegation| revocation.revokes(delegation)) {
+                self.links.close(&mut self.cx, pipe, CloseReason::Revoked);
+            }
+        }
+        if revocation.revokes(self.own.credentials.delegation()) {
+            self.phase = Phase::Expired;
+            self.cx.notify(Notice::Revoked);
+            self.give_up_expired();
+            self.links.close_all(&mut self.cx, CloseReason::Revoked);
+        }
+    }
+
+    fn on_swap(&mut self, peer: Peer) {
+        let now = self.cx.now;
+        self.twins.retain(|(_, at)| now.since(*at) <= TWIN_TIME);
+        self.twins.push((peer, now));
+        if self.twins.iter().filter(|(other, _)| *other == peer).count() >= TWIN_SWAPS {
+            self.twins.retain(|(other, _)| *other != peer);
+            self.cx.notify(Notice::Twin { with: peer });
+        }
+    }
+
+    fn on_peer_clock(&mut self, with: LinkPeer, ahead: i64) {
+        self.clocks.retain(|(other, _)| *other != with);
+        if self.clocks.len() >= CLOCKS_MAX {
+            self.clocks.remove(0);
+        }
+        self.clocks.push((with, ahead));
+        let limit = i64::try_from(CLOCK_TOLERANCE_MS).unwrap_or(i64::MAX);
+        let mut off: Vec<i64> =
+            self.clocks.iter().map(|(_, ahead)| *ahead).filter(|theirs| theirs.abs() > limit && (*theirs > 0) == (ahead > 0)).collect();
+        off.sort_unstable();
+        if off.len() >= CLOCKS_AGREE && !self.clock_told {
+            self.clock_told = true;
+            let ahead_ms = off.get(off.len() / 2).copied().unwrap_or(ahead);
+            self.cx.notify(Notice::ClockOff { ahead_ms });
+        }
+    }
+
+    /// A link's delegations have ended.
+    pub(super) fn on_link_end(&mut self, pipe: PipeId) {
+        self.links.close(&mut self.cx, pipe, CloseReason::Expired);
+    }
+
+    /// Sets anew when links end.
+    pub(super) fn set_ends(&mut self) {
+        let my_end = self.own.credentials.delegation().until();
+        let linked: Vec<(Peer, PipeId)> = self.links.peers().collect();
+        for (_, pipe) in linked {
+            self.links.set_end(&mut self.cx, pipe, my_end);
+        }
+    }
+
+    /// Sets the timer for what is next in the life of the own delegation: half, nine tenths, the end.
+    pub(super) fn arm_renewal(&mut self) {
+        let (from, until) = self.life();
+        let life = until.saturating_sub(from);
+        let marks = [from.saturating_add(life / 2), from.saturating_add(life / 10 * 9), until];
+        let wall = self.cx.wall.as_millis();
+        if let Some(next) = marks.into_iter().find(|mark| *mark > wall) {
+            self.cx.timers.set(TimerKey::Renewal, self.cx.now + Duration::from_millis(next.saturating_sub(wall)));
+        } else {
+            self.cx.timers.cancel(TimerKey::Renewal);
+            self.expire();
+        }
+    }
+
+    fn life(&self) -> (u64, u64) {
+        let mine = self.own.credentials.delegation();
+        (mine.from().as_millis(), mine.until().as_millis().saturating_add(CLOCK_TOLERANCE_MS))
+    }
+
+    pub(super) fn on_renewal(&mut self) {
+        if self.cx.wall.as_millis() < self.life().1 {
+            self.cx.notify(Notice::RenewalDue { until: self.own.credentials.delegation().until() });
+        }
+        self.arm_renewal();
+    }
+
+    fn expire(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Expired;
+            self.cx.notify(Notice::Expired);
+            self.give_up_expired();
+        }
+    }
+}

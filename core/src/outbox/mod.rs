@@ -1,0 +1,439 @@
+//! Messages on their way: one entry for each receiving device, in the order in which they were sent.
+
+mod give_up;
+mod stored;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::command::{Keep, Send};
+use crate::cx::Cx;
+use crate::id::{DeviceId, OpId, Peer, StreamId, Tag, UserId};
+use crate::message::Message;
+use crate::notice::{FailReason, Notice};
+use crate::time::WallTime;
+use crate::view::OutboxView;
+use crate::wire::line::{Acknowledged, MESSAGE_FRAME_BYTES, Resume, StreamStart};
+
+pub(crate) use give_up::GiveUp;
+use stored::{key, save};
+
+/// Keys of waiting messages start with this byte.
+pub(crate) const OUTBOX_PREFIX: u8 = b'o';
+/// What may be under way before the peer has said its window (guess: the smallest profile's window).
+const FIRST_WINDOW: (u32, u32) = (16, 16 << 10);
+
+/// A message for one device.
+struct Entry {
+    tag: Tag,
+    message: Message,
+    until: WallTime,
+    /// Position in the stream; drawn when its device is known.
+    stream: StreamId,
+    number: u64,
+    /// Only this device will do.
+    device: Option<DeviceId>,
+    /// The batch that keeps it; `None`: in RAM.
+    store: Option<OpId>,
+    /// `Queued` was said.
+    queued: bool,
+    tries: u8,
+}
+
+/// What waits for one device, oldest first.
+struct Queue {
+    entries: VecDeque<Entry>,
+    /// How many of the first entries are on their way on the present link.
+    sent: usize,
+    sent_bytes: u64,
+    window: (u32, u32),
+    linked: bool,
+    /// This life's stream to this device.
+    stream: StreamId,
+    next: u64,
+    acknowledged: u64,
+    disk: u64,
+}
+
+/// A tag with several entries, or one of them.
+struct Shared {
+    left: u32,
+    delivered: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Outbox {
+    queues: BTreeMap<Peer, Queue>,
+    /// Messages for users of whom no device is known.
+    waiting: BTreeMap<UserId, VecDeque<Entry>>,
+    /// Tags that went to more than one device.
+    shared: BTreeMap<Tag, Shared>,
+    /// The last batch that is stored.
+    stored: Option<OpId>,
+    count: u32,
+    bytes: u64,
+    /// A caller was refused for want of room and waits for `Ready`.
+    refused: bool,
+}
+
+/// The next message of a device.
+pub(crate) struct Out<'a> {
+    pub(crate) stream: StreamId,
+    pub(crate) number: u64,
+    pub(crate) disk: bool,
+    pub(crate) body: &'a str,
+}
+
+impl Outbox {
+    /// Whether a message for `devices` devices has room; if not, `Ready` will be said.
+    pub(crate) fn has_room(&mut self, cx: &Cx, message: &Message, devices: usize) -> bool {
+        let (count, bytes) = (u32::try_from(devices).unwrap_or(u32::MAX), message.bytes().saturating_mul(devices) as u64);
+        self.count.saturating_add(count) <= cx.config.outbox_messages_max
+            && self.bytes.saturating_add(bytes) <= u64::from(cx.config.outbox_bytes_max)
+    }
+
+    /// A caller was refused: tell it when there is room.
+    pub(crate) const fn set_refused(&mut self) {
+        self.refused = true;
+    }
+
+    /// Takes a message for these devices, or for the first one that will be known.
+    pub(crate) fn accept(&mut self, cx: &mut Cx, tag: Tag, send: Send, devices: &[Peer]) {
+        let until = cx.wall + send.life.min(crate::command::MESSAGE_LIFE);
+        let Some((last, rest)) = devices.split_last() else {
+            let nowhere = (StreamId::from_bytes([0; 16]), 0);
+            let entry = Entry { device: send.device, ..self.entry(cx, tag, until, send.message, send.keep, nowhere) };
+            if send.keep == Keep::Disk {
+                let _ = save(cx, send.to, None, &entry);
+            }
+            self.waiting.entry(send.to).or_default().push_back(entry);
+            return;
+        };
+        if !rest.is_empty() {
+            self.shared.insert(tag, Shared { left: u32::try_from(devices.len()).unwrap_or(u32::MAX), delivered: false });
+        }
+        for peer in rest {
+            self.push(cx, tag, until, send.message.clone(), send.keep, *peer);
+        }
+        self.push(cx, tag, until, send.message, send.keep, *last);
+    }
+
+    fn push(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, peer: Peer) {
+        let position = self.number(cx, peer);
+        let entry = Entry { device: Some(peer.device), ..self.entry(cx, tag, until, message, keep, position) };
+        if keep == Keep::Disk {
+            let _ = save(cx, peer.user, Some(peer), &entry);
+        }
+        if let Some(queue) = self.queues.get_mut(&peer) {
+            queue.entries.push_back(entry);
+        }
+    }
+
+    fn entry(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, position: (StreamId, u64)) -> Entry {
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(message.bytes() as u64);
+        let store = (keep == Keep::Disk).then(|| cx.store(true, |_| {}));
+        Entry { tag, message, until, stream: position.0, number: position.1, device: None, store, queued: false, tries: 0 }
+    }
+
+    /// The next position in this life's stream to a device.
+    fn number(&mut self, cx: &Cx, peer: Peer) -> (StreamId, u64) {
+        let queue = self.queue(cx, peer);
+        let number = queue.next;
+        queue.next = queue.next.saturating_add(1);
+        (queue.stream, number)
+    }
+
+    fn queue(&mut self, cx: &Cx, peer: Peer) -> &mut Queue {
+        self.queues.entry(peer).or_insert_with(|| Queue {
+            entries: VecDeque::new(),
+            sent: 0,
+            sent_bytes: 0,
+            window: FIRST_WINDOW,
+            linked: false,
+            stream: draw_stream(cx, peer, 0),
+            next: 1,
+            acknowledged: 0,
+            disk: 0,
+        })
+    }
+
+    /// A device has a link: what waits for its user and has no device goes to it; where its streams stand.
+    pub(crate) fn on_link(&mut self, cx: &mut Cx, peer: Peer) -> Vec<StreamStart> {
+        self.assign(cx, peer);
+        let queue = self.queue(cx, peer);
+        (queue.sent, queue.sent_bytes, queue.window, queue.linked) = (0, 0, FIRST_WINDOW, true);
+        let mut starts: Vec<StreamStart> = Vec::new();
+        for entry in &queue.entries {
+            if entry.stream != queue.stream && starts.last().is_none_or(|last| last.id != entry.stream) {
+                starts.push(StreamStart { id: entry.stream, first: entry.number, disk: 0 });
+            }
+        }
+        let first = queue.entries.iter().find(|entry| entry.stream == queue.stream).map_or(queue.next, |entry| entry.number);
+        starts.push(StreamStart { id: queue.stream, first, disk: queue.disk });
+        starts
+    }
+
+    fn assign(&mut self, cx: &mut Cx, peer: Peer) {
+        let Some(mut waiting) = self.waiting.remove(&peer.user) else { return };
+        let mut others = VecDeque::new();
+        while let Some(mut entry) = waiting.pop_front() {
+            if entry.device.is_some_and(|device| device != peer.device) {
+                others.push_back(entry);
+                continue;
+            }
+            (entry.stream, entry.number) = self.number(cx, peer);
+            if entry.store.is_some() {
+                // Its number is stored before it leaves, in the place of the entry without one.
+                cx.store(true, |batch| batch.remove(key(entry.tag, None)));
+                entry.device = Some(peer.device);
+                entry.store = save(cx, peer.user, Some(peer), &entry);
+            }
+            self.queue(cx, peer).entries.push_back(entry);
+        }
+        if !others.is_empty() {
+            self.waiting.insert(peer.user, others);
+        }
+    }
+
+    /// A device's link is gone: everything that was under way waits again.
+    pub(crate) fn on_unlink(&mut self, peer: Peer) {
+        if let Some(queue) = self.queues.get_mut(&peer) {
+            (queue.sent, queue.sent_bytes, queue.linked) = (0, 0, false);
+        }
+    }
+
+    /// What the peer remembers of this side's streams, and its window (spec: LINK-21).
+    pub(crate) fn on_resume(&mut self, cx: &mut Cx, peer: Peer, resume: &Resume) {
+        for (stream, upto) in &resume.received {
+            let Some(queue) = self.queues.get_mut(&peer) else { return };
+            if *stream == queue.stream && *upto >= queue.next {
+                self.renumber(cx, peer);
+            } else {
+                let _ = self.on_acknowledged(cx, peer, &Acknowledged { stream: *stream, upto: *upto });
+            }
+        }
+        if let Some(queue) = self.queues.get_mut(&peer) {
+            queue.window = (resume.messages.max(1), resume.bytes.max(1));
+        }
+    }
+
+    /// The peer knows more of this stream than this store does: everything goes on in a new one (DECISIONS 15).
+    fn renumber(&mut self, cx: &mut Cx, peer: Peer) {
+        let Some(queue) = self.queues.get_mut(&peer) else { return };
+        let old = queue.stream;
+        queue.stream = draw_stream(cx, peer, queue.next);
+        (queue.next, queue.sent, queue.sent_bytes, queue.acknowledged, queue.disk) = (1, 0, 0, 0, 0);
+        for entry in queue.entries.iter_mut().filter(|entry| entry.stream == old) {
+            (entry.stream, entry.number) = (queue.stream, queue.next);
+            queue.next = queue.next.saturating_add(1);
+            if entry.store.is_some() {
+                entry.store = save(cx, peer.user, Some(peer), entry);
+            }
+        }
+    }
+
+    /// The next message that may leave for a device now.
+    pub(crate) fn next(&mut self, peer: Peer) -> Option<Out<'_>> {
+        let stored = self.stored;
+        let queue = self.queues.get_mut(&peer).filter(|queue| queue.linked)?;
+        let entry = queue.entries.get_mut(queue.sent)?;
+        let is_stored = entry.store.is_none_or(|op| stored.is_some_and(|stored| op <= stored));
+        let bytes = message_bytes(&entry.message);
+        let fits = queue.sent == 0
+            || (queue.sent < queue.window.0 as usize && queue.sent_bytes.saturating_add(bytes) <= u64::from(queue.window.1));
+        if !is_stored || !fits {
+            return None;
+        }
+        queue.sent = queue.sent.saturating_add(1);
+        queue.sent_bytes = queue.sent_bytes.saturating_add(bytes);
+        Some(Out { stream: entry.stream, number: entry.number, disk: entry.store.is_some(), body: entry.message.body() })
+    }
+
+    /// The peer's application has taken messages. `false`: it acknowledges what was never sent.
+    pub(crate) fn on_acknowledged(&mut self, cx: &mut Cx, peer: Peer, acknowledged: &Acknowledged) -> bool {
+        let Some(queue) = self.queues.get_mut(&peer) else { return false };
+        if acknowledged.stream == queue.stream && acknowledged.upto >= queue.next {
+            return false;
+        }
+        let Some(last) = queue.entries.iter().position(|entry| entry.stream == acknowledged.stream) else { return true };
+        if last > 0 {
+            // An older stream comes first: its messages were sent before.
+            return true;
+        }
+        while let Some(entry) = self.pop_acknowledged(peer, acknowledged) {
+            self.on_delivered(cx, peer, &entry);
+        }
+        true
+    }
+
+    fn pop_acknowledged(&mut self, peer: Peer, acknowledged: &Acknowledged) -> Option<Entry> {
+        let queue = self.queues.get_mut(&peer)?;
+        queue.entries.front().filter(|entry| entry.stream == acknowledged.stream && entry.number <= acknowledged.upto)?;
+        let entry = queue.entries.pop_front()?;
+        if queue.sent > 0 {
+            queue.sent = queue.sent.saturating_sub(1);
+            queue.sent_bytes = queue.sent_bytes.saturating_sub(message_bytes(&entry.message));
+        }
+        queue.acknowledged = entry.number;
+        if entry.store.is_some() && entry.stream == queue.stream {
+            queue.disk = entry.number;
+        }
+        Some(entry)
+    }
+
+    fn on_delivered(&mut self, cx: &mut Cx, peer: Peer, entry: &Entry) {
+        cx.stats.messages_delivered = cx.stats.messages_delivered.saturating_add(1);
+        if entry.store.is_some() {
+            if !entry.queued {
+                cx.notify(Notice::Queued { tag: entry.tag });
+            }
+            cx.store(false, |batch| batch.remove(key(entry.tag, Some(peer))));
+        }
+        self.forget(cx, entry);
+        let is_first = match self.shared.get_mut(&entry.tag) {
+            None => true,
+            Some(shared) => {
+                shared.left = shared.left.saturating_sub(1);
+                !core::mem::replace(&mut shared.delivered, true)
+            }
+        };
+        if self.shared.get(&entry.tag).is_some_and(|shared| shared.left == 0) {
+            self.shared.remove(&entry.tag);
+        }
+        if is_first {
+            cx.notify(Notice::Delivered { tag: entry.tag, device: None });
+        }
+        cx.notify(Notice::Delivered { tag: entry.tag, device: Some(peer.device) });
+    }
+
+    /// An entry is out of the queue.
+    fn forget(&mut self, cx: &mut Cx, entry: &Entry) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(entry.message.bytes() as u64);
+        // Room for a few, so that a caller who waits does not come for one message each time.
+        let is_roomy = self.count <= cx.config.outbox_messages_max / 2 && self.bytes <= u64::from(cx.config.outbox_bytes_max / 2);
+        if self.refused && is_roomy {
+            self.refused = false;
+            cx.notify(Notice::Ready);
+        }
+    }
+
+    /// A batch is stored, and with it every message that waited for it: says `Queued`. The devices that may have more to get.
+    pub(crate) fn on_stored(&mut self, cx: &mut Cx, op: OpId) -> Vec<Peer> {
+        self.stored = Some(op);
+        let mut ready = Vec::new();
+        for entry in self.waiting.values_mut().flatten() {
+            say_queued(cx, entry, op);
+        }
+        for (peer, queue) in &mut self.queues {
+            // New messages are at the end: from there back to the first that was said.
+            let before = cx.actions.len();
+            let fresh = queue.entries.iter().rev().take_while(|entry| !(entry.store.is_some() && entry.queued)).count();
+            let skip = queue.entries.len().saturating_sub(fresh);
+            for entry in queue.entries.iter_mut().skip(skip) {
+                say_queued(cx, entry, op);
+            }
+            if cx.actions.len() != before || queue.sent < queue.entries.len() {
+                ready.push(*peer);
+            }
+        }
+        ready
+    }
+
+    /// The devices of `user` for which something waits although they have no link.
+    pub(crate) fn is_stuck(&self, user: UserId) -> bool {
+        self.waiting.contains_key(&user) || self.queues_of(user).any(|(_, queue)| !queue.linked && !queue.entries.is_empty())
+    }
+
+    /// How much waits for a user.
+    pub(crate) fn count_of(&self, user: UserId) -> u32 {
+        let queued: usize = self.queues_of(user).map(|(_, queue)| queue.entries.len()).sum();
+        let waiting = self.waiting.get(&user).map_or(0, VecDeque::len);
+        u32::try_from(queued.saturating_add(waiting)).unwrap_or(u32::MAX)
+    }
+
+    /// Every user for whom something waits.
+    pub(crate) fn users(&self) -> Vec<UserId> {
+        let mut users: Vec<UserId> = self.waiting.keys().copied().collect();
+        users.extend(self.queues.iter().filter(|(_, queue)| !queue.entries.is_empty()).map(|(peer, _)| peer.user));
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    fn queues_of(&self, user: UserId) -> impl Iterator<Item = (&Peer, &Queue)> {
+        let low = Peer { user, device: DeviceId::from_bytes([0; 16]) };
+        let high = Peer { user, device: DeviceId::from_bytes([255; 16]) };
+        self.queues.range(low..=high)
+    }
+
+    /// One more try was made for a user.
+    pub(crate) fn on_try(&mut self, user: UserId) {
+        let of_user =
+            self.queues.iter_mut().filter(|(peer, queue)| peer.user == user && !queue.linked).flat_map(|(_, queue)| &mut queue.entries);
+        for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flatten()) {
+            entry.tries = entry.tries.saturating_add(1);
+        }
+    }
+
+    fn on_lost(&mut self, cx: &mut Cx, peer: Option<Peer>, entry: &Entry, why: FailReason) {
+        cx.stats.messages_failed = cx.stats.messages_failed.saturating_add(1);
+        if entry.store.is_some() {
+            cx.store(false, |batch| batch.remove(key(entry.tag, peer)));
+        }
+        self.forget(cx, entry);
+        let is_last = match self.shared.get_mut(&entry.tag) {
+            None => true,
+            Some(shared) => {
+                shared.left = shared.left.saturating_sub(1);
+                shared.left == 0 && !shared.delivered
+            }
+        };
+        if is_last {
+            self.shared.remove(&entry.tag);
+            cx.notify(Notice::Failed { tag: entry.tag, why });
+        }
+    }
+
+    /// When the first message to a user ends.
+    pub(crate) fn first_end(&self, user: UserId) -> Option<WallTime> {
+        let queued = self.queues_of(user).flat_map(|(_, queue)| &queue.entries);
+        queued.chain(self.waiting.get(&user).into_iter().flatten()).map(|entry| entry.until).min()
+    }
+
+    /// How many messages are under way to a device.
+    pub(crate) fn under_way(&self, peer: Peer) -> u32 {
+        self.queues.get(&peer).map_or(0, |queue| u32::try_from(queue.sent).unwrap_or(u32::MAX))
+    }
+
+    /// What is not delivered, by receiver.
+    pub(crate) fn views(&self) -> impl Iterator<Item = OutboxView> + '_ {
+        let waiting = self.waiting.iter().flat_map(|(user, entries)| entries.iter().map(|entry| view(entry, *user, None, false)));
+        let queued = self.queues.iter().flat_map(|(peer, queue)| {
+            queue.entries.iter().enumerate().map(|(at, entry)| view(entry, peer.user, Some(peer.device), at < queue.sent))
+        });
+        waiting.chain(queued)
+    }
+}
+
+fn say_queued(cx: &mut Cx, entry: &mut Entry, op: OpId) {
+    if !entry.queued && entry.store.is_some_and(|store| store <= op) {
+        entry.queued = true;
+        cx.notify(Notice::Queued { tag: entry.tag });
+    }
+}
+
+fn message_bytes(message: &Message) -> u64 {
+    message.bytes().saturating_add(MESSAGE_FRAME_BYTES) as u64
+}
+
+fn draw_stream(cx: &Cx, peer: Peer, n: u64) -> StreamId {
+    let label = alloc::format!("stream {} {}", peer.user, peer.device);
+    StreamId::from_bytes(cx.rng.fork(&label, n).array())
+}
+
+fn view(entry: &Entry, to: UserId, device: Option<DeviceId>, sent: bool) -> OutboxView {
+    let keep = if entry.store.is_some() { Keep::Disk } else { Keep::Memory };
+    OutboxView { tag: entry.tag, to, device, kind: entry.message.kind().into(), keep, tries: u32::from(entry.tries), sent }
+}

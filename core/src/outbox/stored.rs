@@ -1,0 +1,65 @@
+//! How messages outlive the process: one key each, with the device once it is known.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, OUTBOX_PREFIX, Outbox};
+use crate::cx::Cx;
+use crate::id::{DeviceId, OpId, Peer, StreamId, Tag, UserId};
+use crate::message::Message;
+use crate::time::WallTime;
+
+/// What of an entry is stored.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    to: UserId,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    device: Option<DeviceId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    position: Option<(StreamId, u64)>,
+    until: WallTime,
+    message: Message,
+}
+
+impl Outbox {
+    /// Reads a stored message.
+    pub(crate) fn on_loaded(&mut self, cx: &Cx, key: &[u8], value: &[u8]) -> Option<()> {
+        let tag = Tag::new(u64::from_be_bytes(*key.get(1..)?.first_chunk::<8>()?));
+        let Record { to, device, position, until, message } = serde_json::from_slice(value).ok()?;
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(message.bytes() as u64);
+        let (stream, number) = position.unwrap_or((StreamId::from_bytes([0; 16]), 0));
+        let entry = Entry { tag, message, until, stream, number, device, store: Some(OpId::new(0)), queued: true, tries: 0 };
+        self.stored = Some(self.stored.unwrap_or(OpId::new(0)));
+        match (device, position) {
+            (Some(device), Some(_)) => {
+                let entries = &mut self.queue(cx, Peer { user: to, device }).entries;
+                if entries.iter().any(|other| other.tag == tag) {
+                    return None;
+                }
+                entries.push_back(entry);
+            }
+            _ => self.waiting.entry(to).or_default().push_back(entry),
+        }
+        Some(())
+    }
+}
+
+pub(super) fn key(tag: Tag, peer: Option<Peer>) -> Vec<u8> {
+    let mut key = Vec::with_capacity(25);
+    key.push(OUTBOX_PREFIX);
+    key.extend_from_slice(&tag.number().to_be_bytes());
+    if let Some(peer) = peer {
+        key.extend_from_slice(peer.device.as_bytes());
+    }
+    key
+}
+
+pub(super) fn save(cx: &mut Cx, to: UserId, peer: Option<Peer>, entry: &Entry) -> Option<OpId> {
+    let position = peer.map(|_| (entry.stream, entry.number));
+    let record = Record { to, device: entry.device, position, until: entry.until, message: entry.message.clone() };
+    // The record's types always serialise.
+    let value = serde_json::to_vec(&record).ok()?;
+    Some(cx.store(true, |batch| batch.put(key(entry.tag, peer), value)))
+}

@@ -1,0 +1,215 @@
+//! The lines that links carry: JSON objects with one key, which says what they are (spec: LINK-1).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::close::CloseReason;
+use crate::error::WireError;
+use crate::id::{BootId, SearchId, StreamId};
+use crate::identity::{Delegation, Revocation};
+use crate::time::WallTime;
+
+/// One line.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Line<'a> {
+    /// An application's message.
+    #[serde(borrow)]
+    Message(MessageLine<'a>),
+    /// Messages that the application at the other end has taken.
+    Acknowledged(Acknowledged),
+    /// Which stream the next messages are of.
+    Stream(StreamId),
+    /// Who I am: the first line of a side that has not shown it yet.
+    Hello(Hello),
+    /// What of your streams I have, and where mine begin.
+    Resume(Resume),
+    /// My delegation is a newer one.
+    Delegation(Delegation),
+    /// A revocation.
+    Revocation(Revocation),
+    /// Somebody looks for somebody.
+    #[serde(borrow)]
+    Search(SearchLine<'a>),
+    /// What became of a search.
+    SearchAnswer(SearchAnswer),
+    /// Are you there?
+    Ping(u64),
+    /// I am here.
+    Pong(u64),
+    /// The last line of a link.
+    Close(CloseLine),
+}
+
+/// `{"message":{"number":7,"disk":true,"type":"bla","payload":"hello"}}`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MessageLine<'a> {
+    /// Its number in the stream.
+    pub(crate) number: u64,
+    /// Whether the reader must store its mark before it acknowledges.
+    #[serde(default)]
+    pub(crate) disk: bool,
+    /// The type; written without escapes (spec: MSG-2).
+    pub(crate) r#type: &'a str,
+    /// The payload, verbatim.
+    #[serde(borrow)]
+    pub(crate) payload: &'a RawValue,
+}
+
+/// `{"acknowledged":{"stream":…,"upto":7}}`
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Acknowledged {
+    /// Of which stream.
+    pub(crate) stream: StreamId,
+    /// All numbers up to this one.
+    pub(crate) upto: u64,
+}
+
+/// Who a side is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// On user links: the proof.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) delegation: Option<Delegation>,
+    /// This life of the process.
+    pub(crate) boot: BootId,
+    /// What its wall clock says.
+    pub(crate) time: WallTime,
+}
+
+/// Where the streams between two devices stand (spec: LINK-21).
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Resume {
+    /// My streams with messages that you have not acknowledged, oldest first; the last one is the one that new messages go to.
+    pub(crate) streams: Vec<StreamStart>,
+    /// Your streams of which I remember how far I acknowledged them, newest last, at most four.
+    pub(crate) received: Vec<(StreamId, u64)>,
+    /// How many messages you may have unacknowledged.
+    pub(crate) messages: u32,
+    /// How many bytes of messages you may have unacknowledged.
+    pub(crate) bytes: u32,
+}
+
+/// Where one stream goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct StreamStart {
+    /// The stream.
+    pub(crate) id: StreamId,
+    /// The first number that was not acknowledged.
+    pub(crate) first: u64,
+    /// The highest acknowledged number that was to survive a crash of the reader.
+    pub(crate) disk: u64,
+}
+
+/// A search on its way: `content` is signed by the searcher, `budget` belongs to the hop.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SearchLine<'a> {
+    /// How many nodes it may still visit.
+    pub(crate) budget: u32,
+    /// [`SearchContent`], as signed.
+    #[serde(borrow)]
+    pub(crate) content: &'a RawValue,
+    /// Over `content`, by the searcher's device.
+    pub(crate) signature: String,
+    /// The searcher's delegation.
+    pub(crate) delegation: Delegation,
+}
+
+/// What a searcher signs.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SearchContent {
+    /// Random.
+    pub(crate) id: SearchId,
+    /// Who is looked for.
+    pub(crate) wanted: crate::id::UserId,
+    /// Where the searcher can be dialled, at most three.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// When it was signed.
+    pub(crate) time: WallTime,
+}
+
+/// What became of a search, told back hop by hop.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct SearchAnswer {
+    /// Which one.
+    pub(crate) id: SearchId,
+    /// 200 dialling back, 202 passed on, 404 nobody to ask, 429 too many.
+    pub(crate) status: u16,
+}
+
+/// Why a link ends.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct CloseLine {
+    /// The status of HTTP that comes closest.
+    pub(crate) status: u16,
+    /// The reason.
+    pub(crate) reason: CloseReason,
+}
+
+impl Line<'_> {
+    /// Reads one line without its newline.
+    pub(crate) fn parse(text: &str) -> Result<Line<'_>, WireError> {
+        serde_json::from_str(text).map_err(|_| WireError::Json)
+    }
+
+    /// Writes the line with its newline.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        // These types always serialise: no map with keys that are not strings, no failing writer.
+        if let Ok(text) = serde_json::to_vec(self) {
+            out.extend_from_slice(&text);
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Writes a message's line around a body that is JSON already: one copy, no allocation (spec: MSG-4).
+pub(crate) fn write_message(out: &mut Vec<u8>, number: u64, disk: bool, body: &str) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at = at.saturating_sub(1);
+        if let Some(slot) = digits.get_mut(at) {
+            *slot = b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0));
+        }
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(b"{\"message\":{\"number\":");
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    out.extend_from_slice(if disk { b",\"disk\":true," } else { b"," });
+    out.extend_from_slice(body.as_bytes());
+    out.extend_from_slice(b"}}\n");
+}
+
+/// How many bytes [`write_message`] adds to a body at most.
+pub(crate) const MESSAGE_FRAME_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_line_written_by_hand_reads_back_as_serde_reads_it() {
+        for (number, disk) in [(0, false), (7, true), (u64::MAX, false)] {
+            let mut out = Vec::new();
+            write_message(&mut out, number, disk, r#""type":"bla","payload":{"a":[1,2]}"#);
+            let text = core::str::from_utf8(&out).unwrap().strip_suffix('\n').unwrap();
+            let Ok(Line::Message(line)) = Line::parse(text) else { panic!("{text}") };
+            assert_eq!((line.number, line.disk, line.r#type, line.payload.get()), (number, disk, "bla", r#"{"a":[1,2]}"#));
+        }
+    }
+
+    #[test]
+    fn a_line_of_an_unknown_kind_and_one_with_two_kinds_are_refused() {
+        for bad in [r#"{"nonsense":1}"#, r#"{"ping":1,"pong":1}"#, "{}", "[]", "", r#"{"ping":-1}"#] {
+            assert!(Line::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
