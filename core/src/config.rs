@@ -62,8 +62,8 @@ config! {
     outbox_messages_max: u32 = 8_192, 1, 1_048_576;
     /// The bytes of those messages: 64 KiB to 4 GiB; default 16 MiB (guess).
     outbox_bytes_max: u32 = 16 << 20, 64 << 10, u32::MAX;
-    /// Notices that the application has not taken yet: 64 to 1,048,576; default 8,192. Peers' messages fill three
-    /// quarters at most, then their windows close.
+    /// Notices that the application has not taken yet, messages not counted (the peers' windows bound those): 64 to
+    /// 1,048,576; default 8,192 (guess: eight windows). More are dropped and counted.
     notices_max: u32 = 8_192, 64, 1_048_576;
     /// Messages of one link that are not acknowledged yet: 1 to 65,536; default 1,024 (measured: DETAILS 2).
     window_messages: u32 = 1_024, 1, 65_536;

@@ -25,7 +25,9 @@ pub(crate) struct Cx {
     pub(crate) storage: Storage,
     pub(crate) stats: Stats,
     /// Notices that were queued and that the application has not taken, oldest first.
-    pub(crate) untaken: VecDeque<Untaken>,
+    untaken: VecDeque<Untaken>,
+    /// How many of them are no messages.
+    plain_untaken: u32,
     next_op: u64,
     buffers: Vec<Vec<u8>>,
     observed: Option<VecDeque<Observed>>,
@@ -59,6 +61,7 @@ impl Cx {
             storage: Storage::default(),
             stats: Stats::default(),
             untaken: VecDeque::new(),
+            plain_untaken: 0,
             next_op: 0,
             buffers: Vec::new(),
             observed: None,
@@ -73,10 +76,11 @@ impl Cx {
 
     /// Queues a notice; dropped and counted when the application has left too many (C8).
     pub(crate) fn notify(&mut self, notice: Notice) {
-        if self.untaken.len() >= self.config.notices_max as usize {
+        if self.plain_untaken >= self.config.notices_max {
             self.stats.notices_dropped = self.stats.notices_dropped.saturating_add(1);
             return;
         }
+        self.plain_untaken = self.plain_untaken.saturating_add(1);
         self.untaken.push_back(Untaken::Plain);
         self.actions.push_back(Action::Notify { notice });
     }
@@ -85,6 +89,15 @@ impl Cx {
     pub(crate) fn notify_message(&mut self, notice: Notice, due: u64) {
         self.untaken.push_back(Untaken::Message(due));
         self.actions.push_back(Action::Notify { notice });
+    }
+
+    /// The application has taken the oldest notice: what is owed for it.
+    pub(crate) fn take_notice(&mut self) -> Option<Untaken> {
+        let taken = self.untaken.pop_front()?;
+        if taken == Untaken::Plain {
+            self.plain_untaken = self.plain_untaken.saturating_sub(1);
+        }
+        Some(taken)
     }
 
     /// An empty buffer, used before if there is one.

@@ -88,11 +88,14 @@ impl Inbox {
         if number <= mark.seen {
             return Verdict::Repeat(mark.acknowledged);
         }
-        mark.seen = number;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let is_over = from.waiting_messages >= cx.config.window_messages || from.waiting_bytes > u64::from(cx.config.window_bytes);
         if is_over && from.waiting_messages > 0 {
+            // Not seen: it may come again on another link.
             return Verdict::Flood;
+        }
+        if let Some(mark) = mark_of(from, stream) {
+            mark.seen = number;
         }
         from.waiting_messages = from.waiting_messages.saturating_add(1);
         from.waiting_bytes = from.waiting_bytes.saturating_add(u64::from(bytes));

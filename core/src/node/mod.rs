@@ -281,7 +281,7 @@ impl Parts {
             Event::Loaded { op, outcome } => self.on_loaded(op, outcome),
             Event::Taken { notices, save } => {
                 for _ in 0..notices {
-                    match self.cx.untaken.pop_front() {
+                    match self.cx.take_notice() {
                         None => break,
                         Some(Untaken::Plain) => {}
                         Some(Untaken::Message(number)) => {

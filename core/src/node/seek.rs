@@ -63,8 +63,10 @@ impl Parts {
 
     /// Everything that waits is tried: after a start, a wake, or new addresses of one's own.
     pub(super) fn seek_all(&mut self) {
-        for user in self.outbox.users() {
-            if self.outbox.is_stuck(user) {
+        let mut users = self.outbox.users();
+        users.extend(self.book.users().filter(|(_, known)| !known.finds.is_empty()).map(|(user, _)| *user));
+        for user in users {
+            if self.is_wanted(user) {
                 self.seek_anew(user);
             }
         }
@@ -105,6 +107,9 @@ impl Parts {
 
     /// The time for another try has come.
     pub(super) fn on_retry(&mut self, user: UserId) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
         self.outbox.give_up(&mut self.cx, user, GiveUp::Ended);
         let tries = self.book.user(user).and_then(|known| known.tries);
         let Some(tries) = tries.filter(|_| self.is_wanted(user)) else { return self.stop_seeking(user) };
