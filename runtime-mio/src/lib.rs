@@ -1,6 +1,6 @@
 //! Overcom on mio: a loop of its own ([`Runtime`], [`AppRuntime`]), or a guest inside your `Poll` ([`Embedded`]).
 //!
-//! Everything but waiting is `overcom-std`'s [`Engine`](overcom_std::Engine); this crate tells it what is ready.
+//! Everything but waiting is `overcom-std`'s [`Engine`]; this crate tells it what is ready.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

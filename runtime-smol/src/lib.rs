@@ -2,7 +2,7 @@
 //!
 //! [`Node::bind`] spawns the node on smol's global executor. [`Node::split`] gives you its future to run where you like;
 //! readiness and time come from smol's reactor, which has a thread of its own, so no executor has to offer any.
-//! Everything but waiting is `overcom-std`'s [`Engine`](overcom_std::Engine); this crate tells it what is ready.
+//! Everything but waiting is `overcom-std`'s [`Engine`]; this crate tells it what is ready.
 
 use std::future::{Future, poll_fn};
 use std::io;

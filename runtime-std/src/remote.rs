@@ -41,7 +41,7 @@ impl Remote {
         self.ask(Request::Look(Box::new(look)))
     }
 
-    /// As [`Engine::rebind`]; `answer` is called on the engine's thread with what it says.
+    /// As [`Engine::rebind`](crate::Engine::rebind); `answer` is called on the engine's thread with what it says.
     ///
     /// # Errors
     /// As [`command`](Self::command).
