@@ -215,7 +215,7 @@ impl<A: App> AppRuntime<A> {
     ///
     /// # Errors
     /// As [`Runtime::bind`].
-    pub fn start(setup: Setup, store: impl Store + 'static, app: A) -> io::Result<Self> {
+    pub fn start_app(setup: Setup, store: impl Store + 'static, app: A) -> io::Result<Self> {
         Self::start_with(setup, store, |seed| Hosted::new(app, seed))
     }
 

@@ -107,14 +107,16 @@ impl Node {
     /// # Errors
     /// As [`bind`](Self::bind). The future's error is that of writing a recording.
     pub fn split(setup: Setup, store: impl Store + 'static) -> io::Result<(Self, impl Future<Output = io::Result<()>> + Send + 'static)> {
-        let (handle, mut reactor) = start(setup, store, |_| Bare)?;
+        let (handle, reactor) = start(setup, store, |_| Bare)?;
         let ((give, notices), taken, bell) = (bounded(NOTICES_MAX), Arc::new(AtomicU64::new(0)), reactor.bell());
         let node = Self { handle, notices, bell, taken: Arc::clone(&taken), is_held: false };
-        let mut outlet = Outlet { give, taken, waiting: None };
+        // The engine goes first, so that sockets and store are free when the notices end.
+        let mut parts = Some((reactor, Outlet { give, taken, waiting: None }));
         let running = poll_fn(move |cx| {
-            let state = poll(&mut reactor, cx, |engine| outlet.exchange(engine));
+            let Some((reactor, outlet)) = &mut parts else { return Poll::Ready(Ok(())) };
+            let state = poll(reactor, cx, |engine| outlet.exchange(engine));
             if state.is_ready() {
-                outlet.give.close();
+                parts = None;
             }
             state
         });
@@ -165,12 +167,17 @@ impl Node {
         while outcome.is_ok() && !matches!(self.notices.recv().await, Ok(Notice::Quiet) | Err(_)) {
             self.bell.ring();
         }
+        self.abandon().await;
+        outcome.map(drop)
+    }
+
+    /// Ends the node without a word to anyone, and waits until its sockets and its store are free: a crash, for tests.
+    pub async fn abandon(self) {
         // It may have ended by itself.
         let _ = self.handle.stop();
         while self.notices.recv().await.is_ok() {
             self.bell.ring();
         }
-        outcome.map(drop)
     }
 }
 
