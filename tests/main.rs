@@ -1,4 +1,7 @@
 //! Scenarios, snapshots and checks that need every crate, in one binary, so that they link once.
 
 mod cli;
+mod conformance;
+mod scratch;
+mod shells;
 mod tidy;

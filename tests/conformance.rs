@@ -1,0 +1,178 @@
+//! The conformance suite on real sockets: mio, smol, and both in one network.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use overcom_core::{Command, CommandError, Explanation, Notice, Tag, UserId, WallTime};
+use overcom_mio::Runtime;
+use overcom_simulator::conformance::{Launcher, Place, Start, run};
+use overcom_smol::Node;
+use overcom_std::{Clock, RedbStore, Setup};
+use smol::Timer;
+use smol::future::{block_on, or};
+
+use crate::scratch::Scratch;
+
+/// Where the nodes of one case live.
+struct Street {
+    scratch: Scratch,
+    clock: Clock,
+    houses: Vec<House>,
+    kinds: &'static [Kind],
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Mio,
+    Smol,
+}
+
+struct House {
+    start: Start,
+    store: PathBuf,
+    address: SocketAddr,
+    shell: Option<Shell>,
+}
+
+enum Shell {
+    Mio(Box<Runtime>),
+    Smol(Box<Node>),
+}
+
+impl Street {
+    fn of(kinds: &'static [Kind]) -> Self {
+        Self { scratch: Scratch::new("conformance"), clock: Clock::start(), houses: Vec::new(), kinds }
+    }
+
+    fn open(&mut self, place: usize) -> Result<(), String> {
+        let kind = self.kinds[place % self.kinds.len()];
+        let house = &mut self.houses[place];
+        let store = RedbStore::open(&house.store).map_err(|why| why.to_string())?;
+        let setup = Setup::bind(house.address, house.start.config, house.start.credentials.clone()).map_err(|why| why.to_string())?;
+        let shell = match kind {
+            Kind::Mio => Runtime::start(setup, store).map(|runtime| Shell::Mio(runtime.into())),
+            Kind::Smol => Node::split(setup, store).map(|(node, running)| {
+                smol::spawn(running).detach();
+                Shell::Smol(node.into())
+            }),
+        };
+        let shell = shell.map_err(|why| why.to_string())?;
+        house.address = match &shell {
+            Shell::Mio(runtime) => runtime.local_addr(),
+            Shell::Smol(node) => node.local_addr(),
+        };
+        house.shell = Some(shell);
+        Ok(())
+    }
+
+    fn shell(&mut self, place: Place) -> &mut Shell {
+        self.houses[place.0].shell.as_mut().expect("the suite speaks with running nodes only")
+    }
+
+    /// mio's nodes live in this thread: each gets a turn.
+    fn step_all(&mut self) {
+        for house in &mut self.houses {
+            if let Some(Shell::Mio(runtime)) = &mut house.shell {
+                runtime.step(Duration::ZERO).expect("a loop runs");
+            }
+        }
+    }
+}
+
+impl Launcher for Street {
+    fn start(&mut self, start: Start) -> Result<Place, String> {
+        let place = self.houses.len();
+        let store = self.scratch.path().join(format!("{place}.redb"));
+        self.houses.push(House { start, store, address: SocketAddr::from(([127, 0, 0, 1], 0)), shell: None });
+        self.open(place).map(|()| Place(place))
+    }
+
+    fn address(&mut self, place: Place) -> SocketAddr {
+        self.houses[place.0].address
+    }
+
+    fn wall(&mut self) -> WallTime {
+        self.clock.wall()
+    }
+
+    fn command(&mut self, place: Place, command: Command) -> Result<Tag, CommandError> {
+        match self.shell(place) {
+            Shell::Mio(runtime) => runtime.command(command),
+            Shell::Smol(node) => block_on(node.send(command)),
+        }
+    }
+
+    fn next(&mut self, place: Place, within: Duration) -> Option<Notice> {
+        let end = self.clock.now() + within;
+        loop {
+            let pause = Duration::from_millis(2);
+            let notice = match self.shell(place) {
+                Shell::Mio(runtime) => {
+                    let notice = runtime.next_notice();
+                    if notice.is_none() {
+                        runtime.step(pause).expect("a loop runs");
+                    }
+                    notice
+                }
+                Shell::Smol(node) => block_on(or(node.next(), async {
+                    Timer::after(pause).await;
+                    None
+                })),
+            };
+            if notice.is_some() || self.clock.now() >= end {
+                return notice;
+            }
+            self.step_all();
+        }
+    }
+
+    fn explain(&mut self, place: Place, user: UserId) -> Explanation {
+        match self.shell(place) {
+            Shell::Mio(runtime) => runtime.node().explain(user),
+            Shell::Smol(node) => block_on(node.handle().look(move |node| node.explain(user))).expect("the node runs"),
+        }
+    }
+
+    fn stop(&mut self, place: Place) {
+        if let Some(Shell::Smol(node)) = self.houses[place.0].shell.take() {
+            // Its store is free only when its task has ended.
+            block_on(node.abandon());
+        }
+    }
+
+    fn restart(&mut self, place: Place) -> Result<(), String> {
+        self.open(place.0)
+    }
+
+    fn rebind(&mut self, place: Place) {
+        let outcome = match self.shell(place) {
+            Shell::Mio(runtime) => runtime.rebind(),
+            Shell::Smol(node) => block_on(node.handle().rebind()),
+        };
+        outcome.expect("the port is still free");
+    }
+}
+
+fn holds_on(kinds: &'static [Kind]) {
+    let broken: Vec<String> =
+        run(|| Street::of(kinds)).into_iter().filter_map(|outcome| Some(format!("{}: {}", outcome.claim, outcome.broken?))).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+// spec-test: SHELL-1, SHELL-7, SHELL-14
+#[test]
+fn mio_keeps_the_contract() {
+    holds_on(&[Kind::Mio]);
+}
+
+// spec-test: SHELL-1, SHELL-7, SHELL-14
+#[test]
+fn smol_keeps_the_contract() {
+    holds_on(&[Kind::Smol]);
+}
+
+#[test]
+fn mio_and_smol_keep_the_contract_together() {
+    holds_on(&[Kind::Mio, Kind::Smol]);
+}
