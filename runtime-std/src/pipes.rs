@@ -336,3 +336,134 @@ fn tell(driver: &mut Driver, now: Time, news: News) {
         News::Closed(pipe) => driver.handle(now, Event::pipe_closed(pipe)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use overcom_core::trace::Recorder;
+    use overcom_core::{AppId, Config, Delegation, DeviceKeys, IdentitySecret, Node, Rng, Seed, WallTime};
+
+    use super::*;
+
+    /// What the other end does.
+    #[derive(Default)]
+    struct Script {
+        bytes_left: usize,
+        is_ended: bool,
+        is_finished: bool,
+        fails: bool,
+    }
+
+    #[derive(Clone, Default)]
+    struct Fake(Rc<RefCell<Script>>);
+
+    impl Stream for Fake {
+        fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+            let mut script = self.0.borrow_mut();
+            if script.fails {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            let length = script.bytes_left.min(into.len());
+            script.bytes_left -= length;
+            if length > 0 || script.is_ended { Ok(length) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        }
+
+        fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn finish(&self) {
+            self.0.borrow_mut().is_finished = true;
+        }
+
+        fn ends(&self) -> Result<Option<(SocketAddr, SocketAddr)>, ConnectError> {
+            let end = SocketAddr::from(([127, 0, 0, 1], 9));
+            if self.0.borrow().fails { Err(ConnectError::Refused) } else { Ok(Some((end, end))) }
+        }
+    }
+
+    /// A driver whose recording says what it was told.
+    fn driver() -> Driver {
+        let (seed, now, wall) = (Seed::from_bytes([1; 32]), Time::ZERO, WallTime::from_millis(1_800_000_000_000));
+        let keys = DeviceKeys::draw(&mut Rng::from_seed(&seed));
+        let grant = keys.grant(AppId::new("pipes").unwrap(), wall, wall + Duration::from_secs(60));
+        let credentials = keys.credentials(Delegation::sign(&IdentitySecret::from_bytes([1; 32]), &grant).unwrap());
+        let recorder = Recorder::start("test", "node", &Config::test(), &credentials, &seed, now, wall);
+        Driver::new(Node::new(Config::test(), credentials, seed, now, wall).unwrap()).recorded(recorder)
+    }
+
+    fn told(driver: &mut Driver, what: &str) -> usize {
+        let text = String::from_utf8(driver.recorder().unwrap().take()).unwrap();
+        text.lines().filter(|line| line.contains(what)).count()
+    }
+
+    // spec-test: SHELL-7
+    #[test]
+    fn each_pipe_ends_exactly_once_whoever_ends_it() {
+        let mut driver = driver();
+        let mut pipes = Pipes::new();
+        let streams: Vec<Fake> = (0..3).map(|_| Fake::default()).collect();
+        streams.iter().for_each(|stream| pipes.add_accepted(stream.clone()));
+        pipes.hand_in(&mut driver, Time::ZERO, 64);
+        streams[0].0.borrow_mut().is_ended = true;
+        streams[1].0.borrow_mut().fails = true;
+        pipes.close(PipeId::new(3), Time::ZERO);
+        assert!(streams[2].0.borrow().is_finished);
+        streams[2].0.borrow_mut().is_ended = true;
+        for _ in 0..3 {
+            for pipe in 1..=3 {
+                pipes.close(PipeId::new(pipe), Time::ZERO);
+                pipes.on_readable(PipeId::new(pipe));
+                pipes.on_writable(PipeId::new(pipe));
+            }
+            pipes.hand_in(&mut driver, Time::from_secs(9), 64);
+        }
+        assert_eq!(told(&mut driver, "pipe_closed"), 3);
+        assert!(!pipes.has_news() && pipes.deadline().is_none());
+    }
+
+    // spec-test: SHELL-7
+    #[test]
+    fn a_closed_pipe_whose_other_end_keeps_silent_ends_after_a_second() {
+        let mut driver = driver();
+        let mut pipes = Pipes::new();
+        pipes.add_accepted(Fake::default());
+        pipes.close(PipeId::new(1), Time::from_secs(5));
+        assert_eq!(pipes.deadline(), Some(Time::from_secs(6)));
+        pipes.hand_in(&mut driver, Time::from_millis(5_999), 64);
+        assert_eq!(told(&mut driver, "pipe_closed"), 0);
+        pipes.hand_in(&mut driver, Time::from_secs(6), 64);
+        assert_eq!(told(&mut driver, "pipe_closed"), 1);
+    }
+
+    // spec-test: SHELL-13
+    #[test]
+    fn a_pipe_that_never_runs_dry_leaves_the_others_their_turns() {
+        let mut driver = driver();
+        let mut pipes = Pipes::new();
+        let (flood, calm) = (Fake::default(), Fake::default());
+        flood.0.borrow_mut().bytes_left = usize::MAX;
+        calm.0.borrow_mut().bytes_left = 1;
+        pipes.add_accepted(flood);
+        pipes.add_accepted(calm.clone());
+        assert_eq!(pipes.hand_in(&mut driver, Time::ZERO, 8), 8);
+        assert_eq!(calm.0.borrow().bytes_left, 0);
+        assert!(pipes.has_news());
+    }
+
+    #[test]
+    fn an_attempt_that_comes_to_nothing_is_told_once_and_is_no_pipe() {
+        let mut driver = driver();
+        let mut pipes = Pipes::new();
+        let stream = Fake::default();
+        stream.0.borrow_mut().fails = true;
+        pipes.add_connecting(OpId::new(7), stream);
+        pipes.on_writable(PipeId::new(1));
+        pipes.hand_in(&mut driver, Time::ZERO, 64);
+        let text = String::from_utf8(driver.recorder().unwrap().take()).unwrap();
+        assert_eq!(text.matches("connect_failed").count(), 1);
+        assert!(!text.contains("pipe_closed") && !text.contains("pipe_opened"));
+    }
+}
