@@ -32,10 +32,10 @@ impl Message {
     /// character; [`CommandError::Payload`] for what is not JSON, repeats a key, is nested deeper than 12 or longer
     /// than 1 MiB less 1 KiB.
     pub fn new<T: Serialize + ?Sized>(kind: &str, payload: &T) -> Result<Self, CommandError> {
-        let mut body = begin(kind, 64)?;
-        let start = body.len();
-        // serde_json writes into a buffer of its own without std: one copy more than needed, none of it in core's hot path.
+        // Without std, serde_json writes into a buffer of its own; from there it is copied once, to the exact size.
         let text = serde_json::to_vec(payload).map_err(|_| CommandError::Payload(WireError::Json))?;
+        let mut body = begin(kind, text.len())?;
+        let start = body.len();
         body.extend_from_slice(&text);
         Self::finish(body, start)
     }

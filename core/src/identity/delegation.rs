@@ -101,6 +101,8 @@ impl core::error::Error for Refusal {}
 #[derive(Clone, PartialEq, Eq)]
 pub struct Delegation {
     identity: IdentityKey,
+    /// The hash of `identity`, which is asked for all the time.
+    user: UserId,
     grant: Grant,
     signature: [u8; 64],
 }
@@ -113,7 +115,7 @@ impl Delegation {
     /// date above 2⁵³−1.
     pub fn sign(identity: &IdentitySecret, grant: &Grant) -> Result<Self, WireError> {
         grant.check()?;
-        let mut delegation = Self { identity: identity.public(), grant: grant.clone(), signature: [0; 64] };
+        let mut delegation = Self { identity: identity.public(), user: identity.user(), grant: grant.clone(), signature: [0; 64] };
         delegation.signature = identity.sign(&delegation.signing_bytes());
         Ok(delegation)
     }
@@ -135,7 +137,8 @@ impl Delegation {
         walk(bytes.as_bytes(), Limits { bytes_max: JSON_BYTES_MAX, ..Limits::CONTENT })?;
         let content: Content = serde_json::from_str(bytes).map_err(|_| WireError::Json)?;
         let Content { identity, signing, noise, app, device, from, until } = content;
-        let delegation = Self { identity, grant: Grant { signing, noise, app, device, from, until }, signature: parts.signature };
+        let delegation =
+            Self { identity, user: identity.user(), grant: Grant { signing, noise, app, device, from, until }, signature: parts.signature };
         delegation.grant.check()?;
         // Only what can be said again byte for byte is taken: nothing but this parsed form is kept.
         if delegation.content() == bytes { Ok(delegation) } else { Err(WireError::Json) }
@@ -174,14 +177,14 @@ impl Delegation {
         }
     }
 
-    /// Whose delegation it is. Hashes the identity key.
+    /// Whose delegation it is.
     pub fn user(&self) -> UserId {
-        self.identity.user()
+        self.user
     }
 
-    /// The device of the user. Hashes the identity key.
+    /// The device of the user.
     pub fn peer(&self) -> Peer {
-        Peer { user: self.user(), device: self.grant.device }
+        Peer { user: self.user, device: self.grant.device }
     }
 
     /// The identity that signed it.

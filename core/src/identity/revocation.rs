@@ -251,9 +251,9 @@ impl RevocationBook {
         Ok(true)
     }
 
-    /// Whether a known revocation takes `delegation` back. O(log n) and a hash.
+    /// Whether a known revocation takes `delegation` back. O(log n).
     pub(crate) fn is_revoked(&self, delegation: &Delegation) -> bool {
-        self.of(delegation.user(), delegation.app()).is_some_and(|known| known.revokes(delegation))
+        !self.newest.is_empty() && self.of(delegation.user(), delegation.app()).is_some_and(|known| known.revokes(delegation))
     }
 
     /// The newest known revocation of a user within an app.

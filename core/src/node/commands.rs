@@ -6,7 +6,7 @@ use super::Parts;
 use crate::CloseReason;
 use crate::command::{Address, Command, Send};
 use crate::error::{CommandError, WireError};
-use crate::id::{Peer, Tag, UserId};
+use crate::id::{DeviceId, Peer, Tag, UserId};
 use crate::identity::{Delegation, Refusal, Revocation};
 use crate::notice::{FailReason, Notice};
 use crate::outbox::GiveUp;
@@ -55,18 +55,22 @@ impl Parts {
         if send.message.bytes() > (self.cx.config.line_bytes_max as usize).saturating_sub(128) {
             return Err(CommandError::Payload(WireError::TooLong));
         }
-        let devices: Vec<Peer> = match send.device {
-            Some(device) => self.book.devices(send.to).into_iter().filter(|peer| peer.device == device).collect(),
-            None => self.reachable(send.to),
-        };
+        self.find_receivers(send.to, send.device);
+        let devices = core::mem::take(&mut self.receivers);
+        let outcome = self.send_to(send, &devices);
+        self.receivers = devices;
+        outcome
+    }
+
+    fn send_to(&mut self, send: Send, devices: &[Peer]) -> Result<Tag, CommandError> {
         if !self.outbox.has_room(&self.cx, &send.message, devices.len().max(1)) {
             self.outbox.set_refused();
             return Err(CommandError::Full);
         }
         let (tag, user) = (self.tag(), send.to);
-        self.outbox.accept(&mut self.cx, tag, send, &devices);
+        self.outbox.accept(&mut self.cx, tag, send, devices);
         for peer in devices {
-            self.pump(peer);
+            self.pump(*peer);
         }
         if self.outbox.is_stuck(user) {
             self.seek(user);
@@ -74,11 +78,14 @@ impl Parts {
         Ok(tag)
     }
 
-    /// The devices of a user that a message goes to: proven ones that are not revoked.
-    fn reachable(&self, user: UserId) -> Vec<Peer> {
-        let Some(known) = self.book.user(user) else { return Vec::new() };
-        let alive = known.devices.values().filter(|delegation| !self.own.revocations.is_revoked(delegation));
-        alive.map(Delegation::peer).collect()
+    /// The devices of a user that a message goes to: proven ones that are not revoked; only `device` if it is given.
+    fn find_receivers(&mut self, user: UserId, device: Option<DeviceId>) {
+        self.receivers.clear();
+        if let Some(known) = self.book.user(user) {
+            let meant = known.devices.iter().filter(|(id, _)| device.is_none_or(|device| device == **id));
+            let alive = meant.filter(|(_, delegation)| !self.own.revocations.is_revoked(delegation));
+            self.receivers.extend(alive.map(|(id, _)| Peer { user, device: *id }));
+        }
     }
 
     fn find(&mut self, user: UserId) -> Result<Tag, CommandError> {
@@ -106,9 +113,6 @@ impl Parts {
         };
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(can_dial) {
             return Err(CommandError::Address);
-        }
-        if user == self.me().user && self.me().user == user && addresses.is_empty() {
-            return Err(CommandError::Oneself);
         }
         if !self.book.introduce(&mut self.cx, user, addresses) {
             return Err(CommandError::Full);

@@ -60,6 +60,8 @@ struct Parts {
     book: Book,
     dials: Dials,
     searches: Searches,
+    /// Receiving devices of the present command; kept for its allocation.
+    receivers: Vec<Peer>,
     /// Where the shell listens.
     listening: Vec<SocketAddr>,
     /// How far peers say that this clock is ahead, the last eight.
@@ -115,6 +117,7 @@ impl Node {
             book: Book::default(),
             dials: Dials::default(),
             searches: Searches::default(),
+            receivers: Vec::new(),
             listening: Vec::new(),
             clocks: Vec::new(),
             clock_told: false,

@@ -138,11 +138,6 @@ impl Book {
         true
     }
 
-    /// The proven devices of a user.
-    pub(crate) fn devices(&self, user: UserId) -> Vec<Peer> {
-        self.users.get(&user).map(|known| known.devices.keys().map(|device| Peer { user, device: *device }).collect()).unwrap_or_default()
-    }
-
     /// A search went out for a user.
     pub(crate) fn on_search(&mut self, user: UserId, at: Time, asked: u32) {
         if let Some(known) = self.users.get_mut(&user) {
