@@ -281,7 +281,7 @@ fn a_delegation_says_what_was_granted() {
     assert_eq!(read.app().as_str(), "demo.chat");
     assert_eq!((read.from(), read.until()), (FROM, WallTime::from_millis(FROM.as_millis() + DELEGATION_MS_DEFAULT)));
     assert_eq!(read.grant(), delegation().grant());
-    assert!(size_of::<Delegation>() <= 224);
+    assert!(size_of::<Delegation>() <= 256);
 }
 
 #[test]
