@@ -21,7 +21,8 @@ pub trait App {
     /// The node has started; `saved` is what this application saved in its earlier lives.
     fn on_start(&mut self, cx: &mut AppCx<'_>, saved: Saved);
 
-    /// Something happened. The notice counts as taken when this returns, in one atomic batch with what it saves.
+    /// Something happened. The notice counts as taken when this returns, in one atomic batch with what it saves and with
+    /// the messages that it sends.
     fn on_notice(&mut self, cx: &mut AppCx<'_>, notice: Notice);
 
     /// The application's own deadline has come.
@@ -73,7 +74,7 @@ impl AppCx<'_> {
         self.driver.command(self.now, command.into())
     }
 
-    /// Saves a value under the application's own key (at most 200 bytes), together with everything else of this call.
+    /// Saves a value under the application's own key (at most 200 bytes), in one atomic batch with everything else of this call.
     pub fn save(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.batch.put(key, value);
     }

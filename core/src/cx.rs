@@ -207,6 +207,11 @@ impl Storage {
         is_it
     }
 
+    /// Whether something has gathered that may be issued.
+    pub(crate) const fn is_due(&self) -> bool {
+        self.gathering_op.is_some() && self.in_flight.is_none() && !self.failed
+    }
+
     /// Whether everything is stored.
     pub(crate) const fn is_idle(&self) -> bool {
         self.in_flight.is_none() && self.gathering_op.is_none()

@@ -208,6 +208,8 @@ pub enum Wake {
     KeepAlive,
     /// An acknowledgement is due.
     Acknowledge,
+    /// What commands have to store is to be issued: at once.
+    Store,
     /// A message is tried again or ends.
     Retry,
     /// An address is dialled again.

@@ -133,9 +133,13 @@ impl Node {
         self.0.set_now(now);
         self.0.on_event(event);
         self.0.settle();
+        self.0.settle_storage();
     }
 
     /// Takes a wish; what becomes of it is told by notices with its tag.
+    ///
+    /// What it has to store is issued with the next event, a `Tick` that is due at once if nothing else comes: so a
+    /// caller's commands and the `Taken` after them are one atomic batch.
     ///
     /// # Errors
     /// [`CommandError`]; then nothing has changed (C3).
@@ -157,6 +161,9 @@ impl Node {
     #[doc(alias = "poll_timeout")]
     #[doc(alias = "poll_at")]
     pub const fn deadline(&self) -> Option<Time> {
+        if self.0.cx.storage.is_due() {
+            return Some(self.0.cx.now);
+        }
         match self.0.cx.timers.first() {
             Some((at, _)) => Some(at),
             None => None,
@@ -165,6 +172,9 @@ impl Node {
 
     /// What the deadline is for.
     pub const fn wake(&self) -> Wake {
+        if self.0.cx.storage.is_due() {
+            return Wake::Store;
+        }
         match self.0.cx.timers.first() {
             None => Wake::Nothing,
             Some((_, key)) => match key {

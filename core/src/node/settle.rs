@@ -30,7 +30,7 @@ const TWIN_SWAPS: usize = 3;
 const REVOCATION_UNITS: u32 = 8;
 
 impl Parts {
-    /// Carries every effect over, then seals what was said and issues what is to be stored.
+    /// Carries every effect over, then seals what was said.
     pub(super) fn settle(&mut self) {
         loop {
             if let Some(effect) = self.links.effects.pop_front() {
@@ -44,6 +44,10 @@ impl Parts {
                 }
             }
         }
+    }
+
+    /// Issues what is to be stored; a suspended node rests once that is done.
+    pub(super) fn settle_storage(&mut self) {
         self.cx.flush_storage();
         if self.phase == Phase::Suspending && self.links.count() == 0 && self.cx.storage.is_idle() {
             self.phase = Phase::Suspended;

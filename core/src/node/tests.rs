@@ -392,3 +392,22 @@ fn suspend_says_goodbye_and_quiet_and_addresses_wake_the_node() {
     net.pass(Duration::from_secs(1));
     assert_eq!(net.got(1), ["\"one\"", "\"two\""]);
 }
+
+#[test]
+fn what_a_caller_sends_and_saves_before_the_next_event_is_one_batch() {
+    let mut net = Net::new(&["bob", "alice", "eve"]);
+    net.seats[0].hold_stores = true;
+    net.send(0, 1, "to alice", Keep::Disk);
+    net.send(0, 2, "to eve", Keep::Disk);
+    assert_eq!(net.seats[0].driver.node().wake(), Wake::Store);
+    let (now, saved) = (net.now, Change { key: b"list".to_vec(), value: Some(b"sent".to_vec()) });
+    net.seats[0].driver.handle(now, Event::taken(0, &[saved]));
+    net.run();
+    let size = |done: &Done| if let Done::Store(_, batch) = done { Some(batch.changes.len()) } else { None };
+    let batches: Vec<usize> = net.seats[0].table.done.iter().filter_map(size).collect();
+    assert_eq!(batches, [3], "two messages and what was saved");
+    net.seats[0].hold_stores = false;
+    net.send(0, 1, "alone", Keep::Disk);
+    net.run();
+    assert_eq!(net.seats[0].store.keys().filter(|key| key.starts_with(b"o")).count(), 3, "a command alone is stored too");
+}
