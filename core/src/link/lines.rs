@@ -1,5 +1,7 @@
 //! What lines do: each kind to its place, on user links, on service links, and before the other end is proven.
 
+use alloc::boxed::Box;
+
 use super::pipe::{Pipe, Stage, received};
 use super::{Effect, Links};
 use crate::LinkPeer;
@@ -8,7 +10,7 @@ use crate::cx::Cx;
 use crate::handshake::{Own, Unit};
 use crate::id::{Peer, PipeId};
 use crate::trace::Said;
-use crate::wire::line::Line;
+use crate::wire::line::{Line, MessageLine};
 
 impl Links {
     /// Takes a whole line, without its newline.
@@ -47,17 +49,14 @@ impl Links {
     }
 
     fn on_user_line(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, peer: Peer, text: &str) -> Result<(), CloseReason> {
+        if let Some(message) = MessageLine::parse(text) {
+            return self.on_message_line(cx, pipe, peer, text, &message.map_err(|_| CloseReason::Malformed)?);
+        }
         let line = Line::parse(text).map_err(|_| CloseReason::Malformed)?;
         let Some(link) = self.pipes.get_mut(&pipe).and_then(Pipe::link) else { return Ok(()) };
         let with = Some(link.with);
         match line {
-            Line::Message(message) => {
-                link.last_use = cx.now;
-                let stream = link.stream_in.ok_or(CloseReason::NotAllowed)?;
-                let (received, disk) = received(peer, stream, text, &message)?;
-                cx.saw(with, false, || Said::Message { kind: received.kind().into(), number: message.number });
-                self.effects.push_back(Effect::Message { pipe, received, disk });
-            }
+            Line::Message(message) => return self.on_message_line(cx, pipe, peer, text, &message),
             Line::Acknowledged(acknowledged) => {
                 link.last_use = cx.now;
                 cx.saw(with, false, || Said::Acknowledged { upto: acknowledged.upto });
@@ -67,7 +66,7 @@ impl Links {
             Line::Resume(resume) => {
                 // Messages may follow in the same record, before the node has seen this.
                 link.stream_in = resume.streams.last().map(|start| start.id);
-                self.effects.push_back(Effect::Resume(pipe, resume));
+                self.effects.push_back(Effect::Resume(pipe, Box::new(resume)));
             }
             Line::Hello(hello) => {
                 cx.saw(with, false, || Said::Hello);
@@ -75,11 +74,11 @@ impl Links {
             }
             Line::Delegation(delegation) => {
                 cx.saw(with, false, || Said::Delegation);
-                self.effects.push_back(Effect::Delegation(pipe, delegation));
+                self.effects.push_back(Effect::Delegation(pipe, Box::new(delegation)));
             }
             Line::Revocation(revocation) => {
                 cx.saw(with, false, || Said::Revocation);
-                self.effects.push_back(Effect::Revocation(pipe, revocation));
+                self.effects.push_back(Effect::Revocation(pipe, Box::new(revocation)));
             }
             Line::Search(_) => self.effects.push_back(Effect::Search(pipe, text.into())),
             Line::SearchAnswer(answer) => {
@@ -90,6 +89,17 @@ impl Links {
             Line::Pong(token) => self.on_pong(cx, pipe, token),
             Line::Close(close) => self.on_close(cx, pipe, close.reason),
         }
+        Ok(())
+    }
+
+    fn on_message_line(&mut self, cx: &mut Cx, pipe: PipeId, peer: Peer, text: &str, message: &MessageLine<'_>) -> Result<(), CloseReason> {
+        let Some(link) = self.pipes.get_mut(&pipe).and_then(Pipe::link) else { return Ok(()) };
+        link.last_use = cx.now;
+        let with = Some(link.with);
+        let stream = link.stream_in.ok_or(CloseReason::NotAllowed)?;
+        let (received, disk) = received(peer, stream, text, message)?;
+        cx.saw(with, false, || Said::Message { kind: received.kind().into(), number: message.number });
+        self.effects.push_back(Effect::Message { pipe, received, disk });
         Ok(())
     }
 

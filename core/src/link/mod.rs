@@ -49,11 +49,11 @@ pub(crate) enum Effect {
     /// Messages were taken at the other end.
     Acknowledged(PipeId, Acknowledged),
     /// Where the streams stand.
-    Resume(PipeId, Resume),
+    Resume(PipeId, Box<Resume>),
     /// The peer's delegation is a newer one.
-    Delegation(PipeId, Delegation),
+    Delegation(PipeId, Box<Delegation>),
     /// A revocation came.
-    Revocation(PipeId, Revocation),
+    Revocation(PipeId, Box<Revocation>),
     /// A search came; the line as it was sent.
     Search(PipeId, Box<str>),
     /// A search's answer came.

@@ -1,5 +1,6 @@
 //! From handshakes to links: who is linked on which pipe, which of two links stays, and when a link is over.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::pipe::{Link, Pipe, Stage};
@@ -92,7 +93,7 @@ impl Links {
         cx.timers.cancel(TimerKey::Handshake(pipe));
         cx.timers.set(TimerKey::KeepAlive(pipe), cx.now + cx.config.keep_alive());
         if let Some(delegation) = delegation {
-            self.effects.push_back(Effect::Delegation(pipe, delegation));
+            self.effects.push_back(Effect::Delegation(pipe, Box::new(delegation)));
             self.set_end(cx, pipe, my_end);
         }
         if let Some(time) = time {
@@ -179,7 +180,7 @@ impl Links {
             return Err(CloseReason::NotAllowed);
         }
         self.told_time(cx, pipe, hello.time);
-        self.effects.push_back(Effect::Delegation(pipe, delegation));
+        self.effects.push_back(Effect::Delegation(pipe, Box::new(delegation)));
         if self.extras.get(&peer) == Some(&pipe) {
             self.extras.remove(&peer);
             self.register(cx, me, peer, pipe);

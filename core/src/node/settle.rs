@@ -81,7 +81,7 @@ impl Parts {
             LinkEffect::Delegation(pipe, delegation) => self.on_delegation(pipe, &delegation),
             LinkEffect::Revocation(pipe, revocation) => {
                 if self.searches.pay(&self.cx, pipe, REVOCATION_UNITS) {
-                    self.learn_revocation(revocation, Some(pipe));
+                    self.learn_revocation(*revocation, Some(pipe));
                 }
             }
             LinkEffect::Search(pipe, text) => self.on_search(pipe, &text),

@@ -150,6 +150,22 @@ pub(crate) struct CloseLine {
     pub(crate) reason: CloseReason,
 }
 
+impl<'a> MessageLine<'a> {
+    /// Reads a message's line; `None` if it is a line of another kind. Most lines are messages, so they are read apart.
+    pub(crate) fn parse(text: &'a str) -> Option<Result<Self, WireError>> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Whole<'a> {
+            #[serde(borrow)]
+            message: MessageLine<'a>,
+        }
+        text.starts_with("{\"message\":").then(|| {
+            let whole: Whole<'a> = serde_json::from_str(text).map_err(|_| WireError::Json)?;
+            Ok(whole.message)
+        })
+    }
+}
+
 impl Line<'_> {
     /// Reads one line without its newline.
     pub(crate) fn parse(text: &str) -> Result<Line<'_>, WireError> {
