@@ -70,6 +70,11 @@ impl Marks {
         self.digest
     }
 
+    /// The last 65,536 events, oldest first.
+    pub fn recent(&self) -> impl Iterator<Item = &Mark> {
+        self.ring.iter()
+    }
+
     /// How many events there were.
     pub const fn count(&self) -> u64 {
         self.count

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use overcom_core::trace::Recorder;
+use overcom_core::trace::{Journal, Ladder, Recorder};
 use overcom_core::{
     Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Hosted, IdentitySecret,
     Message, Next, Node, Notice, Rng, Seed, Tag, Time, UserId, WallTime,
@@ -55,6 +55,8 @@ pub(crate) struct Run<A> {
     factories: Vec<Factory<A>>,
     workloads: Vec<(String, Work<A>)>,
     people: Vec<(UserId, Credentials, Config)>,
+    /// What each node understood in its lives that have ended.
+    journals: Vec<Journal>,
     /// Each node's recordings, one life after another; `None`: nothing is recorded.
     recordings: Option<Vec<Vec<u8>>>,
 }
@@ -77,7 +79,8 @@ impl<A: App> Run<A> {
         let lives = scenario.nodes.iter().map(|_| None).collect();
         let recordings = record.then(|| scenario.nodes.iter().map(|_| Vec::new()).collect());
         let engine = Engine::new(Links::new(scenario.seed, scenario.network), machines);
-        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people, recordings };
+        let journals = scenario.nodes.iter().map(|spec| Journal::new(&spec.name)).collect();
+        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people, journals, recordings };
         for (n, step) in run.scenario.steps.iter().enumerate() {
             run.engine.queue.push(Time::from_millis(step.at_ms), 0, 0, Happening::Step(n));
         }
@@ -151,7 +154,7 @@ impl<A: App> Run<A> {
         match Node::new(*config, credentials.clone(), seed.clone(), now, wall) {
             Ok(node) => {
                 let app = Watched::new((self.factories[me])());
-                let mut driver = Driver::new(node);
+                let mut driver = Driver::new(node).observed(self.journals[me].clone());
                 if self.recordings.is_some() {
                     let name = &self.engine.machines[me].name;
                     driver = driver.recorded(Recorder::start("simulator", name, config, credentials, &seed, now, wall));
@@ -174,6 +177,9 @@ impl<A: App> Run<A> {
         let mut draws = Draws::new(self.scenario.seed, "crash", &[self.engine.machines[me].key, u64::from(self.engine.machines[me].life)]);
         self.engine.machines[me].disk.crash(now, &mut draws);
         self.drain(me, true);
+        if let Some(journal) = self.journal(me).cloned() {
+            self.journals[me] = journal;
+        }
         self.lives[me] = None;
         self.engine.end_process(me);
     }
@@ -228,6 +234,15 @@ impl<A: App> Run<A> {
         (0..self.lives.len()).for_each(|me| self.drain(me, true));
         let all = self.recordings.iter().flatten().flatten().copied().collect::<Vec<u8>>();
         String::from_utf8(all).unwrap_or_default()
+    }
+
+    fn journal(&self, me: usize) -> Option<&Journal> {
+        self.life(me).map_or(self.journals.get(me), |life| life.driver.journal())
+    }
+
+    /// What all nodes understood, all lives of a node as one.
+    pub(crate) fn ladder(&self) -> Ladder {
+        Ladder::of((0..self.lives.len()).filter_map(|me| self.journal(me).cloned()))
     }
 
     fn set_timer(&mut self, me: usize, due: Option<Time>) {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use overcom_core::trace::Ladder;
 use overcom_core::{App, AppCx, Command, CommandError, Config, Entry, Message, Tag, Time, UserId};
 use serde_json::value::RawValue;
 
@@ -233,6 +234,11 @@ impl<A: App + 'static> Sim<A> {
     /// [`Sim::record`]. It ends them: call it after the run.
     pub fn trace(&mut self) -> String {
         self.run.as_mut().map(Run::trace).unwrap_or_default()
+    }
+
+    /// What the nodes asked, told and understood so far, from their journals; empty before the run. Costs a copy of them.
+    pub fn ladder(&self) -> Ladder {
+        self.run.as_ref().map_or_else(|| Ladder::of([]), Run::ladder)
     }
 
     /// A node's name.
