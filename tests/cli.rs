@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::{env, fs};
 
 /// The program, built once for this run by the cargo that runs the tests.
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "overcom"]).status().expect("cargo runs");

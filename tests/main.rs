@@ -2,6 +2,7 @@
 
 mod cli;
 mod conformance;
+mod demo;
 mod example;
 mod scratch;
 mod shells;

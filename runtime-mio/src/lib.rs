@@ -142,6 +142,17 @@ impl Handle {
         answered.recv().unwrap_or(Err(CommandError::Stopped))
     }
 
+    /// What `look` makes of the node, on the loop's own thread, in its next turn. **Not from that thread**, which would wait for itself.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopped`] if the loop is gone, [`CommandError::Full`] if too much waits.
+    pub fn look<R: Send + 'static>(&self, look: impl FnOnce(&Node) -> R + Send + 'static) -> Result<R, CommandError> {
+        let (answer, answered) = sync_channel(1);
+        // Whoever asked may be gone by then.
+        self.remote.look(move |node| drop(answer.try_send(look(node))))?;
+        answered.recv().map_err(|_| CommandError::Stopped)
+    }
+
     /// Ends the loop after its present turn.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use overcom_core::{
 
 use crate::pipes::{Pipes, Stream};
 use crate::remote::{Remote, Request};
-use crate::setup::{Recording, Setup};
+use crate::setup::{Recording, Setup, Watch};
 use crate::sockets::Bound;
 use crate::work::{Waker, Work};
 use crate::{Clock, Source, Store, sockets};
@@ -106,6 +106,9 @@ pub struct Engine<N: Net> {
     requests: Receiver<Request>,
     remote: Remote,
     recording: Option<Recording>,
+    watch: Option<Watch>,
+    /// How many entries of the journal were shown.
+    watch_seen: usize,
     is_stopping: bool,
     report_due: Time,
     reported: Vec<SocketAddr>,
@@ -134,10 +137,11 @@ impl<N: Net> Engine<N> {
     /// # Errors
     /// What the node says of its configuration, or the operating system of sockets and threads.
     pub fn start(shell: &str, setup: Setup, store: impl Store + 'static, seed: &Seed, waker: Waker, mut net: N) -> io::Result<Self> {
-        let Setup { bound, config, credentials, recording } = setup;
-        let (clock, local) = (Clock::start(), bound.local);
+        let Setup { bound, config, credentials, recording, name, clock, watched } = setup;
+        let (clock, local) = (clock.unwrap_or_else(Clock::start), bound.local);
+        let name = name.as_deref().unwrap_or("node");
         let (now, wall) = (clock.now(), clock.wall());
-        let recorder = recording.as_ref().map(|_| Recorder::start(shell, "node", &config, &credentials, seed, now, wall));
+        let recorder = recording.as_ref().map(|_| Recorder::start(shell, name, &config, &credentials, seed, now, wall));
         let node = Node::new(config, credentials, seed.clone(), now, wall).map_err(io::Error::other)?;
         net.open(bound)?;
         let (requests, asked) = sync_channel(REQUESTS_MAX);
@@ -152,8 +156,12 @@ impl<N: Net> Engine<N> {
             may_receive: true,
             datagrams_dropped: 0,
         };
+        let (journal, watch) = watched.unzip();
+        let driver = recorder.into_iter().fold(Driver::new(node), Driver::recorded);
         Ok(Self {
-            driver: recorder.into_iter().fold(Driver::new(node), Driver::recorded),
+            driver: journal.into_iter().fold(driver, Driver::observed),
+            watch,
+            watch_seen: 0,
             outside,
             requests: asked,
             remote: Remote { requests, waker },
@@ -278,11 +286,13 @@ impl<N: Net> Engine<N> {
             }
         }
         let mut next = drive.drive(&mut self.driver, &mut self.outside, now, ACTIONS_MAX);
-        let inputs = self.hand_in(now);
+        let inputs = self.hand_in();
         if inputs > 0 {
+            let now = self.outside.clock.now();
             next = drive.drive(&mut self.driver, &mut self.outside, now, ACTIONS_MAX);
         }
         self.write_recording()?;
+        self.show_journal();
         if self.is_stopping {
             return Ok(Rest::Stop);
         }
@@ -310,7 +320,8 @@ impl<N: Net> Engine<N> {
         }
     }
 
-    fn hand_in(&mut self, now: Time) -> usize {
+    /// Everything is stamped after it was read, so that on a shared clock no effect stands before its cause.
+    fn hand_in(&mut self) -> usize {
         let outside = &mut self.outside;
         for _ in 0..ACCEPTS_MAX {
             if !outside.may_accept {
@@ -329,7 +340,7 @@ impl<N: Net> Engine<N> {
             match outside.net.receive(&mut self.datagram) {
                 Ok((length, from)) => {
                     let path = Path { local: sockets::plain(outside.local), remote: sockets::plain(from) };
-                    self.driver.handle(now, Event::datagram(path, self.datagram.get(..length).unwrap_or_default()));
+                    self.driver.handle(outside.clock.now(), Event::datagram(path, self.datagram.get(..length).unwrap_or_default()));
                     told += 1;
                 }
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => outside.may_receive = false,
@@ -337,7 +348,16 @@ impl<N: Net> Engine<N> {
                 Err(_) => told += 1,
             }
         }
-        told + outside.pipes.hand_in(&mut self.driver, now, INPUTS_MAX - told)
+        told + outside.pipes.hand_in(&mut self.driver, || outside.clock.now(), INPUTS_MAX - told)
+    }
+
+    fn show_journal(&mut self) {
+        if let (Some(watch), Some(journal)) = (&mut self.watch, self.driver.journal())
+            && journal.entries().len() > self.watch_seen
+        {
+            self.watch_seen = journal.entries().len();
+            watch(journal);
+        }
     }
 
     fn write_recording(&mut self) -> io::Result<()> {

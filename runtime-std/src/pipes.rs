@@ -259,17 +259,20 @@ impl<S: Stream> Pipes<S> {
     }
 
     /// Ends what has had its time, then tells the node at most `limit` things. Returns how many there were.
-    pub fn hand_in(&mut self, driver: &mut Driver, now: Time, limit: usize) -> usize {
-        while let Some((due, pipe)) = self.closing.first().copied().filter(|(due, _)| *due <= now) {
+    ///
+    /// `now` reads the clock: each input is stamped after it was read.
+    pub fn hand_in(&mut self, driver: &mut Driver, now: impl Fn() -> Time, limit: usize) -> usize {
+        let begun = now();
+        while let Some((due, pipe)) = self.closing.first().copied().filter(|(due, _)| *due <= begun) {
             self.closing.remove(&(due, pipe));
             self.end(pipe);
         }
         let mut told = 0;
         while told < limit {
             if let Some(news) = self.news.pop_front() {
-                tell(driver, now, news);
+                tell(driver, now(), news);
             } else if let Some(pipe) = self.readable.pop_front() {
-                self.read(driver, now, pipe);
+                self.read(driver, &now, pipe);
             } else {
                 break;
             }
@@ -278,7 +281,7 @@ impl<S: Stream> Pipes<S> {
         told
     }
 
-    fn read(&mut self, driver: &mut Driver, now: Time, pipe: PipeId) {
+    fn read(&mut self, driver: &mut Driver, now: impl Fn() -> Time, pipe: PipeId) {
         let Some(known) = self.pipes.get_mut(&pipe) else { return };
         known.is_in_turn = false;
         match known.stream.read(&mut self.buffer) {
@@ -287,7 +290,7 @@ impl<S: Stream> Pipes<S> {
                 if known.state == State::Open
                     && let Some(bytes) = self.buffer.get(..length)
                 {
-                    driver.handle(now, Event::pipe_bytes(pipe, bytes));
+                    driver.handle(now(), Event::pipe_bytes(pipe, bytes));
                 }
                 // There may be more; it is another pipe's turn first.
                 self.on_readable(pipe);
@@ -406,7 +409,7 @@ mod tests {
         let mut pipes = Pipes::new();
         let streams: Vec<Fake> = (0..3).map(|_| Fake::default()).collect();
         streams.iter().for_each(|stream| pipes.add_accepted(stream.clone()));
-        pipes.hand_in(&mut driver, Time::ZERO, 64);
+        pipes.hand_in(&mut driver, || Time::ZERO, 64);
         streams[0].0.borrow_mut().is_ended = true;
         streams[1].0.borrow_mut().fails = true;
         pipes.close(PipeId::new(3), Time::ZERO);
@@ -418,7 +421,7 @@ mod tests {
                 pipes.on_readable(PipeId::new(pipe));
                 pipes.on_writable(PipeId::new(pipe));
             }
-            pipes.hand_in(&mut driver, Time::from_secs(9), 64);
+            pipes.hand_in(&mut driver, || Time::from_secs(9), 64);
         }
         assert_eq!(told(&mut driver, "pipe_closed"), 3);
         assert!(!pipes.has_news() && pipes.deadline().is_none());
@@ -432,9 +435,9 @@ mod tests {
         pipes.add_accepted(Fake::default());
         pipes.close(PipeId::new(1), Time::from_secs(5));
         assert_eq!(pipes.deadline(), Some(Time::from_secs(6)));
-        pipes.hand_in(&mut driver, Time::from_millis(5_999), 64);
+        pipes.hand_in(&mut driver, || Time::from_millis(5_999), 64);
         assert_eq!(told(&mut driver, "pipe_closed"), 0);
-        pipes.hand_in(&mut driver, Time::from_secs(6), 64);
+        pipes.hand_in(&mut driver, || Time::from_secs(6), 64);
         assert_eq!(told(&mut driver, "pipe_closed"), 1);
     }
 
@@ -448,7 +451,7 @@ mod tests {
         calm.0.borrow_mut().bytes_left = 1;
         pipes.add_accepted(flood);
         pipes.add_accepted(calm.clone());
-        assert_eq!(pipes.hand_in(&mut driver, Time::ZERO, 8), 8);
+        assert_eq!(pipes.hand_in(&mut driver, || Time::ZERO, 8), 8);
         assert_eq!(calm.0.borrow().bytes_left, 0);
         assert!(pipes.has_news());
     }
@@ -461,7 +464,7 @@ mod tests {
         stream.0.borrow_mut().fails = true;
         pipes.add_connecting(OpId::new(7), stream);
         pipes.on_writable(PipeId::new(1));
-        pipes.hand_in(&mut driver, Time::ZERO, 64);
+        pipes.hand_in(&mut driver, || Time::ZERO, 64);
         let text = String::from_utf8(driver.recorder().unwrap().take()).unwrap();
         assert_eq!(text.matches("connect_failed").count(), 1);
         assert!(!text.contains("pipe_closed") && !text.contains("pipe_opened"));

@@ -387,8 +387,9 @@ fn a_recording_replays_however_many_actions_were_polled_at_a_time() {
         for outputs in [false, true] {
             let text = recorded(outputs, budget);
             let replays = replay(&text, Builds::Same).expect("nothing differs");
-            let found: Vec<_> = replays.iter().map(|replay| (replay.ends, replay.compared > 0, replay.inputs > 0)).collect();
-            assert_eq!(found, [(Ends::Whole, true, true)]);
+            let found: Vec<_> =
+                replays.iter().map(|replay| (replay.ends, replay.compared > 0, replay.inputs > 0, replay.actions > 0)).collect();
+            assert_eq!(found, [(Ends::Whole, true, true, true)]);
         }
     }
     let twice = recorded(false, 1) + &recorded(true, 9);

@@ -34,6 +34,13 @@ impl fmt::Display for Fail {
     }
 }
 
+impl From<std::io::Error> for Fail {
+    /// Of writing the answer: everything else that can go wrong is named where it does.
+    fn from(why: std::io::Error) -> Self {
+        Self::failed(format!("the answer could not be written: {why}"))
+    }
+}
+
 impl From<KeyError> for Fail {
     fn from(why: KeyError) -> Self {
         Self::failed(why.to_string())

@@ -2,6 +2,7 @@
 
 mod data;
 mod delegate;
+mod demo;
 mod fail;
 mod id;
 
@@ -13,6 +14,7 @@ use fail::Fail;
 
 const HELP: &str = "\
 Examples:
+  overcom demo                            three nodes in this process find each other and talk
   overcom id                              who am I? The first time this makes an identity and the keys of this device
   overcom delegate --days 14              sign again what this device may do
   overcom id --request > request.json     an identity that is kept elsewhere: ask for a delegation here,
@@ -35,6 +37,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Runs three nodes in this process, over real sockets: one finds another through the third, and talks with it
+    Demo(demo::Arguments),
     /// Shows the user id, the device and its delegation; makes them the first time
     Id(id::Arguments),
     /// Signs a delegation: what a device may do in the identity's name, in which app, and until when
@@ -44,6 +48,7 @@ enum Verb {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.verb {
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Id(arguments) => id::run(&arguments),
         Verb::Delegate(arguments) => delegate::run(&arguments),
     };
