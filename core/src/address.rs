@@ -14,7 +14,7 @@ pub(crate) enum Scope {
     Global,
 }
 
-/// How far `address` reaches; `None` if nobody can be reached there (wildcards, multicast, port 0, reserved ranges).
+/// How far `address` reaches; `None` if nobody can be reached there (wildcards, multicast, port 0, reserved ranges) (spec: FIND-2).
 pub(crate) fn scope(address: SocketAddr) -> Option<Scope> {
     if address.port() == 0 {
         return None;

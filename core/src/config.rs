@@ -1,4 +1,4 @@
-//! Every bound and period of a node, with what it costs and where its default comes from.
+//! Every bound and period of a node, with what it costs and where its default comes from (spec: NODE-8).
 
 use core::time::Duration;
 

@@ -74,7 +74,7 @@ impl Cx {
         OpId::new(self.next_op)
     }
 
-    /// Queues a notice; dropped and counted when the application has left too many (C8).
+    /// Queues a notice; dropped and counted when the application has left too many (C8) (spec: NODE-17).
     pub(crate) fn notify(&mut self, notice: Notice) {
         if self.plain_untaken >= self.config.notices_max {
             self.stats.notices_dropped = self.stats.notices_dropped.saturating_add(1);
@@ -157,7 +157,7 @@ impl Cx {
         op
     }
 
-    /// Adds an application's own changes, under the application's part of the store.
+    /// Adds an application's own changes, under the application's part of the store (spec: STORE-8).
     pub(crate) fn store_for_app(&mut self, changes: &[Change]) {
         self.store(true, |batch| {
             for change in changes {
@@ -169,7 +169,7 @@ impl Cx {
         });
     }
 
-    /// Issues what has gathered, unless a batch is on its way: one durable batch at a time (DETAILS 4).
+    /// Issues what has gathered, unless a batch is on its way: one durable batch at a time (DETAILS 4) (spec: STORE-4).
     pub(crate) fn flush_storage(&mut self) {
         if self.storage.in_flight.is_some() || self.storage.failed {
             return;

@@ -80,7 +80,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// A message came on a proven link.
+    /// A message came on a proven link (spec: MSG-6).
     pub(crate) fn on_message(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId, number: u64, bytes: usize, disk: bool) -> Verdict {
         make_mark(cx, &mut self.peers, peer, stream);
         let Some(from) = self.peers.get_mut(&peer) else { return Verdict::Flood };
@@ -103,7 +103,7 @@ impl Inbox {
         Verdict::Fresh(self.due_first.saturating_add(self.due.len() as u64).saturating_sub(1))
     }
 
-    /// The application has taken the message with this number, the oldest one.
+    /// The application has taken the message with this number, the oldest one (spec: MSG-7).
     pub(crate) fn on_taken(&mut self, cx: &mut Cx, number: u64) -> Option<Ripe> {
         if number != self.due_first {
             return None;

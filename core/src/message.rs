@@ -154,7 +154,7 @@ pub(crate) fn is_kind(kind: &str) -> bool {
     !kind.is_empty() && kind.len() <= KIND_BYTES_MAX && kind.chars().all(plain)
 }
 
-/// A message that a verified peer sent. The sender comes from the link, never from the message (OC-49).
+/// A message that a verified peer sent. The sender comes from the link, never from the message (OC-49) (spec: MSG-3).
 ///
 /// It is one allocation: the received line.
 #[derive(Clone, PartialEq, Eq)]

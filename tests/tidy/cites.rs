@@ -120,7 +120,6 @@ fn citations(comment: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "specification and code land in parallel; runs again once both stand"]
 fn every_must_is_cited_and_every_citation_exists() {
     super::expect_none(&check(&super::repository()));
 }

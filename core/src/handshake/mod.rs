@@ -33,7 +33,7 @@ mod tests;
 /// The first bytes of a pipe, up to and with the newline: version and kind (spec: HS-1).
 pub(crate) const PREAMBLE_USER: &[u8] = b"overcom/1 user\n";
 pub(crate) const PREAMBLE_SERVICE: &[u8] = b"overcom/1 service\n";
-/// What a listener of another version answers.
+/// What a listener of another version answers (spec: HS-2).
 pub(crate) const PREAMBLE_VERSION: &[u8] = b"overcom/1 version\n";
 /// No preamble is longer.
 pub(crate) const PREAMBLE_BYTES_MAX: usize = 32;
@@ -215,7 +215,7 @@ impl Own {
     }
 }
 
-/// What the dialler seals into Noise's third message.
+/// What the dialler seals into Noise's third message (spec: HS-5).
 #[derive(Serialize, Deserialize, Default)]
 struct Third {
     /// Whom it wants: H(label ‖ user ‖ h), 16 bytes, h being Noise's hash after the second message (spec: HS-4).
@@ -224,7 +224,7 @@ struct Third {
     /// Who it is, if it knows already that it speaks with the right one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     hello: Option<Hello>,
-    /// It goes at once, and why.
+    /// It goes at once, and why (spec: HS-8).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     close: Option<CloseLine>,
 }
@@ -327,6 +327,7 @@ impl DialAnswer {
         }
     }
 
+    /// An installation has answered: whether it is the one that was dialled (spec: HS-9).
     fn on_service(mut noise: Noise, wanted: Option<NodeKey>, found: NodeKey, hx: &mut Hx<'_>) -> Result<Next, CloseReason> {
         let refuse = if wanted.is_some_and(|key| key != found) {
             Some(CloseReason::WrongKey)
@@ -347,7 +348,7 @@ impl DialAnswer {
     }
 }
 
-/// The dialler waits for a responder that it does not know to show itself.
+/// The dialler waits for a responder that it does not know to show itself (spec: HS-7).
 pub(crate) struct DialProof {
     user: UserId,
     theirs: [u8; 32],
@@ -422,7 +423,7 @@ impl ListenThird {
         match result {
             Ok(Some(proven)) => Ok(Next::Proven { proven, sealed: Some(sealed), say_hello: true }),
             Ok(None) => Ok(Next::Sealed { state: State::ListenProof(ListenProof { theirs }), sealed, say_hello: true }),
-            // The keys are there, so the other end is told why under seal.
+            // The keys are there, so the other end is told why under seal (spec: HS-8).
             Err(reason) => Ok(Next::Refused { reason, sealed }),
         }
     }

@@ -474,6 +474,7 @@ fn keys_survive_a_key_file() {
     assert!(Credentials::from_secret_json("{}").is_err());
 }
 
+// spec-test: NODE-12
 #[test]
 fn nothing_that_is_shown_holds_a_secret() {
     let credentials = keys().credentials(delegation());

@@ -13,7 +13,7 @@ use crate::trace::Said;
 use crate::wire::line::{Line, MessageLine};
 
 impl Links {
-    /// Takes a whole line, without its newline.
+    /// Takes a whole line, without its newline (spec: LINK-1, HS-10).
     pub(super) fn on_line(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, line: &[u8]) -> Result<(), CloseReason> {
         if line.len() > cx.config.line_bytes_max as usize {
             return Err(CloseReason::Malformed);
@@ -103,6 +103,7 @@ impl Links {
         Ok(())
     }
 
+    /// Strangers say no more to each other than this (spec: LINK-4).
     fn on_service_line(&mut self, cx: &mut Cx, pipe: PipeId, text: &str) -> Result<(), CloseReason> {
         let line = Line::parse(text).map_err(|_| CloseReason::Malformed)?;
         match line {

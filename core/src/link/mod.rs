@@ -31,9 +31,9 @@ use pipe::{Pipe, Stage, ack_line};
 
 /// Plaintext that may wait for a pipe before messages are held back (DETAILS 5: what one `Write` takes).
 const WAITING_BYTES_MAX: usize = 64 << 10;
-/// The largest sealed record (DETAILS 5).
+/// The largest sealed record (DETAILS 5) (spec: LINK-2).
 const RECORD_BYTES_MAX: usize = 16 << 10;
-/// How long a closed pipe may take to go (the shell's second, and one for the last write).
+/// How long a closed pipe may take to go (the shell's second, and one for the last write) (spec: LINK-6).
 const LINGER_MS: u64 = 1_000;
 
 /// What the node has to carry over to other machines.
@@ -249,7 +249,7 @@ impl Links {
         Ok(length.saturating_add(2))
     }
 
-    /// Cuts opened bytes into lines.
+    /// Cuts opened bytes into lines (spec: LINK-3).
     fn on_plain(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, plain: &[u8]) -> Result<(), CloseReason> {
         let mut rest = plain;
         while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -319,7 +319,7 @@ impl Links {
         self.pipes.get(&pipe).is_some_and(|it| it.out.len() < WAITING_BYTES_MAX && matches!(it.stage, Stage::Up(_)))
     }
 
-    /// Seals and writes whatever this call has left on pipes that have credit.
+    /// Seals and writes whatever this call has left on pipes that have credit (spec: LINK-7).
     pub(crate) fn flush(&mut self, cx: &mut Cx) {
         let mut dirty = core::mem::take(&mut self.dirty);
         for pipe in dirty.drain(..) {
@@ -387,7 +387,7 @@ impl Links {
         self.hang_up(cx, pipe);
     }
 
-    /// A handshake took too long.
+    /// A handshake took too long (spec: HS-11).
     pub(crate) fn on_handshake_late(&mut self, cx: &mut Cx, pipe: PipeId) {
         if self.pipes.get(&pipe).is_some_and(|it| matches!(it.stage, Stage::Shaking(_))) {
             self.close(cx, pipe, CloseReason::Timeout);

@@ -66,7 +66,7 @@ pub(crate) struct Link {
     /// When the last ping went out, if it is not answered; its token is this time.
     pub(crate) ping: Option<Time>,
     pub(crate) rtt: Option<Duration>,
-    /// The stream of the messages that come.
+    /// The stream of the messages that come (spec: LINK-24).
     pub(crate) stream_in: Option<StreamId>,
     /// The stream that was named last on the way out.
     pub(crate) stream_out: Option<StreamId>,

@@ -15,9 +15,9 @@ use crate::timer::TimerKey;
 use crate::trace::Said;
 use crate::wire::line::{Acknowledged, Hello, Line};
 
-/// A link outlives a delegation by this much, so that a renewal may come late (DECISIONS 10).
+/// A link outlives a delegation by this much, so that a renewal may come late (DECISIONS 10) (spec: LINK-25).
 const EXPIRY_GRACE: Duration = Duration::from_secs(600);
-/// Keep-alive periods of silence after which a link is over (DETAILS 16).
+/// Keep-alive periods of silence after which a link is over (DETAILS 16) (spec: LINK-11).
 const MISSES_MAX: u32 = 3;
 
 impl Links {
@@ -115,6 +115,7 @@ impl Links {
         Ok(())
     }
 
+    /// Whether one more link of this class fits (spec: LINK-13).
     fn is_room_for(&self, cx: &Cx, with: LinkPeer, dialled: bool) -> bool {
         match with {
             LinkPeer::User(peer) => self.users.contains_key(&peer) || self.users.len() < cx.config.links_user_max as usize,
@@ -167,7 +168,7 @@ impl Links {
         self.pipes.get(&pipe).is_some_and(|it| it.dialled)
     }
 
-    /// The hello of a peer that was known before it spoke: now its life is known too.
+    /// The hello of a peer that was known before it spoke: now its life is known too (spec: LINK-5).
     pub(super) fn on_late_hello(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, peer: Peer, hello: Hello) -> Result<(), CloseReason> {
         let delegation = hello.delegation.ok_or(CloseReason::Malformed)?;
         if delegation.peer() != peer {
@@ -303,7 +304,7 @@ impl Links {
         }
     }
 
-    /// A link's keep-alive timer: closes, pings, or looks again later.
+    /// A link's keep-alive timer: closes, pings, or looks again later (spec: LINK-10, LINK-12).
     pub(crate) fn on_keep_alive(&mut self, cx: &mut Cx, pipe: PipeId) {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
         let last_in = it.last_in;
@@ -329,7 +330,7 @@ impl Links {
         cx.timers.set(TimerKey::KeepAlive(pipe), next);
     }
 
-    /// Acknowledges messages of `stream` on a link: with the next record, after 20 ms, or at once past a quarter of the window.
+    /// Acknowledges messages of `stream` on a link: with the next record, after 20 ms, or at once past a quarter of the window (spec: MSG-10).
     pub(crate) fn acknowledge(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, upto: u64) {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
         let Stage::Up(link) = &mut it.stage else { return };

@@ -55,7 +55,7 @@ pub(super) fn draw_node_secret(rng: &Rng) -> NodeSecret {
 }
 
 impl Parts {
-    /// Asks for the next page of the state.
+    /// Asks for the next page of the state (spec: STORE-1).
     pub(super) fn load_from(&mut self, from: Vec<u8>) {
         let op = self.cx.op();
         self.boot.loading = Some(op);
@@ -132,7 +132,7 @@ impl Parts {
         }
     }
 
-    /// Everything is read: counts this start, so that tags are never used twice.
+    /// Everything is read: counts this start, so that tags are never used twice (spec: STORE-7).
     fn count_start(&mut self) {
         self.boot.starts = self.boot.starts.saturating_add(1);
         let (starts, secret) = (self.boot.starts, (!self.boot.has_secret).then(|| self.boot.secret.to_secret_bytes()));
@@ -174,7 +174,7 @@ impl Parts {
         self.seek_all();
     }
 
-    /// The next tag: never used before with this store.
+    /// The next tag: never used before with this store (spec: STORE-7).
     pub(super) const fn tag(&mut self) -> Tag {
         self.boot.next_tag = self.boot.next_tag.saturating_add(1);
         Tag::new((self.boot.starts << 32) | self.boot.next_tag)

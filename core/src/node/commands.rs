@@ -30,7 +30,7 @@ impl Parts {
             Command::Introduce { user, addresses } => self.introduce(user, &addresses),
             Command::Forget { user } => self.forget(user),
             Command::Enter { entries } => {
-                if entries.len() > ENTRIES_MAX {
+                if entries.len() > ENTRIES_MAX || !entries.iter().all(|entry| can_dial(&entry.address)) {
                     return Err(CommandError::Address);
                 }
                 let tag = self.tag();
@@ -107,10 +107,6 @@ impl Parts {
     }
 
     fn introduce(&mut self, user: UserId, addresses: &[Address]) -> Result<Tag, CommandError> {
-        let can_dial = |address: &Address| match address {
-            Address::Ip(socket) => crate::address::scope(*socket).is_some(),
-            Address::Name { .. } => true,
-        };
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(can_dial) {
             return Err(CommandError::Address);
         }
@@ -187,10 +183,18 @@ impl Parts {
         Ok(tag)
     }
 
-    /// Says good-bye; `Quiet` follows when all is closed and stored.
+    /// Says good-bye; `Quiet` follows when all is closed and stored (spec: NODE-15).
     fn suspend(&mut self) {
         self.phase = Phase::Suspending;
         self.dials.stop(&mut self.cx);
         self.links.close_all(&mut self.cx, CloseReason::Suspended);
+    }
+}
+
+/// Whether an address may be dialled at all; what a name stands for is looked at when it is known (spec: FIND-2).
+fn can_dial(address: &Address) -> bool {
+    match address {
+        Address::Ip(socket) => crate::address::scope(*socket).is_some(),
+        Address::Name { .. } => true,
     }
 }

@@ -127,7 +127,7 @@ impl Node {
         Ok(Self(Box::new(parts)))
     }
 
-    /// Takes in what happened. Total: it cannot fail (C3).
+    /// Takes in what happened. Total: it cannot fail (C3) (spec: NODE-3).
     #[doc(alias = "handle_input")]
     pub fn handle(&mut self, now: Time, event: Event<'_>) {
         self.0.set_now(now);
@@ -152,7 +152,7 @@ impl Node {
         outcome
     }
 
-    /// The next thing to do, in order (C4). Changes nothing that can be observed later.
+    /// The next thing to do, in order (C4). Changes nothing that can be observed later (spec: NODE-4).
     pub fn poll(&mut self) -> Option<Action> {
         self.0.cx.actions.pop_front()
     }
@@ -266,7 +266,7 @@ impl Parts {
         NodeKey::from_bytes(*self.own.node_keys.public())
     }
 
-    /// Time only goes on (C2).
+    /// Time only goes on (C2) (spec: NODE-2).
     fn set_now(&mut self, now: Time) {
         if now < self.cx.now {
             self.cx.stats.clock_went_back = self.cx.stats.clock_went_back.saturating_add(1);
@@ -315,7 +315,7 @@ impl Parts {
         matches!(self.phase, Phase::Stopped)
     }
 
-    /// Runs what is due, each once, in order, at most 1,024 (C6).
+    /// Runs what is due, each once, in order, at most 1,024 (C6) (spec: NODE-6).
     fn on_tick(&mut self) {
         for _ in 0..TIMERS_PER_TICK {
             let Some(key) = self.cx.timers.pop_due(self.cx.now) else { return };
@@ -375,7 +375,7 @@ impl Parts {
         }
     }
 
-    /// A write or read failed: nothing more is promised (C11).
+    /// A write or read failed: nothing more is promised (C11) (spec: STORE-6, NODE-11).
     fn stop(&mut self, why: StoreError) {
         if self.is_stopped() {
             return;

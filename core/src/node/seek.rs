@@ -20,7 +20,7 @@ use crate::wire::line::Line;
 
 /// People that are dialled so as to ask them, when nobody is linked (DETAILS 17).
 const ASKED_BY_DIAL_MAX: usize = 4;
-/// The longest wait between two dials of an entry peer (guess: as a stored message's).
+/// The longest wait between two dials of an entry peer (guess: as a stored message's) (spec: FIND-6).
 const ENTRY_WAIT_MAX: Duration = Duration::from_secs(300);
 
 impl Parts {
@@ -80,6 +80,7 @@ impl Parts {
         self.outbox.is_stuck(user) || self.book.user(user).is_some_and(|known| !known.finds.is_empty())
     }
 
+    /// Dials what is known of `user`, or searches for them (spec: FIND-4).
     fn attempt(&mut self, user: UserId) {
         let addresses: Vec<Address> = self.book.user(user).map(addresses).unwrap_or_default();
         if self.dials.is_dialling(Target::User(user)) {
@@ -105,7 +106,7 @@ impl Parts {
         first.saturating_mul(1_u32.checked_shl(tries).unwrap_or(u32::MAX))
     }
 
-    /// The time for another try has come.
+    /// The time for another try has come (spec: MSG-13).
     pub(super) fn on_retry(&mut self, user: UserId) {
         if !matches!(self.phase, Phase::Running) {
             return;
@@ -178,7 +179,7 @@ impl Parts {
         }
     }
 
-    /// Dials people of the address book so as to ask them. `false`: there is nobody.
+    /// Dials people of the address book so as to ask them. `false`: there is nobody (spec: FIND-15).
     fn dial_someone_to_ask(&mut self, wanted: UserId) -> bool {
         let me = self.me().user;
         let others = self.book.users().filter(|(user, known)| **user != wanted && **user != me && !known.addresses.is_empty());
@@ -200,7 +201,7 @@ impl Parts {
         }
     }
 
-    /// A search came on a link.
+    /// A search came on a link (spec: FIND-11).
     pub(super) fn on_search(&mut self, pipe: PipeId, text: &str) {
         let Ok(Line::Search(line)) = Line::parse(text) else { return };
         let checked = match self.searches.check(&mut self.cx, &mut self.own, pipe, &line) {
@@ -239,7 +240,7 @@ impl Parts {
         self.answer(pipe, checked.id, search::PASSED);
     }
 
-    /// This node's user is looked for: dials the searcher, if the rules allow it (OC-57, OC-58).
+    /// This node's user is looked for: dials the searcher, if the rules allow it (OC-57, OC-58) (spec: FIND-14).
     fn on_wanted(&mut self, pipe: PipeId, checked: &search::Checked) {
         let by = checked.searcher.peer();
         if self.links.of(by).is_some() {

@@ -26,7 +26,7 @@ const STEADY: Duration = Duration::from_secs(10);
 /// Three swaps in this time are a twin (DECISIONS 15).
 const TWIN_TIME: Duration = Duration::from_secs(60);
 const TWIN_SWAPS: usize = 3;
-/// Units that a revocation costs its sender (guess: as much as eight visits of a search).
+/// Units that a revocation costs its sender (guess: as much as eight visits of a search) (spec: FIND-12).
 const REVOCATION_UNITS: u32 = 8;
 
 impl Parts {
@@ -145,7 +145,7 @@ impl Parts {
         }
     }
 
-    /// Says where the streams stand, and a revocation of the own user if there is one.
+    /// Says where the streams stand, and a revocation of the own user if there is one (spec: LINK-21).
     fn resume(&mut self, peer: Peer, pipe: PipeId) {
         let streams = self.outbox.on_link(&mut self.cx, peer);
         let received = self.inbox.received(peer);
@@ -265,7 +265,7 @@ impl Parts {
         }
     }
 
-    /// A revocation came, from the application or a peer: kept, told on once, and acted on.
+    /// A revocation came, from the application or a peer: kept, told on once, and acted on (spec: LINK-26).
     pub(super) fn learn_revocation(&mut self, revocation: Revocation, from: Option<PipeId>) {
         let user = revocation.user();
         let matters = from.is_none() || user == self.me().user || self.book.user(user).is_some();
@@ -286,6 +286,7 @@ impl Parts {
                 self.links.close(&mut self.cx, pipe, CloseReason::Revoked);
             }
         }
+        // It can act no more (spec: NODE-14).
         if revocation.revokes(self.own.credentials.delegation()) {
             self.phase = Phase::Expired;
             self.cx.notify(Notice::Revoked);
@@ -304,6 +305,7 @@ impl Parts {
         }
     }
 
+    /// A peer has told its time; three that agree are believed (spec: NODE-16).
     fn on_peer_clock(&mut self, with: LinkPeer, ahead: i64) {
         self.clocks.retain(|(other, _)| *other != with);
         if self.clocks.len() >= CLOCKS_MAX {
@@ -335,7 +337,7 @@ impl Parts {
         }
     }
 
-    /// Sets the timer for what is next in the life of the own delegation: half, nine tenths, the end.
+    /// Sets the timer for what is next in the life of the own delegation: half, nine tenths, the end (spec: NODE-13).
     pub(super) fn arm_renewal(&mut self) {
         let (from, until) = self.life();
         let life = until.saturating_sub(from);

@@ -10,6 +10,8 @@ use core::time::Duration;
 use crate::trace::{Detail, Journal, Ladder};
 use crate::*;
 
+mod contract;
+
 const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
 
 /// What a node's actions did, to be told later.
@@ -260,6 +262,7 @@ impl Net {
     }
 }
 
+// spec-test: MSG-12, NODE-5
 #[test]
 fn a_message_reaches_a_peer_whose_address_is_known_and_is_reported_delivered() {
     let mut net = Net::new(&["bob", "alice"]);
@@ -272,6 +275,7 @@ fn a_message_reaches_a_peer_whose_address_is_known_and_is_reported_delivered() {
     assert_eq!(net.seats[0].driver.node().outbox().count(), 0);
 }
 
+// spec-test: FIND-4, FIND-14
 #[test]
 fn a_stranger_finds_bob_through_alice_and_bob_dials_back() {
     let mut net = Net::new(&["alice", "bob", "eve"]);
@@ -286,6 +290,7 @@ fn a_stranger_finds_bob_through_alice_and_bob_dials_back() {
     assert_eq!(net.seats[1].driver.node().links().filter(|link| link.dialled).count(), 2, "Bob dialled Alice and Eve");
 }
 
+// spec-test: MSG-5, MSG-6, LINK-20
 #[test]
 fn a_stored_message_survives_a_restart_of_its_sender_and_comes_once() {
     let mut net = Net::new(&["bob", "alice"]);
@@ -303,6 +308,7 @@ fn a_stored_message_survives_a_restart_of_its_sender_and_comes_once() {
     assert_eq!(net.got(1), ["\"later\""]);
 }
 
+// spec-test: MSG-13
 #[test]
 fn a_message_in_ram_fails_after_three_retries_and_says_why() {
     let mut net = Net::new(&["bob", "alice"]);
@@ -317,6 +323,7 @@ fn a_message_in_ram_fails_after_three_retries_and_says_why() {
     assert_eq!(attempt.outcome, AttemptOutcome::NotResolved(ResolveError::Unknown));
 }
 
+// spec-test: MSG-7, STORE-6, NODE-11
 #[test]
 fn a_message_is_not_acknowledged_before_its_mark_is_stored_and_a_failed_store_stops_the_node() {
     let mut net = Net::new(&["bob", "alice"]);
@@ -338,6 +345,7 @@ fn a_message_is_not_acknowledged_before_its_mark_is_stored_and_a_failed_store_st
     assert!(net.has(0, |n| *n == Notice::LinkDown { with: LinkPeer::User(device), why: CloseReason::Stopped }));
 }
 
+// spec-test: MSG-9
 #[test]
 fn an_application_that_takes_nothing_stalls_its_peer_at_the_window_and_loses_nothing() {
     let mut net = Net::new(&["bob", "alice"]);
@@ -361,6 +369,7 @@ fn an_application_that_takes_nothing_stalls_its_peer_at_the_window_and_loses_not
     assert_eq!(net.seats[0].driver.node().stats().messages_delivered, 3_000);
 }
 
+// spec-test: LINK-16
 #[test]
 fn two_dials_at_once_leave_one_link_and_every_message_comes_once() {
     let mut net = Net::new(&["bob", "alice"]);
@@ -375,6 +384,7 @@ fn two_dials_at_once_leave_one_link_and_every_message_comes_once() {
     assert_eq!((net.got(0), net.got(1)), (vec!["\"to bob\"".to_string()], vec!["\"to alice\"".to_string()]));
 }
 
+// spec-test: NODE-15
 #[test]
 fn suspend_says_goodbye_and_quiet_and_addresses_wake_the_node() {
     let mut net = Net::new(&["bob", "alice"]);

@@ -10,7 +10,7 @@ use crate::notice::FailReason;
 
 impl Outbox {
     /// Gives up messages to `user`: those over their time; with `unlinked`, those in RAM for devices without a link;
-    /// with `all`, every one.
+    /// with `all`, every one (spec: MSG-14).
     pub(crate) fn give_up(&mut self, cx: &mut Cx, user: UserId, which: GiveUp) {
         let (wall, mut lost) = (cx.wall, Vec::new());
         let goes = |entry: &Entry, linked: bool| match which {

@@ -48,7 +48,7 @@ struct Queue {
     sent_bytes: u64,
     window: (u32, u32),
     linked: bool,
-    /// This life's stream to this device.
+    /// This life's stream to this device (spec: LINK-20).
     stream: StreamId,
     next: u64,
     acknowledged: u64,
@@ -85,7 +85,7 @@ pub(crate) struct Out<'a> {
 }
 
 impl Outbox {
-    /// Whether a message for `devices` devices has room; if not, `Ready` will be said.
+    /// Whether a message for `devices` devices has room; if not, `Ready` will be said (spec: MSG-15).
     pub(crate) fn has_room(&mut self, cx: &Cx, message: &Message, devices: usize) -> bool {
         let (count, bytes) = (u32::try_from(devices).unwrap_or(u32::MAX), message.bytes().saturating_mul(devices) as u64);
         self.count.saturating_add(count) <= cx.config.outbox_messages_max
@@ -97,7 +97,7 @@ impl Outbox {
         self.refused = true;
     }
 
-    /// Takes a message for these devices, or for the first one that will be known.
+    /// Takes a message for these devices, or for the first one that will be known (spec: MSG-11).
     pub(crate) fn accept(&mut self, cx: &mut Cx, tag: Tag, send: Send, devices: &[Peer]) {
         let until = cx.wall + send.life.min(crate::command::MESSAGE_LIFE);
         let Some((last, rest)) = devices.split_last() else {
@@ -218,7 +218,7 @@ impl Outbox {
         }
     }
 
-    /// The peer knows more of this stream than this store does: everything goes on in a new one (DECISIONS 15).
+    /// The peer knows more of this stream than this store does: everything goes on in a new one (DECISIONS 15) (spec: LINK-23).
     fn renumber(&mut self, cx: &mut Cx, peer: Peer) {
         let Some(queue) = self.queues.get_mut(&peer) else { return };
         let old = queue.stream;
@@ -233,7 +233,7 @@ impl Outbox {
         }
     }
 
-    /// The next message that may leave for a device now.
+    /// The next message that may leave for a device now (spec: MSG-9, STORE-5).
     pub(crate) fn next(&mut self, peer: Peer) -> Option<Out<'_>> {
         let stored = self.stored;
         let queue = self.queues.get_mut(&peer).filter(|queue| queue.linked)?;
@@ -250,7 +250,7 @@ impl Outbox {
         Some(Out { stream: entry.stream, number: entry.number, disk: entry.store.is_some(), body: entry.message.body() })
     }
 
-    /// The peer's application has taken messages. `false`: it acknowledges what was never sent.
+    /// The peer's application has taken messages. `false`: it acknowledges what was never sent (spec: MSG-8).
     pub(crate) fn on_acknowledged(&mut self, cx: &mut Cx, peer: Peer, acknowledged: &Acknowledged) -> bool {
         let Some(queue) = self.queues.get_mut(&peer) else { return false };
         if acknowledged.stream == queue.stream && acknowledged.upto >= queue.next {
@@ -282,6 +282,7 @@ impl Outbox {
         Some(entry)
     }
 
+    /// A device has a message: its sender is told, the first time without a device (spec: MSG-12).
     fn on_delivered(&mut self, cx: &mut Cx, peer: Peer, entry: &Entry) {
         cx.stats.messages_delivered = cx.stats.messages_delivered.saturating_add(1);
         if entry.store.is_some() {
@@ -390,8 +391,10 @@ impl Outbox {
                 shared.left == 0 && !shared.delivered
             }
         };
-        if is_last {
+        if self.shared.get(&entry.tag).is_some_and(|shared| shared.left == 0) {
             self.shared.remove(&entry.tag);
+        }
+        if is_last {
             cx.notify(Notice::Failed { tag: entry.tag, why });
         }
     }

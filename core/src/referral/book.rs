@@ -85,7 +85,7 @@ impl Book {
         self.users.iter()
     }
 
-    /// Sets a user's addresses and stores them. `false`: the book is full.
+    /// Sets a user's addresses and stores them. `false`: the book is full (spec: FIND-1).
     pub(crate) fn introduce(&mut self, cx: &mut Cx, user: UserId, addresses: &[Address]) -> bool {
         let Some(known) = self.user_mut(cx, user) else { return false };
         known.introduced = true;

@@ -54,7 +54,7 @@ pub(crate) struct Dials {
 }
 
 impl Dials {
-    /// Begins a round, unless one is under way for this target.
+    /// Begins a round, unless one is under way for this target (spec: FIND-5).
     pub(crate) fn start(&mut self, cx: &mut Cx, target: Target, addresses: impl IntoIterator<Item = Address>) {
         if self.rounds.contains_key(&target) {
             return;
@@ -121,7 +121,8 @@ impl Dials {
                 let Some(round) = self.rounds.get_mut(&target) else { return };
                 round.op = None;
                 if let Some(Address::Name { port, .. }) = &round.current {
-                    round.ips = ips.iter().take(ADDRESSES_PER_NAME_MAX).map(|ip| SocketAddr::new(*ip, *port)).collect();
+                    let dialable = ips.iter().map(|ip| SocketAddr::new(*ip, *port)).filter(|to| crate::address::scope(*to).is_some());
+                    round.ips = dialable.take(ADDRESSES_PER_NAME_MAX).collect();
                 }
                 self.next(cx, target);
             }

@@ -17,9 +17,9 @@ use crate::time::Time;
 use crate::wire::line::{SearchContent, SearchLine};
 use crate::wire::{Limits, signing_bytes, walk};
 
-/// What a searcher's signature begins with.
+/// What a searcher's signature begins with (spec: FIND-7).
 const LABEL: &str = "overcom/1 search";
-/// How long a search is remembered, so that it is passed on once (R38).
+/// How long a search is remembered, so that it is passed on once (R38) (spec: FIND-9).
 const REMEMBERED: Duration = Duration::from_secs(20 * 60);
 /// How long answers find their way back (DECISIONS 22).
 const CRUMBS: Duration = Duration::from_secs(60);
@@ -95,7 +95,7 @@ impl Searches {
         Some(Signed { id, content: RawValue::from_string(text).ok()?, signature: to_base64(&signature) })
     }
 
-    /// Reads and checks a search that came on a link. `Err`: the status to answer, `None` for silence.
+    /// Reads and checks a search that came on a link. `Err`: the status to answer, `None` for silence (spec: FIND-8).
     pub(crate) fn check(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, line: &SearchLine<'_>) -> Result<Checked, Option<u16>> {
         if !self.pay(cx, pipe, 1) {
             cx.stats.searches_dropped = cx.stats.searches_dropped.saturating_add(1);
@@ -123,7 +123,7 @@ impl Searches {
         Ok(Checked { id: content.id, wanted: content.wanted, searcher: line.delegation.clone(), addresses: content.addresses, budget })
     }
 
-    /// To whom a search goes, and with how much budget each: the nearest linked peers, not back where it came from.
+    /// To whom a search goes, and with how much budget each: the nearest linked peers, not back where it came from (spec: FIND-10).
     pub(crate) fn branches(
         wanted: UserId,
         searcher: UserId,
@@ -162,7 +162,7 @@ impl Searches {
         Some((whose, if status == FOUND { FOUND } else { NOBODY }))
     }
 
-    /// Where a searcher may be dialled for its search that came over `via`; counts the dials (DECISIONS 23).
+    /// Where a searcher may be dialled for its search that came over `via`; counts the dials (DECISIONS 23) (spec: FIND-13).
     pub(crate) fn may_dial(&mut self, cx: &mut Cx, searcher: UserId, via: SocketAddr, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         let now = cx.now;
         while self.dials.front().is_some_and(|(at, ..)| now.since(*at) > MINUTE) {
@@ -187,7 +187,7 @@ impl Searches {
         allowed
     }
 
-    /// Spends units of a link's minute.
+    /// Spends units of a link's minute (spec: FIND-12).
     pub(crate) fn pay(&mut self, cx: &Cx, pipe: PipeId, units: u32) -> bool {
         let now = cx.now;
         let spent = self.spent.entry(pipe).or_insert(Spent { since: now, units: 0 });

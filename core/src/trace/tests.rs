@@ -380,7 +380,7 @@ fn recorded(outputs: bool, budget: u32) -> String {
     text(recorder)
 }
 
-// spec-test: TRACE-3
+// spec-test: TRACE-3, NODE-9
 #[test]
 fn a_recording_replays_however_many_actions_were_polled_at_a_time() {
     for budget in [1, 2, 1_000] {
@@ -439,7 +439,7 @@ fn a_changed_digest_is_reported_with_the_actions_between_which_it_lies() {
     }
 }
 
-// spec-test: TRACE-9
+// spec-test: TRACE-9, NODE-12
 #[test]
 fn only_the_header_of_a_recording_names_its_secrets_and_debug_shows_none() {
     let mut recorder = recorder();

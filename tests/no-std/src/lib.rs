@@ -2,6 +2,7 @@
 //!
 //! `.ci/run` builds this crate twice. As it is, it must link without any library and run; with the feature `std` it must not
 //! be built, because std brings a second panic handler. It calls core for real, so that no part is left out as unused.
+//! Nothing below core but memory functions also means: no clock, no sockets, no callbacks (spec: NODE-10).
 #![no_std]
 
 extern crate alloc;

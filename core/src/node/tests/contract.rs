@@ -1,0 +1,233 @@
+//! The contract between a node and whoever drives it, one clause after the other.
+
+use super::*;
+
+/// A node of its own that has read an empty store.
+fn lone(config: Config) -> Node {
+    let mut node = Node::new(config, credentials("bob", "test"), Seed::from_bytes([3; 32]), Time::ZERO, WALL).unwrap();
+    assert_eq!(answer(&mut node, Time::ZERO), 2, "a load and a store");
+    node
+}
+
+/// Answers every load with nothing and every store with success; how many.
+fn answer(node: &mut Node, now: Time) -> usize {
+    let mut answers = 0;
+    while let Some(action) = node.poll() {
+        match action {
+            Action::Load { op, .. } => node.handle(now, Event::loaded(op, Ok(Page { items: &[], more: false }))),
+            Action::Store { op, .. } => node.handle(now, Event::stored(op, Ok(()))),
+            Action::SendDatagram { .. }
+            | Action::Connect { .. }
+            | Action::Write { .. }
+            | Action::Close { .. }
+            | Action::Resolve { .. }
+            | Action::Notify { .. } => continue,
+        }
+        answers += 1;
+    }
+    answers
+}
+
+fn drain(node: &mut Node) -> Vec<Action> {
+    core::iter::from_fn(|| node.poll()).collect()
+}
+
+fn someone(n: u32) -> UserId {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&n.to_be_bytes());
+    UserId::from_bytes(bytes)
+}
+
+fn socket(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+// spec-test: NODE-1, NODE-4, NODE-9
+#[test]
+fn events_may_gather_between_polls_and_the_actions_are_the_same() {
+    let pipe = PipeId::new(1);
+    let inputs = [
+        Event::loaded(OpId::new(1), Ok(Page { items: &[], more: false })),
+        Event::stored(OpId::new(2), Ok(())),
+        Event::pipe_opened(pipe, None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")),
+        Event::pipe_bytes(pipe, b"overcom/9 "),
+        Event::pipe_bytes(pipe, b"user\n"),
+        Event::pipe_written(pipe),
+        Event::pipe_closed(pipe),
+        Event::clock(WALL + Duration::from_secs(9)),
+    ];
+    let run = |polls: bool| {
+        let mut node = Node::new(Config::test(), credentials("bob", "test"), Seed::from_bytes([3; 32]), Time::ZERO, WALL).unwrap();
+        let mut actions = Vec::new();
+        for (at, event) in (1..).zip(inputs) {
+            if polls {
+                actions.extend(drain(&mut node));
+            }
+            node.handle(Time::from_millis(at), event);
+        }
+        actions.extend(drain(&mut node));
+        actions
+    };
+    let actions = run(true);
+    assert!(actions.iter().any(|action| matches!(action, Action::Write { packet, .. } if packet.bytes() == b"overcom/1 version\n")));
+    assert_eq!(actions, run(false));
+}
+
+// spec-test: NODE-2, NODE-7
+#[test]
+fn an_early_tick_does_nothing_and_time_does_not_go_back() {
+    let mut net = Net::new(&["bob", "alice"]);
+    net.introduce(0, 1);
+    net.send(0, 1, "hello", Keep::Disk);
+    net.pass(Duration::from_secs(1));
+    let (now, deadline) = (net.now, net.seats[0].driver.deadline());
+    assert!(deadline.is_some_and(|due| due > now));
+    let seat = &mut net.seats[0];
+    for at in [now, Time::ZERO] {
+        seat.driver.handle(at, Event::Tick);
+        assert_eq!(seat.driver.drive(&mut seat.table, now, 10), Next::Until(deadline));
+        assert!(seat.table.done.is_empty());
+    }
+    assert_eq!(seat.driver.node().stats().clock_went_back, 1);
+}
+
+// spec-test: NODE-3
+#[test]
+fn a_refused_command_changes_nothing_not_even_what_is_drawn_later() {
+    let (mut one, mut other) = (lone(Config::test()), lone(Config::test()));
+    let (me, now) = (one.me(), Time::from_secs(1));
+    let message = || Message::new("bla", "hello").unwrap();
+    let refused: [Command; 6] = [
+        Send::new(me.user, message()).to_device(me.device).into(),
+        Command::introduce(someone(1), []),
+        Command::introduce(someone(1), [socket("0.0.0.0:1").into()]),
+        Command::enter(vec!["10.0.0.9:1".parse().unwrap(); 9]),
+        Command::enter(["224.0.0.1:1".parse().unwrap()]),
+        Command::renew(credentials("bob", "test").delegation().clone()),
+    ];
+    for command in refused {
+        assert!(one.command(now, command.clone()).is_err(), "{command:?}");
+        assert_eq!(one.poll(), None);
+    }
+    let run = |node: &mut Node| {
+        node.command(now, Command::introduce(someone(1), [socket("10.0.0.9:1").into()])).unwrap();
+        node.command(now, Command::send(someone(1), message())).unwrap();
+        let op = drain(node).into_iter().find_map(|action| if let Action::Connect { op, .. } = action { Some(op) } else { None });
+        node.handle(now, Event::pipe_opened(PipeId::new(5), op, socket("10.0.0.1:5"), socket("10.0.0.9:1")));
+        drain(node)
+    };
+    let first = run(&mut one);
+    assert!(first.iter().any(|action| matches!(action, Action::Write { .. })), "a key was drawn for the handshake");
+    assert_eq!(first, run(&mut other));
+}
+
+// spec-test: NODE-6
+#[test]
+fn one_tick_runs_at_most_1024_timers_and_the_next_one_goes_on() {
+    let mut node = lone(Config::test());
+    for n in 0..1_500 {
+        let message = Send::new(someone(n), Message::new("bla", "hello").unwrap()).keep(Keep::Memory);
+        node.command(Time::from_secs(1), message.into()).unwrap();
+    }
+    let due = node.deadline().unwrap();
+    assert_eq!((due, node.wake()), (Time::from_secs(2), Wake::Retry));
+    node.handle(due, Event::Tick);
+    assert_eq!(node.deadline(), Some(due));
+    node.handle(due, Event::Tick);
+    assert_eq!(node.deadline(), Some(Time::from_secs(4)));
+}
+
+// spec-test: NODE-8, HS-11
+#[test]
+fn half_open_pipes_are_bounded_and_end_after_ten_seconds() {
+    let mut node = lone(Config::test().pipes_pending_max(4));
+    for n in 1..=10 {
+        node.handle(Time::from_secs(1), Event::pipe_opened(PipeId::new(n), None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")));
+    }
+    let closed: Vec<Action> = (5..=10).map(|n| Action::Close { pipe: PipeId::new(n) }).collect();
+    assert_eq!(drain(&mut node), closed);
+    assert_eq!((node.inspect().pipes_pending, node.stats().pipes_overflow), (4, 6));
+    assert_eq!((node.deadline(), node.wake()), (Some(Time::from_secs(11)), Wake::Handshake));
+    node.handle(Time::from_secs(11), Event::Tick);
+    let late = |action: &Action| matches!(action, Action::Notify { notice: Notice::Refused { why: CloseReason::Timeout, .. } });
+    assert_eq!(drain(&mut node).iter().filter(|action| late(action)).count(), 4);
+    assert_eq!(node.inspect().pipes_pending, 0);
+}
+
+// spec-test: NODE-17
+#[test]
+fn notices_that_nobody_takes_are_bounded_and_counted() {
+    let mut node = lone(Config::test().notices_max(64));
+    for n in 1..=100 {
+        let pipe = PipeId::new(n);
+        node.handle(Time::from_secs(1), Event::pipe_opened(pipe, None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")));
+        node.handle(Time::from_secs(1), Event::pipe_bytes(pipe, b"GET / HTTP/1.1\r\n"));
+        node.handle(Time::from_secs(1), Event::pipe_closed(pipe));
+    }
+    let told = drain(&mut node).iter().filter(|action| matches!(action, Action::Notify { .. })).count();
+    assert_eq!((told as u64 + node.stats().notices_dropped, told < 65), (100, true));
+    node.handle(Time::from_secs(1), Event::taken(64, &[]));
+    node.handle(Time::from_secs(1), Event::pipe_opened(PipeId::new(500), None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")));
+    node.handle(Time::from_secs(1), Event::pipe_closed(PipeId::new(500)));
+    assert_eq!(drain(&mut node).iter().filter(|action| matches!(action, Action::Notify { .. })).count(), 1);
+}
+
+// spec-test: STORE-1
+#[test]
+fn until_the_state_is_read_commands_and_pipes_are_refused() {
+    let mut node = Node::new(Config::test(), credentials("bob", "test"), Seed::from_bytes([3; 32]), Time::ZERO, WALL).unwrap();
+    assert_eq!(node.command(Time::ZERO, Command::find(someone(1))), Err(CommandError::Starting));
+    node.handle(Time::ZERO, Event::pipe_opened(PipeId::new(1), None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")));
+    let actions = drain(&mut node);
+    assert!(matches!(actions[..], [Action::Load { .. }, Action::Close { .. }]), "{actions:?}");
+}
+
+// spec-test: STORE-2, STORE-3
+#[test]
+fn a_newer_store_and_a_damaged_one_stop_the_node_and_are_not_written() {
+    for (key, value, why) in [
+        (&b"v"[..], &b"2"[..], StoreError::Newer),
+        (b"z", b"", StoreError::Newer),
+        (b"c", b"short", StoreError::Corrupt),
+        (b"dxyz", b"{}", StoreError::Corrupt),
+    ] {
+        let mut node = Node::new(Config::test(), credentials("bob", "test"), Seed::from_bytes([3; 32]), Time::ZERO, WALL).unwrap();
+        let items = [Item { key: key.to_vec(), value: value.to_vec() }];
+        node.handle(Time::ZERO, Event::loaded(OpId::new(1), Ok(Page { items: &items, more: false })));
+        let actions = drain(&mut node);
+        assert!(actions.contains(&Action::Notify { notice: Notice::Stopped { why } }), "{key:?} {actions:?}");
+        assert!(!actions.iter().any(|action| matches!(action, Action::Store { .. })));
+        assert_eq!(node.command(Time::ZERO, Command::Suspend), Err(CommandError::Stopped));
+    }
+}
+
+// spec-test: STORE-4, STORE-5, MSG-5
+#[test]
+fn one_batch_is_under_way_and_what_gathers_meanwhile_is_the_next() {
+    let mut node = lone(Config::test());
+    let now = Time::from_secs(1);
+    let send = |n| Command::send(someone(n), Message::new("bla", "hello").unwrap());
+    let stores = |node: &mut Node| {
+        let (mut ops, mut queued) = (Vec::new(), Vec::new());
+        for action in drain(node) {
+            match action {
+                Action::Store { op, durable: true, batch } => ops.push((op, batch.changes.len())),
+                Action::Notify { notice: Notice::Queued { tag } } => queued.push(tag),
+                other => panic!("{other:?}"),
+            }
+        }
+        (ops, queued)
+    };
+    let mut tags = vec![node.command(now, send(1)).unwrap()];
+    node.handle(now, Event::Tick);
+    let (first, queued) = stores(&mut node);
+    assert_eq!((first.len(), first[0].1, queued.len()), (1, 1, 0));
+    tags.extend((2..=3).map(|n| node.command(now, send(n)).unwrap()));
+    node.handle(now, Event::Tick);
+    assert_eq!(stores(&mut node), (vec![], vec![]));
+    node.handle(now, Event::stored(first[0].0, Ok(())));
+    let (second, queued) = stores(&mut node);
+    assert_eq!((second.len(), second[0].1, queued), (1, 2, vec![tags[0]]));
+    node.handle(now, Event::stored(second[0].0, Ok(())));
+    assert_eq!(stores(&mut node), (vec![], tags[1..].to_vec()));
+}
