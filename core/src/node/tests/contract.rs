@@ -210,10 +210,12 @@ fn one_batch_is_under_way_and_what_gathers_meanwhile_is_the_next() {
     let stores = |node: &mut Node| {
         let (mut ops, mut queued) = (Vec::new(), Vec::new());
         for action in drain(node) {
-            match action {
-                Action::Store { op, durable: true, batch } => ops.push((op, batch.changes.len())),
-                Action::Notify { notice: Notice::Queued { tag } } => queued.push(tag),
-                other => panic!("{other:?}"),
+            if let Action::Store { op, durable: true, batch } = &action {
+                ops.push((*op, batch.changes.len()));
+            } else if let Action::Notify { notice: Notice::Queued { tag } } = &action {
+                queued.push(*tag);
+            } else {
+                panic!("{action:?}");
             }
         }
         (ops, queued)
