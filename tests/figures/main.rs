@@ -1,2 +1,69 @@
-//! Under construction in this commit.
-fn main() {}
+//! Every measurable promise of Overcom, by name: `figures NAME… | --list | --quick | --full | --write`.
+//!
+//! One JSON line per figure: `{"figure","value","unit","target","pass","control","size","seeds","detail"}`; the process
+//! exits with 1 if one misses. `control` is the same figure with the mechanism or the defence off, and must miss.
+
+mod allocations;
+mod determinism;
+mod figure;
+mod handshake;
+mod hostile;
+mod memory;
+mod meter;
+mod poison;
+mod renewal;
+mod table;
+mod throughput;
+mod written;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use figure::{FIGURES, Figure, Size};
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            let _ = writeln!(std::io::stderr(), "figures: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs what the arguments ask for; whether every figure passed.
+fn run(arguments: Vec<String>) -> Result<bool, String> {
+    let (flags, names): (Vec<String>, Vec<String>) = arguments.into_iter().partition(|argument| argument.starts_with("--"));
+    let has = |flag: &str| flags.iter().any(|given| given == flag);
+    if let Some(unknown) = flags.iter().find(|flag| !["--list", "--quick", "--full", "--write"].contains(&flag.as_str())) {
+        return Err(format!("unknown option {unknown}; there are --list, --quick, --full and --write"));
+    }
+    if has("--list") {
+        FIGURES.iter().try_for_each(|figure| say(&format!("{:16} {}", figure.name, figure.promise)))?;
+        return Ok(true);
+    }
+    if let Some(unknown) = names.iter().find(|name| FIGURES.iter().all(|figure| figure.name != **name)) {
+        return Err(format!("no figure is called {unknown}; --list names them"));
+    }
+    let size = if has("--quick") { Size::Quick } else if has("--full") { Size::Full } else { Size::Default };
+    let mut all_pass = true;
+    let mut lines = Vec::new();
+    for figure in FIGURES.iter().filter(|figure| names.is_empty() || names.iter().any(|name| name == figure.name)) {
+        let measured = (figure.measure)(size)?;
+        all_pass &= measured.passes();
+        say(&measured.to_json(figure.name))?;
+        lines.push((figure, measured));
+    }
+    if has("--write") {
+        written::update(&lines)?;
+    }
+    Ok(all_pass)
+}
+
+fn say(line: &str) -> Result<(), String> {
+    writeln!(std::io::stdout(), "{line}").map_err(|why| why.to_string())
+}
+
+/// The figures and what came of them, as [`written`] keeps them.
+type Lines<'a> = [(&'a Figure, figure::Measured)];

@@ -1,0 +1,143 @@
+//! `determinism` and `replay`: the same inputs give the same actions, in a second run and from a recording.
+
+use std::time::Duration;
+
+use overcom_core::trace::{Builds, replay as replay_text};
+use overcom_core::{Command, Config, Event, Message, Rng, WallTime};
+use overcom_simulator::{Sim, fault};
+use overcom_std::Clock;
+
+use crate::figure::{Measured, Size};
+use crate::table::{Person, Table, WALL, seed_of};
+
+const PEOPLE: u64 = 4;
+const STEPS: u64 = 60;
+
+/// Seeds whose runs, done twice, differ: simulated networks by their digests, and nodes on a table by their recordings,
+/// byte for byte. The control runs with the operating system's wall clock.
+pub(crate) fn determinism(size: Size) -> Result<Measured, String> {
+    let seeds = size.of(20, 200, 1_000);
+    let (mut differ, mut control, mut events) = (0, 0, 0);
+    for seed in 0..seeds {
+        let (first, second) = (simulated(seed)?, simulated(seed)?);
+        events += first.1;
+        let is_same = first == second && recording(seed, || WALL)? == recording(seed, || WALL)?;
+        differ += u32::from(!is_same);
+    }
+    let clock = Clock::start();
+    for seed in 0..seeds.min(20) {
+        let first = recording(seed, || clock.wall())?;
+        // The wall clock counts milliseconds.
+        std::thread::sleep(Duration::from_millis(2));
+        control += u32::from(first != recording(seed, || clock.wall())?);
+    }
+    if simulated(0)?.0 == simulated(1)?.0 {
+        return Err("runs of two seeds have the same digest: it covers nothing".into());
+    }
+    Ok(Measured {
+        value: f64::from(differ),
+        unit: "seeds",
+        target: 0.0,
+        control: f64::from(control),
+        size: events,
+        seeds,
+        detail: format!("{events} simulated events; control: of {} seeds those that differ with the system's wall clock", seeds.min(20)),
+    })
+}
+
+/// Recordings that do not replay with the digests that they hold. The control leaves one input out of each.
+pub(crate) fn replay(size: Size) -> Result<Measured, String> {
+    let seeds = size.of(20, 200, 1_000);
+    let (mut wrong, mut control, mut inputs) = (0, 0, 0);
+    for seed in 0..seeds {
+        for text in recording(seed, || WALL)? {
+            match replay_text(&text, Builds::Same) {
+                Ok(replays) if replays.iter().all(|replay| replay.compared > 0) => inputs += replays.iter().map(|replay| replay.inputs).sum::<u64>(),
+                Ok(_) | Err(_) => wrong += 1,
+            }
+            control += u32::from(replay_text(&without_a_line(&text), Builds::Same).is_err());
+        }
+    }
+    Ok(Measured {
+        value: f64::from(wrong),
+        unit: "recordings",
+        target: 0.0,
+        control: f64::from(control),
+        size: inputs,
+        seeds,
+        detail: format!("{} recordings; control: those of them that fail without one of their inputs", seeds * PEOPLE),
+    })
+}
+
+/// A simulated network with loss of service: crash, partition, messages both ways. Its digest and its number of events.
+fn simulated(seed: u64) -> Result<(u128, u64), String> {
+    let mut sim: Sim = Sim::new(seed);
+    let [alice, bob, carol] = sim.nodes(["alice", "bob", "carol"], overcom_simulator::Inbox::new);
+    sim.introduce(alice, [bob]);
+    sim.introduce(bob, [carol]);
+    sim.introduce(carol, [bob]);
+    for n in 0..20 {
+        let at = Duration::from_millis(1_000 + n * 400);
+        let (from, to) = if n % 3 == 0 { (alice, bob) } else { (bob, carol) };
+        sim.send_at(at, from, to, "text", &n.to_string()).map_err(|why| why.to_string())?;
+    }
+    sim.at(Duration::from_secs(3), fault::crash(bob));
+    sim.at(Duration::from_secs(4), fault::restart(bob));
+    sim.until(Duration::from_secs(30));
+    let report = sim.run().map_err(|why| why.to_string())?;
+    match report.failure {
+        Some(failure) => Err(format!("seed {seed}: {}: {}", failure.check, failure.detail)),
+        None => Ok((report.digest.0, report.marks.count())),
+    }
+}
+
+/// The recordings of a few nodes on a table that meet, talk, are cut off and hear what `wall` says.
+fn recording(seed: u64, wall: impl Fn() -> WallTime) -> Result<Vec<String>, String> {
+    let mut table = Table::new(seed, |_, _| {}).recorded();
+    for number in 0..PEOPLE {
+        table.seat(Config::test(), &Person::draw(seed, number)?)?;
+    }
+    table.run();
+    let mut rng = Rng::from_seed(&seed_of(seed, 99));
+    for step in 0..STEPS {
+        let (from, to) = two(&mut rng);
+        match rng.below(8) {
+            0 => table.introduce(from, to)?,
+            1 => table.cut_all(from),
+            2 => table.tell(from, Event::clock(wall() + Duration::from_millis(step))),
+            3 => drop(table.user(to).map(|user| table.command(from, Command::find(user)))?),
+            _ => {
+                let message = Message::new("text", &step).map_err(|why| why.to_string())?;
+                let user = table.user(to)?;
+                // A node that has ended or is full refuses; the recording says so either way.
+                let _ = table.command(from, Command::send(user, message));
+            }
+        }
+        table.pass(Duration::from_millis(rng.below(2_000)));
+    }
+    finished(&mut table)
+}
+
+fn two(rng: &mut Rng) -> (usize, usize) {
+    let from = rng.below(PEOPLE);
+    let to = (from + 1 + rng.below(PEOPLE - 1)) % PEOPLE;
+    (from as usize, to as usize)
+}
+
+fn finished(table: &mut Table) -> Result<Vec<String>, String> {
+    let mut texts = Vec::new();
+    for seat in &mut table.seats {
+        let recorder = seat.driver().and_then(|driver| driver.recorder()).ok_or("a node is not recorded")?;
+        recorder.finish();
+        texts.push(String::from_utf8(recorder.take()).map_err(|why| why.to_string())?);
+    }
+    Ok(texts)
+}
+
+/// The recording without one of its inputs: the one in the middle of the bytes that arrived.
+fn without_a_line(text: &str) -> String {
+    let bytes: Vec<usize> = text.lines().enumerate().filter(|(_, line)| line.contains("pipe_bytes")).map(|(number, _)| number).collect();
+    let left_out = bytes.get(bytes.len() / 2).copied();
+    let kept = text.lines().enumerate().filter(|(number, _)| Some(*number) != left_out);
+    kept.flat_map(|(_, line)| [line, "\n"]).collect()
+}

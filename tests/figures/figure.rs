@@ -1,0 +1,133 @@
+//! What a figure is, which ones there are, and the line that each prints.
+
+use serde_json::{Value, json};
+
+use crate::{allocations, determinism, handshake, hostile, memory, poison, renewal, throughput};
+
+/// How much is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Size {
+    /// All figures together within some 90 s.
+    Quick,
+    /// Each figure within 300 s on two cores.
+    Default,
+    /// What the promise speaks of.
+    Full,
+}
+
+impl Size {
+    /// One of three numbers.
+    pub(crate) const fn of(self, quick: u64, default: u64, full: u64) -> u64 {
+        match self {
+            Self::Quick => quick,
+            Self::Default => default,
+            Self::Full => full,
+        }
+    }
+}
+
+/// A named promise.
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    /// In one line, for people.
+    pub(crate) promise: &'static str,
+    pub(crate) measure: fn(Size) -> Result<Measured, String>,
+}
+
+/// In the order in which they run: the exact ones first, so that a broken build shows early.
+pub(crate) const FIGURES: &[Figure] = &[
+    Figure { name: "determinism", promise: "runs of the same seed that differ: 0", measure: determinism::determinism },
+    Figure { name: "replay", promise: "recordings that do not replay to their own digests: 0", measure: determinism::replay },
+    Figure { name: "poison", promise: "contents accepted bare and refused in an envelope: 0", measure: poison::poison },
+    Figure { name: "hostile-input", promise: "panics, sessions and leftovers from mutated input: 0", measure: hostile::hostile_input },
+    Figure { name: "renewal", promise: "seconds without service in 60 days of weekly renewals: 0", measure: renewal::renewal },
+    Figure { name: "node-memory", promise: "heap and own size of a node without links: at most 5 KiB", measure: memory::node_memory },
+    Figure { name: "idle-link-memory", promise: "heap of one end of an idle link: at most 1.5 KiB", measure: memory::idle_link_memory },
+    Figure { name: "allocations", promise: "allocations for a delivered message, both ends: at most 1", measure: allocations::allocations },
+    Figure { name: "handshake-cost", promise: "CPU of a handshake over its curve operations: at most 1.15", measure: handshake::handshake_cost },
+    Figure { name: "link-throughput", promise: "CPU of a message over its codec and cipher: at most 1.6", measure: throughput::link_throughput },
+];
+
+/// What a figure found. All targets are upper bounds.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Measured {
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) target: f64,
+    /// The same with the mechanism off.
+    pub(crate) control: f64,
+    /// How much was measured, of what.
+    pub(crate) size: u64,
+    pub(crate) seeds: u64,
+    /// Where it comes from, for people.
+    pub(crate) detail: String,
+}
+
+impl Measured {
+    /// Kept, and shown by its control that it could have been missed.
+    pub(crate) fn passes(&self) -> bool {
+        self.value <= self.target && !self.control_passes()
+    }
+
+    fn control_passes(&self) -> bool {
+        self.control <= self.target
+    }
+
+    /// The line.
+    pub(crate) fn to_json(&self, name: &str) -> String {
+        let control = json!({ "value": rounded(self.control), "pass": self.control_passes() });
+        let line = json!({
+            "figure": name,
+            "value": rounded(self.value),
+            "unit": self.unit,
+            "target": rounded(self.target),
+            "pass": self.passes(),
+            "control": control,
+            "size": self.size,
+            "seeds": self.seeds,
+            "detail": self.detail,
+        });
+        line.to_string()
+    }
+}
+
+/// Four digits behind the point: more is noise.
+fn rounded(value: f64) -> Value {
+    json!((value * 10_000.0).round() / 10_000.0)
+}
+
+/// The middle one; of an even number the lower middle. 0 of none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len().saturating_sub(1) / 2;
+    values.get(middle).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(value: f64, control: f64) -> Measured {
+        Measured { value, unit: "x", target: 1.0, control, size: 1, seeds: 1, detail: String::new() }
+    }
+
+    #[test]
+    fn a_figure_whose_control_keeps_the_target_too_does_not_pass() {
+        assert!(measured(1.0, 1.1).passes());
+        assert!(!measured(1.1, 2.0).passes());
+        assert!(!measured(0.5, 1.0).passes());
+    }
+
+    #[test]
+    fn the_median_does_not_depend_on_the_order() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
+        assert_eq!(median(vec![]).to_bits(), 0.0_f64.to_bits());
+    }
+
+    #[test]
+    fn every_name_is_there_once() {
+        for (index, figure) in FIGURES.iter().enumerate() {
+            assert!(FIGURES.iter().skip(index + 1).all(|other| other.name != figure.name), "{}", figure.name);
+        }
+    }
+}

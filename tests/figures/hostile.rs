@@ -1,0 +1,219 @@
+//! `hostile-input`: what a stranger or somebody in the middle can send.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use overcom_core::{Command, Config, Crypto, Delegation, Event, Message, Notice, Path, Rng};
+
+use crate::figure::{Measured, Size};
+use crate::table::{Person, Table, seed_of};
+
+/// Writes of a handshake in which each side has shown itself: two of the dialler, then both sides' hellos.
+const HANDSHAKE_WRITES: u64 = 5;
+
+/// Panics, sessions with whoever was changed on the way, messages out of changed records, changed delegations that
+/// verify, and pipes or links left over. The control changes nothing: sessions come up and messages arrive.
+pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
+    let trials = size.of(2_000, 20_000, 1_000_000);
+    let mut rng = Rng::from_seed(&seed_of(1, 0)).fork("hostile", 0);
+    let mut found = Found::default();
+    let mut control = Found::default();
+    let people = [Person::draw(1, 0)?, Person::draw(1, 1)?];
+    for _ in 0..trials {
+        found.add(&guarded(|| handshake(&people, Some((rng.below(HANDSHAKE_WRITES), rng.u64()))))?);
+        found.add(&guarded(|| record(&people, Some(rng.u64())))?);
+    }
+    for _ in 0..trials / 100 {
+        control.add(&guarded(|| handshake(&people, None))?);
+        control.add(&guarded(|| record(&people, None))?);
+    }
+    found.add(&guarded(|| strangers(&people[0], &mut rng, trials * 10))?);
+    found.add(&guarded(|| delegations(&people[0], &mut rng, trials * 10))?);
+    Ok(Measured {
+        value: found.sum(),
+        unit: "breaches",
+        target: 0.0,
+        control: control.sum(),
+        size: trials * 22,
+        seeds: 1,
+        detail: format!("{found:?} of {trials} changed handshakes, {trials} changed records, {} strangers' inputs and as many delegations; \
+             control: {} handshakes and records left as they are", trials * 10, trials / 100),
+    })
+}
+
+/// What should not have happened.
+#[derive(Default, Debug)]
+struct Found {
+    panics: u64,
+    sessions: u64,
+    messages: u64,
+    delegations: u64,
+    leftovers: u64,
+}
+
+impl Found {
+    fn add(&mut self, other: &Self) {
+        self.panics += other.panics;
+        self.sessions += other.sessions;
+        self.messages += other.messages;
+        self.delegations += other.delegations;
+        self.leftovers += other.leftovers;
+    }
+
+    fn sum(&self) -> f64 {
+        (self.panics + self.sessions + self.messages + self.delegations + self.leftovers) as f64
+    }
+}
+
+fn guarded(trial: impl FnOnce() -> Result<Found, String>) -> Result<Found, String> {
+    catch_unwind(AssertUnwindSafe(trial)).unwrap_or_else(|_| Ok(Found { panics: 1, ..Found::default() }))
+}
+
+/// Changes one bit, or cuts or repeats a piece.
+fn change(bytes: &mut Vec<u8>, how: u64) {
+    let (kind, rest) = (how % 8, how / 8);
+    if bytes.is_empty() {
+        return bytes.push(1);
+    }
+    let at = (rest % bytes.len() as u64) as usize;
+    match kind {
+        0 => bytes.truncate(at),
+        1 => bytes.insert(at, (rest >> 32) as u8),
+        _ => bytes[at] ^= 1 << ((rest >> 32) % 8),
+    }
+}
+
+/// Somebody in the middle changes one write of a handshake: no session may come up at who reads it.
+fn handshake(people: &[Person; 2], changed: Option<(u64, u64)>) -> Result<Found, String> {
+    let ups = Rc::new(Cell::new([0_u64; 2]));
+    let counter = Rc::clone(&ups);
+    let mut table = Table::new(1, move |seat, notice| {
+        if matches!(notice, Notice::LinkUp { .. }) {
+            let mut counts = counter.get();
+            counts[seat] += 1;
+            counter.set(counts);
+        }
+    });
+    let reader = Rc::new(Cell::new(None));
+    let (told, mut writes) = (Rc::clone(&reader), 0);
+    for person in people {
+        table.seat(Config::test(), person)?;
+    }
+    table.run();
+    table.introduce(0, 1)?;
+    let user = table.user(1)?;
+    let at_read = Rc::new(Cell::new(0));
+    let (before, seen) = (Rc::clone(&at_read), Rc::clone(&ups));
+    table.tap = Some(Box::new(move |seat, _, bytes| {
+        if changed.is_some_and(|(which, _)| which == writes) {
+            change(bytes, changed.map_or(0, |(_, how)| how));
+            told.set(Some(1 - seat));
+            before.set(seen.get()[1 - seat]);
+        }
+        writes += 1;
+    }));
+    table.command(0, Command::find(user)).map_err(|why| why.to_string())?;
+    table.run();
+    let sessions = match reader.get() {
+        // A dialler that knows its peer is up before the last hello comes: only what comes up after the change counts.
+        Some(seat) => ups.get()[seat] - at_read.get(),
+        None => ups.get().iter().sum(),
+    };
+    table.tap = None;
+    Ok(Found { sessions, leftovers: if changed.is_some() { leftovers(&mut table) } else { 0 }, ..Found::default() })
+}
+
+/// Somebody in the middle changes a record of a link: nothing may come out of it.
+fn record(people: &[Person; 2], changed: Option<u64>) -> Result<Found, String> {
+    let messages = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&messages);
+    let mut table = Table::new(1, move |_, notice| {
+        if matches!(notice, Notice::Message(_)) {
+            counter.set(counter.get() + 1);
+        }
+    });
+    table.linked_pair(Config::test(), [&people[0], &people[1]])?;
+    let user = table.user(1)?;
+    let mut is_first = true;
+    table.tap = changed.map(|how| -> crate::table::Tap {
+        Box::new(move |seat, _, bytes| {
+            if seat == 0 && std::mem::take(&mut is_first) {
+                // What is appended or cut is a matter of the next record: here the record itself is changed.
+                change(bytes, how | 2);
+            }
+        })
+    });
+    let message = Message::new("text", "once").map_err(|why| why.to_string())?;
+    table.send(0, user, message).map_err(|why| why.to_string())?;
+    table.run();
+    Ok(Found { messages: messages.get(), ..Found::default() })
+}
+
+/// Bytes of nobody, in pipes and datagrams.
+fn strangers(person: &Person, rng: &mut Rng, inputs: u64) -> Result<Found, String> {
+    let ups = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&ups);
+    let mut table = Table::new(1, move |_, notice| {
+        if matches!(notice, Notice::LinkUp { .. } | Notice::Message(_)) {
+            counter.set(counter.get() + 1);
+        }
+    });
+    table.seat(Config::test(), person)?;
+    table.run();
+    let (local, remote) = (table.seats[0].at, SocketAddr::from(([10, 255, 0, 1], 7575)));
+    let before = state(&table);
+    for _ in 0..inputs / 2 {
+        let mut bytes = b"overcom/1 user\n\0\x20".to_vec();
+        let noise: [u8; 64] = rng.array();
+        bytes.extend_from_slice(&noise[..rng.below(65) as usize]);
+        if rng.below(4) > 0 {
+            change(&mut bytes, rng.u64());
+        }
+        table.tell(0, Event::datagram(Path { local, remote }, &bytes));
+        let pipe = table.open_to(0);
+        table.tell(0, Event::pipe_bytes(pipe, &bytes));
+        table.run();
+        table.cut_all(0);
+    }
+    let leftovers = leftovers(&mut table) + u64::from(state(&table) != before);
+    Ok(Found { sessions: ups.get(), leftovers, ..Found::default() })
+}
+
+/// All of a node's state that can be looked at, without its counters, and what it has stored.
+fn state(table: &Table) -> String {
+    let Some(node) = table.seats[0].node() else { return String::new() };
+    let mut inspection = node.inspect();
+    inspection.stats = overcom_core::Stats::default();
+    format!("{inspection:?} {:?}", table.seats[0].store)
+}
+
+/// Pipes that are still open once every handshake's time is over.
+fn leftovers(table: &mut Table) -> u64 {
+    table.pass(Duration::from_secs(15));
+    let seats = table.seats.iter().filter_map(|seat| seat.node());
+    let pending: u64 = seats.map(|node| u64::from(node.inspect().pipes_pending)).sum();
+    let both = (0..table.seats.len()).map(|seat| table.pipes_of(seat)).collect::<Vec<_>>();
+    // What the honest end dialled again after the change is a link on both sides and no leftover.
+    pending + u64::from(both.iter().any(|pipes| *pipes != both[0]))
+}
+
+/// Changed delegations: none that reads may verify, unless it is the very same.
+fn delegations(person: &Person, rng: &mut Rng, inputs: u64) -> Result<Found, String> {
+    let crypto = Crypto::standard();
+    let genuine = person.credentials.delegation().to_json().into_bytes();
+    let mut found = Found::default();
+    for _ in 0..inputs {
+        let mut bytes = genuine.clone();
+        change(&mut bytes, rng.u64());
+        if let Ok(read) = Delegation::from_json(&bytes)
+            && read.verify(&crypto).is_ok()
+            && bytes != genuine
+        {
+            found.delegations += 1;
+        }
+    }
+    Ok(found)
+}
