@@ -49,7 +49,9 @@ pub(crate) fn allocations(size: Size) -> Result<Measured, String> {
         control: value + built as f64 / messages as f64,
         size: messages,
         seeds: 1,
-        detail: format!("reader {reader:.4} a message, sender with its acknowledgements {sender:.4}; control: building messages counted too"),
+        detail: format!(
+            "reader {reader:.4} a message, sender with its acknowledgements {sender:.4}; control: building messages counted too"
+        ),
     })
 }
 

@@ -25,11 +25,13 @@ pub(crate) fn determinism(size: Size) -> Result<Measured, String> {
         differ += u32::from(!is_same);
     }
     let clock = Clock::start();
+    // Within the delegations' time, whatever the year is.
+    let wall = || WALL + Duration::from_millis(clock.wall().as_millis() % 60_000);
     for seed in 0..seeds.min(20) {
-        let first = recording(seed, || clock.wall())?;
+        let first = recording(seed, wall)?;
         // The wall clock counts milliseconds.
         std::thread::sleep(Duration::from_millis(2));
-        control += u32::from(first != recording(seed, || clock.wall())?);
+        control += u32::from(first != recording(seed, wall)?);
     }
     if simulated(0)?.0 == simulated(1)?.0 {
         return Err("runs of two seeds have the same digest: it covers nothing".into());
@@ -52,7 +54,9 @@ pub(crate) fn replay(size: Size) -> Result<Measured, String> {
     for seed in 0..seeds {
         for text in recording(seed, || WALL)? {
             match replay_text(&text, Builds::Same) {
-                Ok(replays) if replays.iter().all(|replay| replay.compared > 0) => inputs += replays.iter().map(|replay| replay.inputs).sum::<u64>(),
+                Ok(replays) if replays.iter().all(|replay| replay.compared > 0) => {
+                    inputs += replays.iter().map(|replay| replay.inputs).sum::<u64>()
+                }
                 Ok(_) | Err(_) => wrong += 1,
             }
             control += u32::from(replay_text(&without_a_line(&text), Builds::Same).is_err());

@@ -44,8 +44,16 @@ pub(crate) const FIGURES: &[Figure] = &[
     Figure { name: "node-memory", promise: "heap and own size of a node without links: at most 5 KiB", measure: memory::node_memory },
     Figure { name: "idle-link-memory", promise: "heap of one end of an idle link: at most 1.5 KiB", measure: memory::idle_link_memory },
     Figure { name: "allocations", promise: "allocations for a delivered message, both ends: at most 1", measure: allocations::allocations },
-    Figure { name: "handshake-cost", promise: "CPU of a handshake over its curve operations: at most 1.15", measure: handshake::handshake_cost },
-    Figure { name: "link-throughput", promise: "CPU of a message over its codec and cipher: at most 1.6", measure: throughput::link_throughput },
+    Figure {
+        name: "handshake-cost",
+        promise: "CPU of a handshake over its curve operations: at most 1.15",
+        measure: handshake::handshake_cost,
+    },
+    Figure {
+        name: "link-throughput",
+        promise: "CPU of a message over its codec and cipher: at most 1.6",
+        measure: throughput::link_throughput,
+    },
 ];
 
 /// What a figure found. All targets are upper bounds.

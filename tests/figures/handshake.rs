@@ -104,12 +104,7 @@ fn link(table: &mut Table, peer: usize, hub: usize) -> Result<Sum, String> {
     if links != 1 {
         return Err(format!("a peer has {links} links after its handshake"));
     }
-    Ok(Sum {
-        cpu,
-        agreed: after.0 - before.0,
-        fixed: after.1 - before.1,
-        checks: after.2 - before.2,
-    })
+    Ok(Sum { cpu, agreed: after.0 - before.0, fixed: after.1 - before.1, checks: after.2 - before.2 })
 }
 
 /// What one curve operation costs now.

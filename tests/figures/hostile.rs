@@ -39,8 +39,12 @@ pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
         control: control.sum(),
         size: trials * 22,
         seeds: 1,
-        detail: format!("{found:?} of {trials} changed handshakes, {trials} changed records, {} strangers' inputs and as many delegations; \
-             control: {} handshakes and records left as they are", trials * 10, trials / 100),
+        detail: format!(
+            "{found:?} of {trials} changed handshakes, {trials} changed records, {} strangers' inputs and as many delegations; \
+             control: {} handshakes and records left as they are",
+            trials * 10,
+            trials / 100
+        ),
     })
 }
 

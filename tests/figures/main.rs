@@ -46,7 +46,13 @@ fn run(arguments: Vec<String>) -> Result<bool, String> {
     if let Some(unknown) = names.iter().find(|name| FIGURES.iter().all(|figure| figure.name != **name)) {
         return Err(format!("no figure is called {unknown}; --list names them"));
     }
-    let size = if has("--quick") { Size::Quick } else if has("--full") { Size::Full } else { Size::Default };
+    let size = if has("--quick") {
+        Size::Quick
+    } else if has("--full") {
+        Size::Full
+    } else {
+        Size::Default
+    };
     let mut all_pass = true;
     let mut lines = Vec::new();
     for figure in FIGURES.iter().filter(|figure| names.is_empty() || names.iter().any(|name| name == figure.name)) {

@@ -20,8 +20,29 @@ const CORPUS: &[&str] = &[
 ];
 /// What mutation puts in.
 const PIECES: &[&str] = &[
-    "\"", "\\", "{", "}", "[", "]", ",", ":", " ", "\n", "\u{0}", "\\u0000", "\\ud800", "\"a\":1,", "1e999", "9007199254740993", "-0", "\u{feff}",
-    "\\u0061", "null", "[[[[[[[[", "]]]]]]]]", "\u{2028}",
+    "\"",
+    "\\",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    " ",
+    "\n",
+    "\u{0}",
+    "\\u0000",
+    "\\ud800",
+    "\"a\":1,",
+    "1e999",
+    "9007199254740993",
+    "-0",
+    "\u{feff}",
+    "\\u0061",
+    "null",
+    "[[[[[[[[",
+    "]]]]]]]]",
+    "\u{2028}",
 ];
 
 /// Contents that were accepted bare and refused in an envelope: by core's own walkers, and as a message on a link between
@@ -62,7 +83,9 @@ pub(crate) fn poison(size: Size) -> Result<Measured, String> {
         control: f64::from(control),
         size: contents,
         seeds: 1,
-        detail: format!("{accepted} accepted contents went over a link unchanged; control: contents that a plain JSON reader would have let in"),
+        detail: format!(
+            "{accepted} accepted contents went over a link unchanged; control: contents that a plain JSON reader would have let in"
+        ),
     })
 }
 

@@ -162,9 +162,8 @@ impl Table {
     pub(crate) fn seat(&mut self, config: Config, person: &Person) -> Result<usize, String> {
         let index = self.seats.len();
         let seed = seed_of(self.seed, index as u64 + 1);
-        let recorder = self.records.then(|| {
-            Recorder::start("figures", &index.to_string(), &config, &person.credentials, &seed, self.now, WALL)
-        });
+        let recorder =
+            self.records.then(|| Recorder::start("figures", &index.to_string(), &config, &person.credentials, &seed, self.now, WALL));
         let node = Node::new(config, person.credentials.clone(), seed, self.now, WALL).map_err(|why| why.to_string())?;
         let mut driver = Driver::new(node);
         if let Some(recorder) = recorder {

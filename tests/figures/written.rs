@@ -42,7 +42,8 @@ fn row(name: &str, measured: &Measured, commit: &str, date: &str) -> String {
 
 /// The commit that was measured; `+` behind it when the tree differs from it.
 fn commit() -> Result<String, String> {
-    let output = Command::new("git").args(["describe", "--always", "--dirty=+", "--abbrev=10"]).output().map_err(|why| format!("git: {why}"))?;
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty=+", "--abbrev=10"]).output().map_err(|why| format!("git: {why}"))?;
     if !output.status.success() {
         return Err("git does not say which commit this is".into());
     }
