@@ -11,6 +11,7 @@ use crate::trace::{Detail, Journal, Ladder};
 use crate::*;
 
 mod contract;
+mod refusals;
 
 const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
 
