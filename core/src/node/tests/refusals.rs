@@ -24,9 +24,8 @@ fn hours(n: u64) -> Duration {
 
 /// The reason that node `at` gave for a pipe that it dialled, or that somebody dialled.
 fn refused(net: &Net, at: usize, dialled: bool) -> Option<CloseReason> {
-    let why = |notice: &Notice| match notice {
-        Notice::Refused { dialled: it, why, .. } if *it == dialled => Some(*why),
-        _ => None,
+    let why = |notice: &Notice| {
+        if let Notice::Refused { dialled: it, why, .. } = notice { (*it == dialled).then_some(*why) } else { None }
     };
     net.seats[at].table.notices.iter().find_map(why)
 }
