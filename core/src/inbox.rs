@@ -32,6 +32,8 @@ struct From {
     marks: Vec<Mark>,
     waiting_messages: u32,
     waiting_bytes: u64,
+    /// When it was used last, counted in uses.
+    used: u64,
 }
 
 /// A message that the application has not taken.
@@ -72,6 +74,8 @@ pub(crate) struct Ripe {
 #[derive(Default)]
 pub(crate) struct Inbox {
     peers: BTreeMap<Peer, From>,
+    /// How often a peer was used.
+    uses: u64,
     due: VecDeque<Due>,
     /// The number of the first of `due`.
     due_first: u64,
@@ -82,7 +86,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// A message came on a proven link (spec: MSG-6).
     pub(crate) fn on_message(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId, number: u64, bytes: usize, disk: bool) -> Verdict {
-        make_mark(cx, &mut self.peers, peer, stream);
+        self.make_mark(cx, peer, stream);
         let Some(from) = self.peers.get_mut(&peer) else { return Verdict::Flood };
         let Some(mark) = mark_of(from, stream) else { return Verdict::Flood };
         if number <= mark.seen {
@@ -145,11 +149,12 @@ impl Inbox {
         let mut gaps = Vec::new();
         for start in starts.iter().take(STREAMS_MAX) {
             let is_new = self.peers.get_mut(&peer).and_then(|from| mark_of(from, start.id)).is_none();
-            make_mark(cx, &mut self.peers, peer, start.id);
+            self.make_mark(cx, peer, start.id);
             let Some(mark) = self.peers.get_mut(&peer).and_then(|from| mark_of(from, start.id)) else { continue };
             let before = start.first.saturating_sub(1);
-            if !is_new && mark.seen < start.disk {
-                gaps.push(Gap { stream: start.id, first: mark.seen.saturating_add(1), last: start.disk.min(before) });
+            let last = start.disk.min(before);
+            if !is_new && mark.seen < last {
+                gaps.push(Gap { stream: start.id, first: mark.seen.saturating_add(1), last });
             }
             if mark.seen < before {
                 mark.seen = before;
@@ -171,33 +176,57 @@ impl Inbox {
         let stream = rest.first_chunk::<16>()?;
         let number = u64::from_be_bytes(*value.first_chunk::<8>()?);
         let peer = Peer { user: UserId::from_bytes(*user), device: DeviceId::from_bytes(*device) };
-        make_mark(cx, &mut self.peers, peer, StreamId::from_bytes(*stream));
+        self.make_mark(cx, peer, StreamId::from_bytes(*stream));
         let mark = mark_of(self.peers.get_mut(&peer)?, StreamId::from_bytes(*stream))?;
         mark.seen = number;
         mark.acknowledged = number;
         mark.stored = true;
         Some(())
     }
+
+    /// The mark of a stream, made if there is none; the oldest one goes when there are too many.
+    fn make_mark(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId) {
+        if !self.peers.contains_key(&peer) && self.peers.len() >= cx.config.book_users_max as usize {
+            self.forget_one(cx);
+        }
+        self.uses = self.uses.saturating_add(1);
+        let from = self.peers.entry(peer).or_default();
+        from.used = self.uses;
+        if mark_of(from, stream).is_some() {
+            return;
+        }
+        if from.marks.len() >= STREAMS_MAX {
+            forget_mark(cx, peer, &from.marks.remove(0));
+        }
+        from.marks.push(Mark { stream, seen: 0, acknowledged: 0, storing: 0, stored: false });
+    }
+
+    /// How many peers are remembered.
+    #[cfg(test)]
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Forgets the peer that was used longest ago and of which nothing waits: strangers cost nothing to make. O(peers).
+    fn forget_one(&mut self, cx: &mut Cx) {
+        let idle = self.peers.iter().filter(|(_, from)| from.waiting_messages == 0);
+        let Some(peer) = idle.min_by_key(|(_, from)| from.used).map(|(peer, _)| *peer) else { return };
+        for mark in self.peers.remove(&peer).map(|from| from.marks).unwrap_or_default() {
+            forget_mark(cx, peer, &mark);
+        }
+    }
+}
+
+/// Takes a mark that is gone out of the store.
+fn forget_mark(cx: &mut Cx, peer: Peer, mark: &Mark) {
+    if mark.stored {
+        cx.store(false, |batch| batch.remove(mark_key(peer, mark.stream)));
+    }
 }
 
 /// The mark of a stream.
 fn mark_of(from: &mut From, stream: StreamId) -> Option<&mut Mark> {
     from.marks.iter_mut().find(|mark| mark.stream == stream)
-}
-
-/// The mark of a stream, made if there is none; the oldest one goes when there are too many.
-fn make_mark(cx: &mut Cx, peers: &mut BTreeMap<Peer, From>, peer: Peer, stream: StreamId) {
-    let from = peers.entry(peer).or_default();
-    if mark_of(from, stream).is_some() {
-        return;
-    }
-    if from.marks.len() >= STREAMS_MAX {
-        let oldest = from.marks.remove(0);
-        if oldest.stored {
-            cx.store(false, |batch| batch.remove(mark_key(peer, oldest.stream)));
-        }
-    }
-    from.marks.push(Mark { stream, seen: 0, acknowledged: 0, storing: 0, stored: false });
 }
 
 /// A message is taken, and stored where it must be: it counts no more, and may be acknowledged.

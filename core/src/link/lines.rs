@@ -64,6 +64,9 @@ impl Links {
             }
             Line::Stream(stream) => link.stream_in = Some(stream),
             Line::Resume(resume) => {
+                if core::mem::replace(&mut link.resumed, true) {
+                    return Err(CloseReason::NotAllowed);
+                }
                 // Messages may follow in the same record, before the node has seen this.
                 link.stream_in = resume.streams.last().map(|start| start.id);
                 self.effects.push_back(Effect::Resume(pipe, Box::new(resume)));

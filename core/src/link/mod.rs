@@ -31,6 +31,8 @@ use pipe::{Pipe, Stage, ack_line};
 
 /// Plaintext that may wait for a pipe before messages are held back (DETAILS 5: what one `Write` takes).
 const WAITING_BYTES_MAX: usize = 64 << 10;
+/// Lines other than messages that may wait for a pipe (guess: as much again). Whoever asks and never reads is let go.
+const ANSWERS_BYTES_MAX: usize = 64 << 10;
 /// The largest sealed record (DETAILS 5) (spec: LINK-2).
 const RECORD_BYTES_MAX: usize = 16 << 10;
 /// How long a closed pipe may take to go (the shell's second, and one for the last write) (spec: LINK-6).
@@ -75,6 +77,8 @@ pub(crate) struct Links {
     services: BTreeMap<NodeKey, PipeId>,
     services_in: u32,
     pending: u32,
+    /// How many handshakes were begun: each draws its keys from a number of its own, whatever the pipe's is.
+    handshakes: u64,
     dirty: Vec<PipeId>,
     scratch: Vec<u8>,
     pub(crate) effects: VecDeque<Effect>,
@@ -89,6 +93,7 @@ impl Links {
             services: BTreeMap::new(),
             services_in: 0,
             pending: 0,
+            handshakes: 0,
             dirty: Vec::new(),
             scratch: Vec::new(),
             effects: VecDeque::new(),
@@ -107,9 +112,13 @@ impl Links {
     ) {
         if self.pipes.contains_key(&pipe) {
             cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
+            if op.is_some() {
+                // Whoever waits for this dial must not wait for ever.
+                self.effects.push_back(Effect::Refused { pipe, op, remote: ends.1, dialled: true, why: CloseReason::Lost });
+            }
             return;
         }
-        if self.pending >= cx.config.pipes_pending_max {
+        if self.pending >= pending_max(cx, want.is_some()) {
             cx.stats.pipes_overflow = cx.stats.pipes_overflow.saturating_add(1);
             self.turn_away(cx, pipe, ends);
             if let Some(op) = op {
@@ -117,7 +126,8 @@ impl Links {
             }
             return;
         }
-        let rng = cx.rng.fork("handshake", pipe.number());
+        self.handshakes = self.handshakes.saturating_add(1);
+        let rng = cx.rng.fork("handshake", self.handshakes);
         let mut clear = cx.buffer();
         let dialled = want.is_some();
         let state = match want {
@@ -288,9 +298,24 @@ impl Links {
             it.out = cx.buffer();
         }
         line.write(&mut it.out);
+        let waiting_max = (cx.config.line_bytes_max as usize).saturating_add(WAITING_BYTES_MAX).saturating_add(ANSWERS_BYTES_MAX);
+        let is_unread = it.out.len() > waiting_max;
         let with = it.with();
         cx.saw(with, true, said);
         self.mark(pipe);
+        if is_unread {
+            self.let_go(cx, pipe);
+        }
+    }
+
+    /// The other end has more said to it than it reads: it could not be told why it is let go.
+    fn let_go(&mut self, cx: &mut Cx, pipe: PipeId) {
+        cx.stats.faults = cx.stats.faults.saturating_add(1);
+        self.end(cx, pipe, CloseReason::Flood);
+        if let Some(it) = self.pipes.get_mut(&pipe) {
+            it.out = Vec::new();
+        }
+        self.hang_up(cx, pipe);
     }
 
     /// Says a message; `body` is its JSON without the number.
@@ -460,6 +485,13 @@ impl Links {
     pub(crate) fn link(&mut self, pipe: PipeId) -> Option<&mut Link> {
         self.pipes.get_mut(&pipe).and_then(Pipe::link)
     }
+}
+
+/// How many pipes may be unproven before one more is turned away. Some of the room is kept for this node's own dials,
+/// so that strangers who open pipes and say nothing cannot keep it from its peers.
+fn pending_max(cx: &Cx, dialled: bool) -> u32 {
+    let all = cx.config.pipes_pending_max;
+    if dialled { all } else { all.saturating_sub(cx.config.dials_max.min(all / 2)) }
 }
 
 fn hx<'a>(own: &'a mut Own, cx: &'a mut Cx, out: &'a mut Vec<u8>) -> Hx<'a> {

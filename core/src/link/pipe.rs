@@ -68,6 +68,8 @@ pub(crate) struct Link {
     pub(crate) rtt: Option<Duration>,
     /// The stream of the messages that come (spec: LINK-24).
     pub(crate) stream_in: Option<StreamId>,
+    /// The peer has said where its streams stand.
+    pub(crate) resumed: bool,
     /// The stream that was named last on the way out.
     pub(crate) stream_out: Option<StreamId>,
     /// What to acknowledge with the next record.
@@ -198,6 +200,7 @@ impl Link {
             ping: None,
             rtt: None,
             stream_in: None,
+            resumed: false,
             stream_out: None,
             acknowledge: None,
             acknowledge_now: false,

@@ -4,8 +4,16 @@
 //! the wiring: one exhaustive match per machine that carries its effects to the others, and `seek.rs` is the long way
 //! from "something waits for a user" to a link with them.
 
+#[cfg(test)]
+mod bench_tests;
 mod boot;
 mod commands;
+#[cfg(test)]
+mod embedder_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod property_tests;
 mod seek;
 mod settle;
 #[cfg(test)]

@@ -339,15 +339,25 @@ impl Parts {
 
     /// Sets the timer for what is next in the life of the own delegation: half, nine tenths, the end (spec: NODE-13).
     pub(super) fn arm_renewal(&mut self) {
+        if self.own.revocations.is_revoked(self.own.credentials.delegation()) {
+            // A start or a wake does not undo it.
+            self.cx.timers.cancel(TimerKey::Renewal);
+            return self.expire(Notice::Revoked);
+        }
         let (from, until) = self.life();
         let life = until.saturating_sub(from);
         let marks = [from.saturating_add(life / 2), from.saturating_add(life / 10 * 9), until];
         let wall = self.cx.wall.as_millis();
         if let Some(next) = marks.into_iter().find(|mark| *mark > wall) {
             self.cx.timers.set(TimerKey::Renewal, self.cx.now + Duration::from_millis(next.saturating_sub(wall)));
+            if self.phase == Phase::Expired {
+                // The wall clock had jumped ahead and is right again.
+                self.phase = Phase::Running;
+                self.seek_all();
+            }
         } else {
             self.cx.timers.cancel(TimerKey::Renewal);
-            self.expire();
+            self.expire(Notice::Expired);
         }
     }
 
@@ -363,10 +373,10 @@ impl Parts {
         self.arm_renewal();
     }
 
-    fn expire(&mut self) {
+    fn expire(&mut self, why: Notice) {
         if self.phase == Phase::Running {
             self.phase = Phase::Expired;
-            self.cx.notify(Notice::Expired);
+            self.cx.notify(why);
             self.give_up_expired();
         }
     }

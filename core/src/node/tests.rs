@@ -13,7 +13,7 @@ use crate::*;
 mod contract;
 mod refusals;
 
-const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
+pub(super) const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
 
 /// What a node's actions did, to be told later.
 enum Done {
@@ -74,7 +74,7 @@ struct Net {
     pipes: u64,
 }
 
-fn credentials(name: &str, app: &str) -> Credentials {
+pub(super) fn credentials(name: &str, app: &str) -> Credentials {
     let mut rng = Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0);
     let identity = IdentitySecret::from_bytes(rng.array());
     let keys = DeviceKeys::draw(&mut rng);

@@ -22,6 +22,8 @@ use stored::{key, save};
 pub(crate) const OUTBOX_PREFIX: u8 = b'o';
 /// What may be under way before the peer has said its window (guess: the smallest profile's window).
 const FIRST_WINDOW: (u32, u32) = (16, 16 << 10);
+/// Streams that a peer may say it remembers (DECISIONS 15); more are not read.
+const RECEIVED_MAX: usize = 4;
 
 /// A message for one device.
 struct Entry {
@@ -51,6 +53,8 @@ struct Queue {
     /// This life's stream to this device (spec: LINK-20).
     stream: StreamId,
     next: u64,
+    /// The highest number of this stream that has left.
+    reached: u64,
     acknowledged: u64,
     disk: u64,
 }
@@ -153,6 +157,7 @@ impl Outbox {
             linked: false,
             stream: draw_stream(cx, peer, 0),
             next: 1,
+            reached: 0,
             acknowledged: 0,
             disk: 0,
         })
@@ -200,12 +205,16 @@ impl Outbox {
     pub(crate) fn on_unlink(&mut self, peer: Peer) {
         if let Some(queue) = self.queues.get_mut(&peer) {
             (queue.sent, queue.sent_bytes, queue.linked) = (0, 0, false);
+            if queue.next == 1 && queue.entries.is_empty() {
+                // Nothing was ever said to this device: strangers who come and go leave nothing behind.
+                self.queues.remove(&peer);
+            }
         }
     }
 
     /// What the peer remembers of this side's streams, and its window (spec: LINK-21).
     pub(crate) fn on_resume(&mut self, cx: &mut Cx, peer: Peer, resume: &Resume) {
-        for (stream, upto) in &resume.received {
+        for (stream, upto) in resume.received.iter().take(RECEIVED_MAX) {
             let Some(queue) = self.queues.get_mut(&peer) else { return };
             if *stream == queue.stream && *upto >= queue.next {
                 self.renumber(cx, peer);
@@ -223,7 +232,7 @@ impl Outbox {
         let Some(queue) = self.queues.get_mut(&peer) else { return };
         let old = queue.stream;
         queue.stream = draw_stream(cx, peer, queue.next);
-        (queue.next, queue.sent, queue.sent_bytes, queue.acknowledged, queue.disk) = (1, 0, 0, 0, 0);
+        (queue.next, queue.reached, queue.sent, queue.sent_bytes, queue.acknowledged, queue.disk) = (1, 0, 0, 0, 0, 0);
         for entry in queue.entries.iter_mut().filter(|entry| entry.stream == old) {
             (entry.stream, entry.number) = (queue.stream, queue.next);
             queue.next = queue.next.saturating_add(1);
@@ -247,13 +256,16 @@ impl Outbox {
         }
         queue.sent = queue.sent.saturating_add(1);
         queue.sent_bytes = queue.sent_bytes.saturating_add(bytes);
+        if entry.stream == queue.stream {
+            queue.reached = queue.reached.max(entry.number);
+        }
         Some(Out { stream: entry.stream, number: entry.number, disk: entry.store.is_some(), body: entry.message.body() })
     }
 
     /// The peer's application has taken messages. `false`: it acknowledges what was never sent (spec: MSG-8).
     pub(crate) fn on_acknowledged(&mut self, cx: &mut Cx, peer: Peer, acknowledged: &Acknowledged) -> bool {
         let Some(queue) = self.queues.get_mut(&peer) else { return false };
-        if acknowledged.stream == queue.stream && acknowledged.upto >= queue.next {
+        if acknowledged.stream == queue.stream && acknowledged.upto > queue.reached {
             return false;
         }
         let Some(last) = queue.entries.iter().position(|entry| entry.stream == acknowledged.stream) else { return true };
@@ -399,15 +411,21 @@ impl Outbox {
         }
     }
 
-    /// When the first message to a user ends.
+    /// When the first message to a user ends that is not under way: what is, stays until its link ends.
     pub(crate) fn first_end(&self, user: UserId) -> Option<WallTime> {
-        let queued = self.queues_of(user).flat_map(|(_, queue)| &queue.entries);
+        let queued = self.queues_of(user).flat_map(|(_, queue)| queue.entries.iter().skip(queue.sent));
         queued.chain(self.waiting.get(&user).into_iter().flatten()).map(|entry| entry.until).min()
     }
 
     /// How many messages are under way to a device.
     pub(crate) fn under_way(&self, peer: Peer) -> u32 {
         self.queues.get(&peer).map_or(0, |queue| u32::try_from(queue.sent).unwrap_or(u32::MAX))
+    }
+
+    /// How many devices have a queue.
+    #[cfg(test)]
+    pub(crate) fn queues(&self) -> usize {
+        self.queues.len()
     }
 
     /// What is not delivered, by receiver.

@@ -188,13 +188,14 @@ impl Book {
         match *key.first()? {
             BOOK_PREFIX => {
                 let addresses: Vec<Address> = serde_json::from_slice(value).ok()?;
-                let known = self.user_mut(cx, user_of(key)?)?;
+                // A book that is smaller now than it was leaves out what does not fit.
+                let Some(known) = self.user_mut(cx, user_of(key)?) else { return Some(()) };
                 known.introduced = true;
                 known.addresses = addresses.into_iter().take(ADDRESSES_MAX).map(|address| AddressView { address, attempt: None }).collect();
             }
             DEVICE_PREFIX => {
                 let delegation = Delegation::from_json(value).ok()?;
-                let known = self.user_mut(cx, delegation.user())?;
+                let Some(known) = self.user_mut(cx, delegation.user()) else { return Some(()) };
                 known.devices.insert(delegation.device(), delegation);
             }
             _ => {
