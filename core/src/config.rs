@@ -55,7 +55,7 @@ config! {
     links_service_out_max: u32 = 8, 0, 64;
     /// Service links that others open: 0 to 4,096; default 64 (DETAILS 15).
     links_service_in_max: u32 = 64, 0, 4_096;
-    /// Pipes whose other end is not proven yet, in both directions: 1 to 65,536. 2 KiB each; default 128 (guess: half
+    /// Pipes whose other end is not proven yet: 1 to 65,536; own dials have `dials_max` more. 2 KiB each; default 128 (guess: half
     /// the links, so that a restart in which everybody comes back at once passes).
     pipes_pending_max: u32 = 128, 1, 65_536;
     /// Messages that wait or are under way: 1 to 1,048,576; default 8,192 (guess: eight windows).
@@ -152,7 +152,7 @@ impl Config {
     /// An upper bound, not an estimate: a node at rest needs a few KiB.
     pub const fn memory_bytes_max(&self) -> u64 {
         let links = self.links_user_max as u64 + self.links_service_out_max as u64 + self.links_service_in_max as u64;
-        let pipes = links + self.pipes_pending_max as u64;
+        let pipes = links + self.pipes_pending_max as u64 + self.dials_max as u64;
         // Each link: itself, a partial record (64 KiB), a partial line, queued output (two windows of lines at most once sealed).
         let per_link = 4_096 + 65_536 + self.line_bytes_max as u64 + 2 * 65_536;
         let outbox = self.outbox_bytes_max as u64 + self.outbox_messages_max as u64 * 256;

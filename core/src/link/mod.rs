@@ -487,11 +487,11 @@ impl Links {
     }
 }
 
-/// How many pipes may be unproven before one more is turned away. Some of the room is kept for this node's own dials,
+/// How many pipes may be unproven before one more is turned away. This node's own dials have room beyond the others',
 /// so that strangers who open pipes and say nothing cannot keep it from its peers.
-fn pending_max(cx: &Cx, dialled: bool) -> u32 {
-    let all = cx.config.pipes_pending_max;
-    if dialled { all } else { all.saturating_sub(cx.config.dials_max.min(all / 2)) }
+const fn pending_max(cx: &Cx, dialled: bool) -> u32 {
+    let others = cx.config.pipes_pending_max;
+    if dialled { others.saturating_add(cx.config.dials_max) } else { others }
 }
 
 fn hx<'a>(own: &'a mut Own, cx: &'a mut Cx, out: &'a mut Vec<u8>) -> Hx<'a> {

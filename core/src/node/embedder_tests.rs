@@ -130,3 +130,12 @@ fn a_revoked_node_stays_so_over_a_sleep() {
     assert_eq!(bench.node.inspect().phase, Phase::Expired);
     assert!(bench.has(|notice| *notice == Notice::Revoked));
 }
+
+#[test]
+fn a_node_with_nothing_to_close_or_store_is_quiet_as_soon_as_it_is_asked_to_sleep() {
+    let mut bench = bench();
+    bench.node.command(bench.now, Command::Suspend).unwrap();
+    bench.run();
+    assert!(bench.has(|notice| *notice == Notice::Quiet));
+    assert_eq!(bench.node.deadline(), None);
+}

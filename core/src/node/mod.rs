@@ -156,6 +156,7 @@ impl Node {
         let outcome = self.0.on_command(command);
         if outcome.is_ok() {
             self.0.settle();
+            self.0.rest();
         }
         outcome
     }

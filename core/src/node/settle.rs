@@ -49,6 +49,11 @@ impl Parts {
     /// Issues what is to be stored; a suspended node rests once that is done.
     pub(super) fn settle_storage(&mut self) {
         self.cx.flush_storage();
+        self.rest();
+    }
+
+    /// A node that is to sleep and has nothing left to close or to store says so, whatever call it is in.
+    pub(super) fn rest(&mut self) {
         if self.phase == Phase::Suspending && self.links.count() == 0 && self.cx.storage.is_idle() {
             self.phase = Phase::Suspended;
             self.cx.timers.clear();
