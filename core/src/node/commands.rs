@@ -151,7 +151,7 @@ impl Parts {
 
     fn renew(&mut self, delegation: Delegation) -> Result<Tag, CommandError> {
         self.check_renewal(&delegation).map_err(CommandError::Renewal)?;
-        if delegation.check_window(self.cx.wall) == Err(Refusal::Expired) {
+        if self.own.revocations.is_revoked(&delegation) || delegation.check_window(self.cx.wall) == Err(Refusal::Expired) {
             return Err(CommandError::Renewal(WireError::Window));
         }
         let tag = self.tag();

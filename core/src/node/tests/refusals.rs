@@ -205,3 +205,25 @@ fn a_revocation_that_comes_on_a_link_ends_it_and_silences_its_device() {
     assert_eq!((down(&net, 0), down(&net, 1)), (Some(CloseReason::Revoked), Some(CloseReason::Revoked)));
     assert!(net.has(1, |n| *n == Notice::Revoked));
 }
+
+// spec-test: NODE-14
+#[test]
+fn a_revoked_device_stays_silent_after_a_restart_and_a_renewal_of_what_is_revoked_is_refused() {
+    let (identity, credentials) = made("alice", "test", WALL - hours(1), WALL + hours(1));
+    let mut net = bob_and(credentials.clone());
+    let entry = RevocationEntry { before: WALL + hours(1), end: WALL + hours(24 * 30) };
+    let revocation = Revocation::sign(&identity, AppId::new("test").unwrap(), 1, [(RevocationTarget::All, entry)].into()).unwrap();
+    net.command(1, Command::revoke(revocation)).unwrap();
+    net.run();
+    let store = net.seats[1].store.clone();
+    net.add("alice", credentials.clone(), store, 3);
+    net.run();
+    assert!(net.has(2, |n| *n == Notice::Revoked));
+    assert_eq!(net.command(2, Command::find(UserId::from_bytes([1; 32]))), Err(CommandError::Expired));
+    let renewed = |from| {
+        let grant = Grant { from, until: WALL + hours(24), ..credentials.delegation().grant().clone() };
+        Command::renew(Delegation::sign(&identity, &grant).unwrap())
+    };
+    assert_eq!(net.command(2, renewed(WALL)), Err(CommandError::Renewal(WireError::Window)));
+    assert!(net.command(2, renewed(WALL + hours(1))).is_ok());
+}
