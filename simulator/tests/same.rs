@@ -69,7 +69,7 @@ const GOLDEN: [&str; 6] = [
     "calm 0x0: 94620275207ba485208fbd637635c136 after 372 events",
     "calm 0x1: 084957e9411a84b7d52571bd4f708a66 after 372 events",
     "calm 0xc0ffee: e9430bc7630c72977790d47b19b88d7e after 372 events",
-    "rough 0x0: 870724d606ca885a7a5d0294fa356bdd after 317 events",
-    "rough 0x1: e918a7b625e05a5c0a3d21b80fce53a2 after 352 events",
-    "rough 0xc0ffee: 3a188121d88a5e351f3757f46a059a78 after 297 events",
+    "rough 0x0: 2270f16840708189051418299fb5b070 after 317 events",
+    "rough 0x1: 69cb5189c7d6e02d1684b1d96576b6b4 after 352 events",
+    "rough 0xc0ffee: eb2474843d6464f8935912ee5304210e after 297 events",
 ];

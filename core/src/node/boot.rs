@@ -170,11 +170,6 @@ impl Parts {
         self.phase = Phase::Running;
         self.own.revocations.forget_ended(self.cx.wall);
         self.cx.notify(Notice::Started { me: self.me(), node: self.node_key() });
-        if self.own.revocations.is_revoked(self.own.credentials.delegation()) {
-            // A revocation outlives the process that learnt it.
-            self.phase = Phase::Expired;
-            self.cx.notify(Notice::Revoked);
-        }
         self.arm_renewal();
         self.seek_all();
     }
