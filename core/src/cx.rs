@@ -113,9 +113,15 @@ impl Cx {
         }
     }
 
-    /// Forgets spare buffers: a node without links is small.
+    /// Gives spare memory back: an idle node is small.
     pub(crate) fn shrink(&mut self) {
         self.buffers = Vec::new();
+        if self.actions.is_empty() {
+            self.actions = VecDeque::new();
+        }
+        if self.untaken.is_empty() {
+            self.untaken = VecDeque::new();
+        }
     }
 
     /// Starts or stops to keep what is said on links for an observer.

@@ -86,10 +86,16 @@ macro_rules! bytes_id {
 /// For `#[serde(serialize_with)]`: bytes as base64url, without an allocation up to 64 bytes.
 pub(crate) fn serialize_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     let mut text = [0; 88];
-    match URL_SAFE_NO_PAD.encode_slice(bytes, &mut text) {
-        Ok(length) => serializer.serialize_str(text.get(..length).and_then(|t| core::str::from_utf8(t).ok()).unwrap_or_default()),
-        Err(_) => serializer.serialize_str(&to_base64(bytes)),
+    match short_base64(bytes, &mut text) {
+        Some(text) => serializer.serialize_str(text),
+        None => serializer.serialize_str(&to_base64(bytes)),
     }
+}
+
+/// Up to 64 bytes as base64url, written into `text`.
+pub(crate) fn short_base64<'a>(bytes: &[u8], text: &'a mut [u8; 88]) -> Option<&'a str> {
+    let length = URL_SAFE_NO_PAD.encode_slice(bytes, text).ok()?;
+    core::str::from_utf8(text.get(..length)?).ok()
 }
 
 /// For `#[serde(deserialize_with)]`: exactly `N` bytes from base64url.

@@ -198,7 +198,19 @@ impl Inbox {
         if from.marks.len() >= STREAMS_MAX {
             forget_mark(cx, peer, &from.marks.remove(0));
         }
+        // Most peers have one stream.
+        from.marks.reserve_exact(1);
         from.marks.push(Mark { stream, seen: 0, acknowledged: 0, storing: 0, stored: false });
+    }
+
+    /// Gives spare memory back.
+    pub(crate) fn shrink(&mut self) {
+        if self.due.is_empty() {
+            self.due = VecDeque::new();
+        }
+        if self.storing.is_empty() {
+            self.storing = VecDeque::new();
+        }
     }
 
     /// How many peers are remembered.

@@ -11,11 +11,13 @@ use crate::id::{IdentityKey, UserId};
 
 mod credentials;
 mod delegation;
+mod devices;
 mod revocation;
 
 pub use credentials::{Credentials, DeviceKeys, NodeSecret, SecretText};
 pub(crate) use delegation::DelegationCache;
 pub use delegation::{CLOCK_TOLERANCE_MS, DELEGATION_MS_DEFAULT, DELEGATION_MS_MAX, Delegation, Grant, Refusal};
+pub(crate) use devices::Devices;
 pub(crate) use revocation::RevocationBook;
 pub use revocation::{REVOKED_MAX, Revocation, RevocationEntry, RevocationTarget};
 

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::pipe::{Pipe, Stage, received};
+use super::pipe::{Stage, received};
 use super::{Effect, Links};
 use crate::LinkPeer;
 use crate::close::CloseReason;
@@ -53,7 +53,7 @@ impl Links {
             return self.on_message_line(cx, pipe, peer, text, &message.map_err(|_| CloseReason::Malformed)?);
         }
         let line = Line::parse(text).map_err(|_| CloseReason::Malformed)?;
-        let Some(link) = self.pipes.get_mut(&pipe).and_then(Pipe::link) else { return Ok(()) };
+        let Some(link) = self.pipes.get_mut(&pipe).and_then(|it| it.link()) else { return Ok(()) };
         let with = Some(link.with);
         match line {
             Line::Message(message) => return self.on_message_line(cx, pipe, peer, text, &message),
@@ -96,7 +96,7 @@ impl Links {
     }
 
     fn on_message_line(&mut self, cx: &mut Cx, pipe: PipeId, peer: Peer, text: &str, message: &MessageLine<'_>) -> Result<(), CloseReason> {
-        let Some(link) = self.pipes.get_mut(&pipe).and_then(Pipe::link) else { return Ok(()) };
+        let Some(link) = self.pipes.get_mut(&pipe).and_then(|it| it.link()) else { return Ok(()) };
         link.last_use = cx.now;
         let with = Some(link.with);
         let stream = link.stream_in.ok_or(CloseReason::NotAllowed)?;
@@ -114,7 +114,7 @@ impl Links {
             Line::Pong(token) => self.on_pong(cx, pipe, token),
             Line::Close(close) => self.on_close(cx, pipe, close.reason),
             Line::Hello(hello) => {
-                let now_known = self.pipes.get_mut(&pipe).and_then(Pipe::link).is_some_and(|link| link.boot.replace(hello.boot).is_none());
+                let now_known = self.pipes.get_mut(&pipe).and_then(|it| it.link()).is_some_and(|link| link.boot.replace(hello.boot).is_none());
                 if !now_known {
                     return Err(CloseReason::NotAllowed);
                 }

@@ -64,13 +64,16 @@ pub(crate) enum Effect {
     Room(PipeId),
     /// Another process with the same keys shows.
     Twin(Peer),
+    /// Nothing was said to a peer or by it for a while.
+    Quiet(Peer),
     /// What a peer's wall clock says, in milliseconds ahead of ours.
     PeerClock(LinkPeer, i64),
 }
 
 /// All pipes of a node.
 pub(crate) struct Links {
-    pipes: BTreeMap<PipeId, Pipe>,
+    /// Boxed, so that the map's nodes, which are half empty, are small.
+    pipes: BTreeMap<PipeId, Box<Pipe>>,
     users: BTreeMap<Peer, PipeId>,
     /// Links whose peer has a link already and whose hello has not come: at most one a peer.
     extras: BTreeMap<Peer, PipeId>,
@@ -138,11 +141,12 @@ impl Links {
         cx.timers.set(TimerKey::Handshake(pipe), cx.now + cx.config.handshake());
         match state {
             Ok(state) => {
-                self.pipes.insert(pipe, Pipe::new(ends, dialled, op, state, clear, cx.now));
+                self.pipes.insert(pipe, Box::new(Pipe::new(ends, dialled, op, state, clear, cx.now)));
                 self.mark(pipe);
             }
             Err(why) => {
-                self.pipes.insert(pipe, Pipe::new(ends, dialled, op, State::listen(cx.rng.fork("unused", 0)), clear, cx.now));
+                let unused = State::listen(cx.rng.fork("unused", 0));
+                self.pipes.insert(pipe, Box::new(Pipe::new(ends, dialled, op, unused, clear, cx.now)));
                 self.close(cx, pipe, why);
             }
         }
@@ -167,10 +171,16 @@ impl Links {
         }
         cx.timers.cancel(TimerKey::Linger(pipe));
         if self.pipes.is_empty() {
-            self.scratch = Vec::new();
-            self.dirty = Vec::new();
-            cx.shrink();
+            self.shrink(cx);
         }
+    }
+
+    /// Gives spare memory back: done when a link has been quiet for a keep-alive period, so that idle links are small.
+    fn shrink(&mut self, cx: &mut Cx) {
+        self.scratch = Vec::new();
+        self.dirty.shrink_to_fit();
+        self.effects.shrink_to_fit();
+        cx.shrink();
     }
 
     /// Every pipe is gone at once.
@@ -364,6 +374,9 @@ impl Links {
         if let Stage::Up(link) = &mut it.stage
             && (link.acknowledge_now || (!it.out.is_empty() && link.acknowledge.is_some()))
         {
+            if it.out.capacity() == 0 {
+                it.out = cx.buffer();
+            }
             let said = ack_line(link, &mut it.out);
             cx.timers.cancel(TimerKey::Acknowledge(pipe));
             let with = Some(link.with);
@@ -467,7 +480,7 @@ impl Links {
             cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
             return;
         }
-        self.pipes.insert(pipe, Pipe::gone(ends));
+        self.pipes.insert(pipe, Box::new(Pipe::gone(ends)));
         cx.actions.push_back(Action::Close { pipe });
     }
 
@@ -483,7 +496,7 @@ impl Links {
 
     /// A link, if it is up.
     pub(crate) fn link(&mut self, pipe: PipeId) -> Option<&mut Link> {
-        self.pipes.get_mut(&pipe).and_then(Pipe::link)
+        self.pipes.get_mut(&pipe).and_then(|it| it.link())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::id::{BootId, MessageId, OpId, Peer, PipeId, StreamId};
 use crate::message::{Received, is_kind};
 use crate::time::{Time, WallTime};
 use crate::view::LinkView;
-use crate::wire::line::{Acknowledged, Line, MessageLine};
+use crate::wire::line::{Acknowledged, MessageLine, write_acknowledged};
 
 /// A pipe, from its opening to its end.
 pub(super) struct Pipe {
@@ -216,7 +216,7 @@ pub(super) fn ack_line(link: &mut Link, out: &mut Vec<u8>) -> Option<u64> {
     link.acknowledge_count = 0;
     let acknowledged = link.acknowledge.take()?;
     let upto = acknowledged.upto;
-    Line::Acknowledged(acknowledged).write(out);
+    write_acknowledged(out, &acknowledged);
     Some(upto)
 }
 

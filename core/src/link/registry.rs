@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::pipe::{Link, Pipe, Stage};
+use super::pipe::{Link, Stage};
 use super::{Effect, Links, hx};
 use crate::LinkPeer;
 use crate::close::CloseReason;
@@ -130,7 +130,7 @@ impl Links {
             self.is_up(cx, pipe);
             return;
         };
-        let boots = (self.pipes.get_mut(&old).and_then(Pipe::link).and_then(|link| link.boot), self.link(pipe).and_then(|link| link.boot));
+        let boots = (self.pipes.get_mut(&old).and_then(|it| it.link()).and_then(|link| link.boot), self.link(pipe).and_then(|link| link.boot));
         let diallers = (self.is_dialled(old), self.is_dialled(pipe));
         match boots {
             (_, None) => {
@@ -192,7 +192,7 @@ impl Links {
     pub(super) fn told_time(&mut self, cx: &Cx, pipe: PipeId, theirs: WallTime) {
         let ahead =
             i64::try_from(cx.wall.as_millis()).unwrap_or(i64::MAX).saturating_sub(i64::try_from(theirs.as_millis()).unwrap_or(i64::MAX));
-        if let Some(with) = self.pipes.get(&pipe).and_then(Pipe::with) {
+        if let Some(with) = self.pipes.get(&pipe).and_then(|it| it.with()) {
             self.effects.push_back(Effect::PeerClock(with, ahead));
         }
     }
@@ -320,11 +320,19 @@ impl Links {
             self.close(cx, pipe, CloseReason::Idle);
             return;
         }
+        if let LinkPeer::User(peer) = link.with
+            && cx.now.since(link.last_use) >= period
+        {
+            self.effects.push_back(Effect::Quiet(peer));
+            self.shrink(cx);
+        }
         let mut next = last_in + period;
         if next <= cx.now {
-            link.ping = Some(cx.now);
             next = cx.now + period;
             let token = cx.now.as_micros();
+            if let Some(link) = self.link(pipe) {
+                link.ping = Some(cx.now);
+            }
             self.say(cx, pipe, &Line::Ping(token), || Said::Ping);
         }
         cx.timers.set(TimerKey::KeepAlive(pipe), next);
@@ -335,6 +343,9 @@ impl Links {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
         let Stage::Up(link) = &mut it.stage else { return };
         if link.acknowledge.as_ref().is_some_and(|waiting| waiting.stream != stream) {
+            if it.out.capacity() == 0 {
+                it.out = cx.buffer();
+            }
             let _ = super::ack_line(link, &mut it.out);
         }
         link.last_use = cx.now;

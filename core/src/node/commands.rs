@@ -82,9 +82,9 @@ impl Parts {
     fn find_receivers(&mut self, user: UserId, device: Option<DeviceId>) {
         self.receivers.clear();
         if let Some(known) = self.book.user(user) {
-            let meant = known.devices.iter().filter(|(id, _)| device.is_none_or(|device| device == **id));
-            let alive = meant.filter(|(_, delegation)| !self.own.revocations.is_revoked(delegation));
-            self.receivers.extend(alive.map(|(id, _)| Peer { user, device: *id }));
+            let meant = known.devices.iter().filter(|shown| device.is_none_or(|device| device == shown.device()));
+            let alive = meant.filter(|shown| !self.own.revocations.is_revoked(shown));
+            self.receivers.extend(alive.map(Delegation::peer));
         }
     }
 

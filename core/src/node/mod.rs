@@ -32,7 +32,7 @@ use crate::error::{CommandError, ConfigError, StoreError};
 use crate::event::{Event, Wake};
 use crate::handshake::Own;
 use crate::id::{BootId, NodeKey, OpId, Peer, PipeId, Tag, UserId};
-use crate::identity::{Credentials, DelegationCache, Refusal, RevocationBook};
+use crate::identity::{Credentials, Delegation, DelegationCache, Refusal, RevocationBook};
 use crate::inbox::Inbox;
 use crate::link::Links;
 use crate::notice::Notice;
@@ -402,7 +402,7 @@ impl Parts {
         explanation.waiting = self.outbox.count_of(user);
         explanation.next_try = self.cx.timers.at(TimerKey::Retry(user));
         if let Some(known) = self.book.user(user) {
-            explanation.known = known.devices.keys().copied().collect();
+            explanation.known = known.devices.iter().map(Delegation::device).collect();
             explanation.addresses.clone_from(&known.addresses);
             explanation.searches = known.searches.iter().copied().collect();
             explanation.last_failure = known.failure;

@@ -286,7 +286,7 @@ impl Parts {
     pub(super) fn want_of(&self, target: Target) -> Want {
         match target {
             Target::User(user) => {
-                let known = self.book.user(user).map(|known| known.devices.values().cloned().collect()).unwrap_or_default();
+                let known = self.book.user(user).map(|known| known.devices.iter().cloned().collect()).unwrap_or_default();
                 Want::User { user, known }
             }
             Target::Entry(at) => Want::Service { key: self.book.entries.get(at as usize).and_then(|peer| peer.entry.key) },

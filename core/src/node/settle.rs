@@ -97,6 +97,10 @@ impl Parts {
                 }
             }
             LinkEffect::Twin(peer) => self.on_swap(peer),
+            LinkEffect::Quiet(peer) => {
+                self.outbox.shrink(peer);
+                self.inbox.shrink();
+            }
             LinkEffect::PeerClock(with, ahead) => self.on_peer_clock(with, ahead),
         }
     }
@@ -256,7 +260,7 @@ impl Parts {
     /// A peer shows a delegation: at the start of a link, or a newer one in band (spec: LINK-25).
     fn on_delegation(&mut self, pipe: PipeId, delegation: &Delegation) {
         let Some(peer) = self.user_on(pipe) else { return };
-        let known = self.book.user(peer.user).and_then(|known| known.devices.get(&peer.device));
+        let known = self.book.user(peer.user).and_then(|known| known.devices.get(peer.device));
         let is_same = delegation.peer() == peer && known.is_none_or(|known| known.noise() == delegation.noise());
         let checked = self.own.check(delegation, &self.cx.config, self.cx.wall, &mut self.cx.stats.signatures_checked);
         match checked {
@@ -286,7 +290,7 @@ impl Parts {
             if Some(pipe) != from {
                 self.links.say(&mut self.cx, pipe, &Line::Revocation(revocation.clone()), || Said::Revocation);
             }
-            let shown = self.book.user(peer.user).and_then(|known| known.devices.get(&peer.device));
+            let shown = self.book.user(peer.user).and_then(|known| known.devices.get(peer.device));
             if shown.is_some_and(|delegation| revocation.revokes(delegation)) {
                 self.links.close(&mut self.cx, pipe, CloseReason::Revoked);
             }

@@ -3,6 +3,7 @@
 mod give_up;
 mod stored;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -67,7 +68,8 @@ struct Shared {
 
 #[derive(Default)]
 pub(crate) struct Outbox {
-    queues: BTreeMap<Peer, Queue>,
+    /// Boxed, so that the map's nodes, which are half empty, are small.
+    queues: BTreeMap<Peer, Box<Queue>>,
     /// Messages for users of whom no device is known.
     waiting: BTreeMap<UserId, VecDeque<Entry>>,
     /// Tags that went to more than one device.
@@ -149,17 +151,19 @@ impl Outbox {
     }
 
     fn queue(&mut self, cx: &Cx, peer: Peer) -> &mut Queue {
-        self.queues.entry(peer).or_insert_with(|| Queue {
-            entries: VecDeque::new(),
-            sent: 0,
-            sent_bytes: 0,
-            window: FIRST_WINDOW,
-            linked: false,
-            stream: draw_stream(cx, peer, 0),
-            next: 1,
-            reached: 0,
-            acknowledged: 0,
-            disk: 0,
+        self.queues.entry(peer).or_insert_with(|| {
+            Box::new(Queue {
+                entries: VecDeque::new(),
+                sent: 0,
+                sent_bytes: 0,
+                window: FIRST_WINDOW,
+                linked: false,
+                stream: draw_stream(cx, peer, 0),
+                next: 1,
+                reached: 0,
+                acknowledged: 0,
+                disk: 0,
+            })
         })
     }
 
@@ -378,7 +382,7 @@ impl Outbox {
     fn queues_of(&self, user: UserId) -> impl Iterator<Item = (&Peer, &Queue)> {
         let low = Peer { user, device: DeviceId::from_bytes([0; 16]) };
         let high = Peer { user, device: DeviceId::from_bytes([255; 16]) };
-        self.queues.range(low..=high)
+        self.queues.range(low..=high).map(|(peer, queue)| (peer, &**queue))
     }
 
     /// One more try was made for a user.
@@ -415,6 +419,13 @@ impl Outbox {
     pub(crate) fn first_end(&self, user: UserId) -> Option<WallTime> {
         let queued = self.queues_of(user).flat_map(|(_, queue)| queue.entries.iter().skip(queue.sent));
         queued.chain(self.waiting.get(&user).into_iter().flatten()).map(|entry| entry.until).min()
+    }
+
+    /// Gives a device's spare memory back.
+    pub(crate) fn shrink(&mut self, peer: Peer) {
+        if let Some(queue) = self.queues.get_mut(&peer).filter(|queue| queue.entries.is_empty()) {
+            queue.entries = VecDeque::new();
+        }
     }
 
     /// How many messages are under way to a device.

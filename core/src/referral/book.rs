@@ -1,5 +1,6 @@
 //! What is known of users: addresses, proven devices, attempts. And the entry peers.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -8,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::close::CloseReason;
 use crate::command::{Address, Entry};
 use crate::cx::Cx;
-use crate::id::{DeviceId, NodeKey, Peer, Tag, UserId};
-use crate::identity::Delegation;
+use crate::id::{NodeKey, Peer, Tag, UserId};
+use crate::identity::{Delegation, Devices};
 use crate::notice::FailReason;
 use crate::time::Time;
 use crate::view::{AddressView, Attempt, AttemptOutcome, SearchView};
@@ -29,7 +30,7 @@ pub(crate) struct User {
     pub(crate) addresses: Vec<AddressView>,
     /// The application has introduced them.
     pub(crate) introduced: bool,
-    pub(crate) devices: BTreeMap<DeviceId, Delegation>,
+    pub(crate) devices: Devices,
     pub(crate) searches: VecDeque<SearchView>,
     pub(crate) finds: Vec<Tag>,
     /// How many tries were made since something began to wait; `None`: nothing waits.
@@ -49,7 +50,8 @@ pub(crate) struct EntryPeer {
 
 #[derive(Default)]
 pub(crate) struct Book {
-    users: BTreeMap<UserId, User>,
+    /// Boxed, so that the map's nodes, which are half empty, are small.
+    users: BTreeMap<UserId, Box<User>>,
     pub(crate) entries: Vec<EntryPeer>,
 }
 
@@ -63,7 +65,7 @@ struct StoredEntry {
 impl Book {
     /// What is known of a user.
     pub(crate) fn user(&self, user: UserId) -> Option<&User> {
-        self.users.get(&user)
+        self.users.get(&user).map(|known| &**known)
     }
 
     /// What is known of a user, to change it; `None` when the book is full of users that matter more.
@@ -72,17 +74,17 @@ impl Book {
             let spare = self.users.iter().find(|(_, known)| !known.introduced && known.tries.is_none()).map(|(user, _)| *user)?;
             self.users.remove(&spare);
         }
-        Some(self.users.entry(user).or_default())
+        Some(&mut **self.users.entry(user).or_default())
     }
 
     /// What is known of a user that is known.
     pub(crate) fn known_mut(&mut self, user: UserId) -> Option<&mut User> {
-        self.users.get_mut(&user)
+        self.users.get_mut(&user).map(|known| &mut **known)
     }
 
     /// Users in the book, in order.
     pub(crate) fn users(&self) -> impl Iterator<Item = (&UserId, &User)> {
-        self.users.iter()
+        self.users.iter().map(|(user, known)| (user, &**known))
     }
 
     /// Sets a user's addresses and stores them. `false`: the book is full (spec: FIND-1).
@@ -119,22 +121,13 @@ impl Book {
     pub(crate) fn on_proven(&mut self, cx: &mut Cx, delegation: &Delegation) -> bool {
         let devices_max = cx.config.devices_per_user_max as usize;
         let Some(known) = self.user_mut(cx, delegation.user()) else { return false };
-        if known.devices.get(&delegation.device()).is_some_and(|old| old == delegation || old.until() > delegation.until()) {
+        if known.devices.get(delegation.device()).is_some_and(|old| old == delegation || old.until() > delegation.until()) {
             return false;
         }
-        let mut gone = None;
-        if !known.devices.contains_key(&delegation.device()) && known.devices.len() >= devices_max {
-            gone = known.devices.iter().min_by_key(|(_, old)| old.until()).map(|(device, _)| *device);
-        }
-        if let Some(device) = gone {
-            known.devices.remove(&device);
+        if let Some(device) = known.devices.keep(delegation.clone(), devices_max) {
             cx.store(false, |batch| batch.remove(device_key(Peer { user: delegation.user(), device })));
         }
-        let json = delegation.to_json();
-        if let Some(known) = self.users.get_mut(&delegation.user()) {
-            known.devices.insert(delegation.device(), delegation.clone());
-        }
-        cx.store(false, |batch| batch.put(device_key(delegation.peer()), json.into_bytes()));
+        cx.store(false, |batch| batch.put(device_key(delegation.peer()), delegation.to_json().into_bytes()));
         true
     }
 
@@ -196,7 +189,7 @@ impl Book {
             DEVICE_PREFIX => {
                 let delegation = Delegation::from_json(value).ok()?;
                 let Some(known) = self.user_mut(cx, delegation.user()) else { return Some(()) };
-                known.devices.insert(delegation.device(), delegation);
+                let _ = known.devices.keep(delegation, cx.config.devices_per_user_max as usize);
             }
             _ => {
                 let stored: Vec<StoredEntry> = serde_json::from_slice(value).ok()?;

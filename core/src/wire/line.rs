@@ -184,6 +184,23 @@ impl Line<'_> {
 
 /// Writes a message's line around a body that is JSON already: one copy, no allocation (spec: MSG-4).
 pub(crate) fn write_message(out: &mut Vec<u8>, number: u64, disk: bool, body: &str) {
+    out.extend_from_slice(b"{\"message\":{\"number\":");
+    write_number(out, number);
+    out.extend_from_slice(if disk { b",\"disk\":true," } else { b"," });
+    out.extend_from_slice(body.as_bytes());
+    out.extend_from_slice(b"}}\n");
+}
+
+/// Writes an acknowledgement's line without an allocation: there is one for a few messages.
+pub(crate) fn write_acknowledged(out: &mut Vec<u8>, acknowledged: &Acknowledged) {
+    out.extend_from_slice(b"{\"acknowledged\":{\"stream\":\"");
+    out.extend_from_slice(crate::id::short_base64(acknowledged.stream.as_bytes(), &mut [0; 88]).unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\",\"upto\":");
+    write_number(out, acknowledged.upto);
+    out.extend_from_slice(b"}}\n");
+}
+
+fn write_number(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     let mut rest = number;
@@ -197,11 +214,7 @@ pub(crate) fn write_message(out: &mut Vec<u8>, number: u64, disk: bool, body: &s
             break;
         }
     }
-    out.extend_from_slice(b"{\"message\":{\"number\":");
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
-    out.extend_from_slice(if disk { b",\"disk\":true," } else { b"," });
-    out.extend_from_slice(body.as_bytes());
-    out.extend_from_slice(b"}}\n");
 }
 
 /// How many bytes [`write_message`] adds to a body at most.
@@ -219,6 +232,17 @@ mod tests {
             let text = core::str::from_utf8(&out).unwrap().strip_suffix('\n').unwrap();
             let Ok(Line::Message(line)) = Line::parse(text) else { panic!("{text}") };
             assert_eq!((line.number, line.disk, line.r#type, line.payload.get()), (number, disk, "bla", r#"{"a":[1,2]}"#));
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_written_by_hand_is_what_serde_writes() {
+        for upto in [0, 7, u64::MAX] {
+            let acknowledged = || Acknowledged { stream: StreamId::from_bytes([0xFB; 16]), upto };
+            let (mut by_hand, mut by_serde) = (Vec::new(), Vec::new());
+            write_acknowledged(&mut by_hand, &acknowledged());
+            Line::Acknowledged(acknowledged()).write(&mut by_serde);
+            assert_eq!(by_hand, by_serde);
         }
     }
 
