@@ -60,7 +60,7 @@ mod tests {
         let mut rng = Rng::from_seed(&Seed::from_bytes([1; 32]));
         let identity = IdentitySecret::from_bytes(rng.array());
         let from = WallTime::from_millis(1_000_000);
-        let mut delegation = |hours: u64, keys: &DeviceKeys| {
+        let delegation = |hours: u64, keys: &DeviceKeys| {
             let grant = keys.grant(AppId::new("devices").unwrap(), from, from + Duration::from_secs(3_600 * hours));
             Delegation::sign(&identity, &grant).unwrap()
         };

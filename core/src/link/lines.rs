@@ -114,7 +114,8 @@ impl Links {
             Line::Pong(token) => self.on_pong(cx, pipe, token),
             Line::Close(close) => self.on_close(cx, pipe, close.reason),
             Line::Hello(hello) => {
-                let now_known = self.pipes.get_mut(&pipe).and_then(|it| it.link()).is_some_and(|link| link.boot.replace(hello.boot).is_none());
+                let now_known =
+                    self.pipes.get_mut(&pipe).and_then(|it| it.link()).is_some_and(|link| link.boot.replace(hello.boot).is_none());
                 if !now_known {
                     return Err(CloseReason::NotAllowed);
                 }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::pipe::{Link, Stage};
+use super::pipe::{Link, Stage, ack_line};
 use super::{Effect, Links, hx};
 use crate::LinkPeer;
 use crate::close::CloseReason;
@@ -130,7 +130,8 @@ impl Links {
             self.is_up(cx, pipe);
             return;
         };
-        let boots = (self.pipes.get_mut(&old).and_then(|it| it.link()).and_then(|link| link.boot), self.link(pipe).and_then(|link| link.boot));
+        let boots =
+            (self.pipes.get_mut(&old).and_then(|it| it.link()).and_then(|link| link.boot), self.link(pipe).and_then(|link| link.boot));
         let diallers = (self.is_dialled(old), self.is_dialled(pipe));
         match boots {
             (_, None) => {
@@ -346,7 +347,7 @@ impl Links {
             if it.out.capacity() == 0 {
                 it.out = cx.buffer();
             }
-            let _ = super::ack_line(link, &mut it.out);
+            let _ = ack_line(link, &mut it.out);
         }
         link.last_use = cx.now;
         link.acknowledge = Some(Acknowledged { stream, upto });

@@ -1,0 +1,139 @@
+//! The way out: what is said gathers on its pipe, and is sealed and written when the pipe takes it.
+
+use alloc::vec::Vec;
+
+use super::pipe::{Stage, ack_line};
+use super::{Effect, Links, RECORD_BYTES_MAX};
+use crate::action::{Action, Packet};
+use crate::close::CloseReason;
+use crate::cx::Cx;
+use crate::id::{PipeId, StreamId};
+use crate::timer::TimerKey;
+use crate::trace::Said;
+use crate::wire::line::{Line, write_message};
+
+/// Plaintext that may wait for a pipe before messages are held back (DETAILS 5: what one `Write` takes).
+const WAITING_BYTES_MAX: usize = 64 << 10;
+/// Lines other than messages that may wait for a pipe (guess: as much again). Whoever asks and never reads is let go.
+const ANSWERS_BYTES_MAX: usize = 64 << 10;
+
+impl Links {
+    /// Says a line on a link or a sealed pipe; nothing if the pipe is not there.
+    pub(crate) fn say(&mut self, cx: &mut Cx, pipe: PipeId, line: &Line<'_>, said: impl FnOnce() -> Said) {
+        let Some(it) = self.pipes.get_mut(&pipe).filter(|it| it.sealer.is_some()) else { return };
+        if it.out.capacity() == 0 {
+            it.out = cx.buffer();
+        }
+        line.write(&mut it.out);
+        let waiting_max = (cx.config.line_bytes_max as usize).saturating_add(WAITING_BYTES_MAX).saturating_add(ANSWERS_BYTES_MAX);
+        let is_unread = it.out.len() > waiting_max;
+        let with = it.with();
+        cx.saw(with, true, said);
+        self.mark(pipe);
+        if is_unread {
+            self.let_go(cx, pipe);
+        }
+    }
+
+    /// The other end has more said to it than it reads: it could not be told why it is let go.
+    fn let_go(&mut self, cx: &mut Cx, pipe: PipeId) {
+        cx.stats.faults = cx.stats.faults.saturating_add(1);
+        self.end(cx, pipe, CloseReason::Flood);
+        if let Some(it) = self.pipes.get_mut(&pipe) {
+            it.out = Vec::new();
+        }
+        self.hang_up(cx, pipe);
+    }
+
+    /// Says a message; `body` is its JSON without the number.
+    pub(crate) fn say_message(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, number: u64, disk: bool, body: &str) {
+        let Some(it) = self.pipes.get_mut(&pipe) else { return };
+        if it.out.capacity() == 0 {
+            it.out = cx.buffer();
+        }
+        let Stage::Up(link) = &mut it.stage else { return };
+        link.last_use = cx.now;
+        if link.stream_out != Some(stream) {
+            link.stream_out = Some(stream);
+            Line::Stream(stream).write(&mut it.out);
+        }
+        write_message(&mut it.out, number, disk, body);
+        if cx.is_observed() {
+            let kind = body.strip_prefix("\"type\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default();
+            let with = Some(link.with);
+            cx.saw(with, true, || Said::Message { kind: kind.into(), number });
+        }
+        self.mark(pipe);
+    }
+
+    /// Whether a pipe takes more messages now.
+    pub(crate) fn has_room(&self, pipe: PipeId) -> bool {
+        self.pipes.get(&pipe).is_some_and(|it| it.out.len() < WAITING_BYTES_MAX && matches!(it.stage, Stage::Up(_)))
+    }
+
+    /// Seals and writes whatever this call has left on pipes that have credit (spec: LINK-7).
+    pub(crate) fn flush(&mut self, cx: &mut Cx) {
+        let mut dirty = core::mem::take(&mut self.dirty);
+        for pipe in dirty.drain(..) {
+            self.flush_one(cx, pipe);
+        }
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn flush_one(&mut self, cx: &mut Cx, pipe: PipeId) {
+        let Some(it) = self.pipes.get_mut(&pipe) else { return };
+        it.dirty = false;
+        if it.writing || it.hung_up {
+            return;
+        }
+        if let Stage::Up(link) = &mut it.stage
+            && (link.acknowledge_now || (!it.out.is_empty() && link.acknowledge.is_some()))
+        {
+            if it.out.capacity() == 0 {
+                it.out = cx.buffer();
+            }
+            let said = ack_line(link, &mut it.out);
+            cx.timers.cancel(TimerKey::Acknowledge(pipe));
+            let with = Some(link.with);
+            if let Some(upto) = said {
+                cx.saw(with, true, || Said::Acknowledged { upto });
+            }
+        }
+        let mut packet = core::mem::take(&mut it.clear);
+        if packet.capacity() == 0 && !it.out.is_empty() {
+            packet = cx.buffer();
+        }
+        let sealed = it.seal_into(&mut packet, &cx.config.crypto, WAITING_BYTES_MAX, RECORD_BYTES_MAX);
+        match sealed {
+            Ok(records) => cx.stats.records_out = cx.stats.records_out.saturating_add(records),
+            Err(_) => packet.clear(),
+        }
+        if it.out.is_empty() {
+            cx.recycle(core::mem::take(&mut it.out));
+        }
+        let is_empty = packet.is_empty();
+        if is_empty {
+            cx.recycle(packet);
+        } else {
+            it.writing = true;
+            cx.actions.push_back(Action::Write { pipe, packet: Packet::from_vec(packet) });
+        }
+        if matches!(it.stage, Stage::Gone) && it.out.is_empty() {
+            self.hang_up(cx, pipe);
+        } else if matches!(it.stage, Stage::Up(_)) && !is_empty {
+            self.effects.push_back(Effect::Room(pipe));
+        }
+    }
+
+    /// Something is to be written when the call is over.
+    pub(super) fn mark(&mut self, pipe: PipeId) {
+        if let Some(it) = self.pipes.get_mut(&pipe)
+            && !it.dirty
+        {
+            it.dirty = true;
+            self.dirty.push(pipe);
+        }
+    }
+}
