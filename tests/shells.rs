@@ -76,6 +76,34 @@ fn a_frame_never_waits() {
     assert!(took < overcom_core::Time::from_millis(1_000), "200 frames took {took}");
 }
 
+#[test]
+fn a_notice_that_came_before_the_wait_is_not_kept_until_its_end() {
+    let mut runtime = mio(1);
+    // The answer is there at once, and nothing else would end the wait.
+    runtime.command(Command::Suspend).unwrap();
+    let clock = Clock::start();
+    let mut is_quiet = false;
+    runtime.run_once(PATIENCE, |notice| is_quiet |= notice == Notice::Quiet).unwrap();
+    assert!(is_quiet && clock.now() < overcom_core::Time::ZERO + PATIENCE / 2);
+}
+
+#[test]
+fn a_guest_that_took_notices_after_its_turn_does_not_wait_before_the_next() {
+    let poll = ::mio::Poll::new().unwrap();
+    let mut guest = Embedded::start(setup(1), MemoryStore::new(), poll.registry(), 1_000..1_010, || {}).unwrap();
+    let clock = Clock::start();
+    loop {
+        assert!(clock.now() < overcom_core::Time::ZERO + PATIENCE, "it does not start");
+        let rest = guest.turn().unwrap();
+        if std::iter::from_fn(|| guest.next_notice()).any(|notice| matches!(notice, Notice::Started { .. })) {
+            while guest.next_notice().is_some() {}
+            // The node was told of it, and may want to answer.
+            assert_eq!(guest.wait_max(rest), Some(Duration::ZERO));
+            break;
+        }
+    }
+}
+
 // spec-test: SHELL-13
 #[test]
 fn a_peer_that_stopped_reading_keeps_nobody_waiting() {

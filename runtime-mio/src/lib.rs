@@ -27,6 +27,8 @@ pub struct Embedded<D = Bare> {
     drive: D,
     /// Whether a notice was given out and is not taken yet.
     is_held: bool,
+    /// Notices that are taken and of which the node does not know yet: it is told of many at once.
+    taken: u64,
 }
 
 impl Embedded {
@@ -49,11 +51,12 @@ impl Embedded {
     /// The next notice. Asking for it says that the former one is taken (spec: SHELL-14); do so until there is none, or
     /// leave some for later to make peers wait.
     pub fn next_notice(&mut self) -> Option<Notice> {
-        if std::mem::take(&mut self.is_held) {
-            self.engine.taken(1);
-        }
+        self.taken += u64::from(std::mem::take(&mut self.is_held));
         let notice = self.engine.next_notice();
         self.is_held = notice.is_some();
+        if !self.is_held {
+            self.say_taken();
+        }
         notice
     }
 }
@@ -69,7 +72,7 @@ impl<D: Drive> Embedded<D> {
     ) -> io::Result<Self> {
         let (seed, registry) = (seed()?, registry.try_clone()?);
         let engine = Engine::start("mio", setup, store, &seed, Arc::new(wake), Sockets::new(registry, tokens)?)?;
-        Ok(Self { engine, drive: make(&seed), is_held: false })
+        Ok(Self { engine, drive: make(&seed), is_held: false, taken: 0 })
     }
 
     /// One turn; never waits. Then ask for [`next_notice`](Self::next_notice), and wait no longer than [`wait_max`](Self::wait_max).
@@ -77,7 +80,14 @@ impl<D: Drive> Embedded<D> {
     /// # Errors
     /// Only if a recording cannot be written.
     pub fn turn(&mut self) -> io::Result<Rest> {
+        self.say_taken();
         self.engine.turn(&mut self.drive)
+    }
+
+    fn say_taken(&mut self) {
+        if self.taken > 0 {
+            self.engine.taken(std::mem::take(&mut self.taken));
+        }
     }
 
     /// Whether this event was for the node; if not, it is yours.
@@ -87,10 +97,7 @@ impl<D: Drive> Embedded<D> {
 
     /// How long to wait at most after a turn that left `rest`.
     pub fn wait_max(&self, rest: Rest) -> Option<Duration> {
-        match rest {
-            Rest::None | Rest::Stop => Some(Duration::ZERO),
-            Rest::Until(due) => due.map(|due| self.engine.clock().until(due)),
-        }
+        self.engine.wait_max(rest)
     }
 
     /// Takes new sockets on the same address after a suspension; every pipe is gone, and the node is told so.
@@ -168,7 +175,6 @@ pub struct Runtime<D = Bare> {
     poll: Poll,
     events: Events,
     inner: Embedded<D>,
-    rest: Rest,
 }
 
 /// A node with a loop of its own and an [`App`] beside it, the same one that runs in the simulator.
@@ -201,7 +207,6 @@ impl Runtime {
         let is_running = self.step(timeout)?;
         while let Some(notice) = self.inner.next_notice() {
             on_notice(notice);
-            self.rest = Rest::None;
         }
         Ok(is_running)
     }
@@ -250,7 +255,7 @@ impl<D: Drive> Runtime<D> {
         // A waker that fails has nobody left to wake.
         let wake = move || waker.wake().unwrap_or_default();
         let inner = Embedded::start_with(setup, store, poll.registry(), FIRST_PIPE..usize::MAX, wake, make)?;
-        Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), inner, rest: Rest::None })
+        Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), inner })
     }
 
     /// Does what there is to do, then waits at most `timeout` for more and does that. Notices go to the [`App`], or wait
@@ -259,17 +264,20 @@ impl<D: Drive> Runtime<D> {
     /// # Errors
     /// What the operating system says of waiting, or of writing a recording.
     pub fn step(&mut self, timeout: Duration) -> io::Result<bool> {
-        self.rest = self.inner.turn()?;
-        if self.rest != Rest::Stop {
-            self.wait(timeout)?;
-            self.rest = self.inner.turn()?;
+        let waiting = self.inner.engine.notices();
+        let mut rest = self.inner.turn()?;
+        if rest != Rest::Stop {
+            // What this turn brought is the caller's first.
+            let is_news = self.inner.engine.notices() > waiting;
+            self.wait(if is_news { Duration::ZERO } else { timeout }, rest)?;
+            rest = self.inner.turn()?;
         }
-        Ok(self.rest != Rest::Stop)
+        Ok(rest != Rest::Stop)
     }
 
     /// Waits for readiness, no longer than `timeout` and than the last turn's rest allows.
-    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        let timeout = self.inner.wait_max(self.rest).map_or(timeout, |rest| rest.min(timeout));
+    fn wait(&mut self, timeout: Duration, rest: Rest) -> io::Result<()> {
+        let timeout = self.inner.wait_max(rest).map_or(timeout, |rest| rest.min(timeout));
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(why) if why.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             other => other?,

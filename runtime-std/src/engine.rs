@@ -110,6 +110,8 @@ pub struct Engine<N: Net> {
     /// How many entries of the journal were shown.
     watch_seen: usize,
     is_stopping: bool,
+    /// It was told something since the last turn.
+    is_told: bool,
     report_due: Time,
     reported: Vec<SocketAddr>,
     datagram: Box<[u8]>,
@@ -167,6 +169,7 @@ impl<N: Net> Engine<N> {
             remote: Remote { requests, waker },
             recording,
             is_stopping: false,
+            is_told: true,
             report_due: Time::ZERO,
             reported: Vec::new(),
             datagram: vec![0; DATAGRAM_BYTES_MAX].into(),
@@ -180,6 +183,7 @@ impl<N: Net> Engine<N> {
     /// If the port was taken meanwhile, or sockets cannot be watched. Then nobody can be heard until this succeeds.
     pub fn rebind(&mut self) -> io::Result<()> {
         let outside = &mut self.outside;
+        self.is_told = true;
         outside.pipes.clear();
         outside.net.close();
         let outcome = sockets::bind(outside.local).map_err(io::Error::from).and_then(|bound| outside.net.open(bound));
@@ -227,6 +231,7 @@ impl<N: Net> Engine<N> {
 
     /// Something may be ready. It costs a system call if it is not.
     pub fn on_ready(&mut self, source: Source) {
+        self.is_told = true;
         match source {
             Source::Listener => self.outside.may_accept = true,
             Source::Datagrams => self.outside.may_receive = true,
@@ -247,7 +252,13 @@ impl<N: Net> Engine<N> {
     /// # Errors
     /// As [`Node::command`].
     pub fn command(&mut self, command: impl Into<Command>) -> Result<Tag, CommandError> {
+        self.is_told = true;
         self.driver.command(self.outside.clock.now(), command.into())
+    }
+
+    /// How many notices of a [`Bare`] engine wait to be asked for.
+    pub fn notices(&self) -> usize {
+        self.outside.notices.len()
     }
 
     /// The next notice of a [`Bare`] engine. Say [`taken`](Self::taken) once the application is through with it.
@@ -257,7 +268,17 @@ impl<N: Net> Engine<N> {
 
     /// The application is through with `notices` more notices (spec: SHELL-14).
     pub fn taken(&mut self, notices: u64) {
+        self.is_told = true;
         self.driver.handle(self.outside.clock.now(), Event::taken(notices, &[]));
+    }
+
+    /// How long to wait at most after a turn that left `rest`. Not at all if the node was told something since: what
+    /// comes of it, and when it is due, the next turn says.
+    pub fn wait_max(&self, rest: Rest) -> Option<Duration> {
+        match rest {
+            Rest::Until(due) if !self.is_told => due.map(|due| self.outside.clock.until(due)),
+            Rest::None | Rest::Until(_) | Rest::Stop => Some(Duration::ZERO),
+        }
     }
 
     /// One turn: reports, finished work, commands, drive, inputs, drive. Never waits; its work is bounded (spec: SHELL-13).
@@ -265,6 +286,7 @@ impl<N: Net> Engine<N> {
     /// # Errors
     /// Only if a recording cannot be written.
     pub fn turn(&mut self, drive: &mut impl Drive) -> io::Result<Rest> {
+        self.is_told = false;
         let now = self.outside.clock.now();
         self.report(now);
         let mut asked = 0;
