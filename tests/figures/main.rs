@@ -14,6 +14,7 @@ mod poison;
 mod renewal;
 mod table;
 mod throughput;
+mod wired;
 mod written;
 
 use std::io::Write as _;

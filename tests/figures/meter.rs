@@ -14,6 +14,38 @@ pub(crate) fn cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
+/// CPU time of a thread.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Spent {
+    /// To the nanosecond.
+    pub(crate) cpu: Duration,
+    /// The kernel's account of the same, in hundredths of a second: in the program, in the kernel. Zero where none is kept.
+    pub(crate) user: u64,
+    pub(crate) system: u64,
+}
+
+impl Spent {
+    pub(crate) const fn since(&self, before: &Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+        }
+    }
+
+    pub(crate) const fn plus(&self, other: &Self) -> Self {
+        Self { cpu: self.cpu.saturating_add(other.cpu), user: self.user + other.user, system: self.system + other.system }
+    }
+}
+
+/// What this thread has spent.
+pub(crate) fn spent() -> Spent {
+    let account = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+    // Behind the name in brackets, the 12th and 13th field.
+    let mut fields = account.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).map(|field| field.parse().unwrap_or(0));
+    Spent { cpu: cpu(), user: fields.next().unwrap_or(0), system: fields.next().unwrap_or(0) }
+}
+
 /// Bytes on the heap.
 pub(crate) fn heap_bytes() -> u64 {
     let stats = ALLOCATOR.stats();

@@ -1,7 +1,7 @@
 //! `--write`: the last value of each figure, with its commit and date, in `tests/FIGURES.md`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use overcom_std::Clock;
@@ -14,7 +14,7 @@ const HEAD: &str = "# Figures\n\nWritten by `cargo run --release -q -p overcom-t
 
 /// Puts new rows in the place of old ones of the same figures.
 pub(crate) fn update(lines: &Lines<'_>) -> Result<(), String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("FIGURES.md");
+    let path = folder().join("FIGURES.md");
     let mut rows: BTreeMap<String, String> = match std::fs::read_to_string(&path) {
         Ok(text) => text.lines().filter_map(|line| Some((name_of(line)?, line.to_string()))).collect(),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
@@ -26,6 +26,11 @@ pub(crate) fn update(lines: &Lines<'_>) -> Result<(), String> {
     }
     let body: String = rows.values().flat_map(|row| [row.as_str(), "\n"]).collect();
     std::fs::write(&path, format!("{HEAD}{body}")).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// The folder of this package: the one that cargo runs it from, which need not be the one that it was built in.
+fn folder() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// The figure that a row of the table is about.
