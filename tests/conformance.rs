@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overcom_core::{Command, CommandError, Explanation, Notice, Tag, UserId, WallTime};
+use overcom_core::{Batch, Command, CommandError, Explanation, Notice, StoreError, Tag, UserId, WallTime};
 use overcom_mio::Runtime;
 use overcom_simulator::conformance::{Launcher, Place, Start, run};
 use overcom_smol::Node;
-use overcom_std::{Clock, RedbStore, Setup};
+use overcom_std::{Clock, Loaded, RedbStore, Setup, Store};
 use smol::Timer;
 use smol::future::{block_on, or};
 
@@ -31,8 +32,33 @@ enum Kind {
 struct House {
     start: Start,
     store: PathBuf,
+    fails: Arc<Mutex<Option<StoreError>>>,
     address: SocketAddr,
     shell: Option<Shell>,
+}
+
+/// A store that fails from a time on.
+struct Mortal {
+    store: RedbStore,
+    fails: Arc<Mutex<Option<StoreError>>>,
+}
+
+impl Mortal {
+    /// Fails if it is to fail so.
+    fn check(&self, why: StoreError) -> Result<(), StoreError> {
+        let fails = *self.fails.lock().expect("nobody panics with it");
+        if fails == Some(why) { Err(why) } else { Ok(()) }
+    }
+}
+
+impl Store for Mortal {
+    fn store(&mut self, batches: &[(Batch, bool)]) -> Result<(), StoreError> {
+        self.check(StoreError::Full).and_then(|()| self.store.store(batches))
+    }
+
+    fn load(&mut self, from: &[u8], to: &[u8], limit: u32) -> Result<Loaded, StoreError> {
+        self.check(StoreError::Corrupt).and_then(|()| self.store.load(from, to, limit))
+    }
 }
 
 enum Shell {
@@ -49,6 +75,7 @@ impl Street {
         let kind = self.kinds[place % self.kinds.len()];
         let house = &mut self.houses[place];
         let store = RedbStore::open(&house.store).map_err(|why| why.to_string())?;
+        let store = Mortal { store, fails: Arc::clone(&house.fails) };
         let setup = Setup::bind(house.address, house.start.config, house.start.credentials.clone()).map_err(|why| why.to_string())?;
         let shell = match kind {
             Kind::Mio => Runtime::start(setup, store).map(|runtime| Shell::Mio(runtime.into())),
@@ -84,12 +111,17 @@ impl Launcher for Street {
     fn start(&mut self, start: Start) -> Result<Place, String> {
         let place = self.houses.len();
         let store = self.scratch.path().join(format!("{place}.redb"));
-        self.houses.push(House { start, store, address: SocketAddr::from(([127, 0, 0, 1], 0)), shell: None });
+        let (fails, address) = (Arc::default(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        self.houses.push(House { start, store, fails, address, shell: None });
         self.open(place).map(|()| Place(place))
     }
 
     fn address(&mut self, place: Place) -> SocketAddr {
         self.houses[place.0].address
+    }
+
+    fn host_name(&mut self, _place: Place) -> String {
+        "localhost".into()
     }
 
     fn wall(&mut self) -> WallTime {
@@ -127,10 +159,10 @@ impl Launcher for Street {
         }
     }
 
-    fn explain(&mut self, place: Place, user: UserId) -> Explanation {
+    fn explain(&mut self, place: Place, user: UserId) -> Option<Explanation> {
         match self.shell(place) {
-            Shell::Mio(runtime) => runtime.node().explain(user),
-            Shell::Smol(node) => block_on(node.handle().look(move |node| node.explain(user))).expect("the node runs"),
+            Shell::Mio(runtime) => Some(runtime.node().explain(user)),
+            Shell::Smol(node) => block_on(node.handle().look(move |node| node.explain(user))).ok(),
         }
     }
 
@@ -151,6 +183,10 @@ impl Launcher for Street {
             Shell::Smol(node) => block_on(node.handle().rebind()),
         };
         outcome.expect("the port is still free");
+    }
+
+    fn fail_store(&mut self, place: Place, why: StoreError) {
+        *self.houses[place.0].fails.lock().expect("nobody panics with it") = Some(why);
     }
 }
 

@@ -56,7 +56,8 @@ impl Disk {
 
     /// Carries out every batch up to `op`. On failure they are as good as never issued.
     pub(crate) fn finish(&mut self, now: Time, op: OpId) -> Result<(), StoreError> {
-        if let Some(why) = self.failing {
+        // What is corrupt or too new is found out when it is read.
+        if let Some(why) = self.failing.filter(|why| matches!(why, StoreError::Full | StoreError::Failed)) {
             self.waiting.clear();
             return Err(why);
         }
@@ -79,15 +80,18 @@ impl Disk {
         now + self.latency
     }
 
-    /// Items in key order, and whether the limit cut the range.
-    pub(crate) fn load(&self, from: &[u8], to: &[u8], limit: u32) -> (Vec<Item>, bool) {
+    /// Items in key order, and whether the limit cut the range. A full disk can be read.
+    pub(crate) fn load(&self, from: &[u8], to: &[u8], limit: u32) -> Result<(Vec<Item>, bool), StoreError> {
+        if let Some(why) = self.failing.filter(|why| *why != StoreError::Full) {
+            return Err(why);
+        }
         if from >= to {
-            return (Vec::new(), false);
+            return Ok((Vec::new(), false));
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut range = self.view.range::<[u8], _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)));
         let items = range.by_ref().take(limit).map(|(key, value)| Item { key: key.clone(), value: value.clone() }).collect();
-        (items, range.next().is_some())
+        Ok((items, range.next().is_some()))
     }
 
     /// The power fails: of what is not synced a prefix survives, drawn by key.
@@ -143,7 +147,7 @@ mod tests {
     }
 
     fn keys(disk: &Disk) -> Vec<String> {
-        disk.load(b"", b"~", 100).0.into_iter().map(|item| String::from_utf8(item.key).expect("text")).collect()
+        disk.load(b"", b"~", 100).expect("it reads").0.into_iter().map(|item| String::from_utf8(item.key).expect("text")).collect()
     }
 
     #[test]
@@ -186,6 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_can_be_read_a_corrupt_one_written_and_a_failed_one_neither() {
+        let fails = |why: StoreError| {
+            let mut disk = Disk::new();
+            disk.set_failing(Some(why));
+            disk.store(Time::ZERO, OpId::new(1), put("a"), true);
+            [disk.finish(Time::ZERO, OpId::new(1)).is_err(), disk.load(b"", b"~", 1).is_err()]
+        };
+        let (write, read) = ([true, false], [false, true]);
+        assert_eq!([StoreError::Full, StoreError::Corrupt, StoreError::Newer].map(fails), [write, read, read]);
+        assert_eq!(fails(StoreError::Failed), [true, true]);
+    }
+
+    #[test]
     fn a_failing_disk_keeps_what_it_had_and_takes_nothing() {
         let mut disk = Disk::new();
         disk.set_failing(Some(StoreError::Full));
@@ -202,10 +219,8 @@ mod tests {
             disk.store(Time::from_secs(second), OpId::new(second), put(key), true);
             assert_eq!(disk.finish(Time::from_secs(second), OpId::new(second)), Ok(()));
         }
-        let (page, more) = disk.load(b"a", b"c", 1);
-        assert_eq!((page.len(), more), (1, true));
-        assert!(!disk.load(b"a", b"c", 2).1);
-        assert!(disk.load(b"c", b"a", 9).0.is_empty());
+        let page = |from: &str, to: &str, limit| disk.load(from.as_bytes(), to.as_bytes(), limit).map(|(items, more)| (items.len(), more));
+        assert_eq!([page("a", "c", 1), page("a", "c", 2), page("c", "a", 9)], [Ok((1, true)), Ok((2, false)), Ok((0, false))]);
         disk.roll_back(Time::from_secs(2));
         assert_eq!(keys(&disk), ["a", "b"]);
     }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use overcom_core::{Batch, ConnectError, Event, Item, OpId, Packet, Page, Path, PipeId, ResolveError, Shell, StoreError, Time, WallTime};
+use overcom_core::{
+    Batch, ConnectError, Driver, Event, Item, Notice, OpId, Packet, Page, Path, PipeId, ResolveError, Shell, StoreError, Time, WallTime,
+};
 
 use crate::clock::Clock;
 use crate::digest::Marks;
@@ -67,7 +69,7 @@ pub(crate) enum Delivery {
     Clock(WallTime),
     Resolved(OpId, Result<IpAddr, ResolveError>),
     Stored(OpId, Result<(), StoreError>),
-    Loaded(OpId, Vec<Item>, bool),
+    Loaded(OpId, Result<(Vec<Item>, bool), StoreError>),
 }
 
 impl Delivery {
@@ -88,11 +90,12 @@ impl Delivery {
             Self::Resolved(op, Ok(ip)) => text(format!("{op:?} {ip}"), "resolved", Event::resolved(*op, Ok(&[*ip]))),
             Self::Resolved(op, Err(why)) => text(format!("{op:?} {why:?}"), "resolved", Event::resolved(*op, Err(*why))),
             Self::Stored(op, outcome) => text(format!("{op:?} {outcome:?}"), "stored", Event::stored(*op, *outcome)),
-            Self::Loaded(op, items, more) => {
+            Self::Loaded(op, Ok((items, more))) => {
                 let mut parts: Vec<&[u8]> = Vec::new();
                 items.iter().for_each(|item| parts.extend([&item.key[..], &item.value[..]]));
                 hand(Event::loaded(*op, Ok(Page { items, more: *more })), "loaded", &parts)
             }
+            Self::Loaded(op, Err(why)) => text(format!("{op:?} {why:?}"), "loaded", Event::loaded(*op, Err(*why))),
         }
     }
 }
@@ -114,6 +117,8 @@ pub(crate) struct Machine {
     pub(crate) timer: Option<Time>,
     pub(crate) generation: u64,
     pub(crate) spent: Vec<Packet>,
+    /// What nobody hosts an application for: notices of a bare node.
+    pub(crate) notices: VecDeque<Notice>,
     next_port: u16,
     dialling: BTreeMap<OpId, (SocketAddr, SocketAddr)>,
 }
@@ -135,6 +140,7 @@ impl Machine {
             timer: None,
             generation: 0,
             spent: Vec::new(),
+            notices: VecDeque::new(),
             next_port: 49_152,
             dialling: BTreeMap::new(),
         }
@@ -151,6 +157,19 @@ impl Machine {
         self.next_pipe = self.next_pipe.saturating_add(1);
         pipe
     }
+}
+
+/// What comes of letting one thing happen.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// A step of the scenario is to be carried out.
+    Step(usize),
+    /// The node of this machine is to be driven: its deadline has come.
+    Due(usize),
+    /// The node of this machine is to be told, and driven.
+    Told(usize, Delivery),
+    /// Nothing that concerns a node.
+    Nothing,
 }
 
 /// Everything but the nodes.
@@ -179,6 +198,81 @@ impl Engine {
 
     fn system(&mut self, at: Time, to: usize, from: usize, system: System) {
         self.queue.push(at, index(to), index(from), Happening::System(system));
+    }
+
+    /// Lets the next thing happen, if there is one until then.
+    pub(crate) fn next(&mut self, until: Time) -> Option<Happened> {
+        if self.queue.next_at().is_none_or(|at| at > until) {
+            return None;
+        }
+        let (key, happening) = self.queue.pop()?;
+        self.now = key.at;
+        let touched = key.to.checked_sub(1).and_then(|machine| usize::try_from(machine).ok());
+        Some(match (touched, happening) {
+            (_, Happening::Step(n)) => Happened::Step(n),
+            (Some(me), Happening::System(system)) => {
+                self.handle_system(me, system);
+                Happened::Nothing
+            }
+            (Some(me), Happening::Process(life, input)) => self.reach(me, key.from, life, input),
+            (None, Happening::Process(..) | Happening::System(_)) => Happened::Nothing,
+        })
+    }
+
+    /// Something for a process: lost with its life, kept while it is paused.
+    fn reach(&mut self, me: usize, from: u32, life: u32, input: Input) -> Happened {
+        let machine = &mut self.machines[me];
+        if machine.life != life || !machine.up {
+            return Happened::Nothing;
+        }
+        if machine.paused {
+            machine.parked.push_back((from, Happening::Process(life, input)));
+            return Happened::Nothing;
+        }
+        if let Input::Wake(generation) = input {
+            if generation != machine.generation {
+                return Happened::Nothing;
+            }
+            machine.timer = None;
+            return Happened::Due(me);
+        }
+        self.arrive(me, input).map_or(Happened::Nothing, |delivery| Happened::Told(me, delivery))
+    }
+
+    /// A process begins: what every shell says first is due now, and the wall clock each minute.
+    pub(crate) fn begin_process(&mut self, me: usize) -> [Delivery; 2] {
+        let (machine, now) = (&mut self.machines[me], self.now);
+        machine.up = true;
+        let first = [Delivery::Addresses(vec![machine.address], false), Delivery::Clock(machine.clock.wall(now))];
+        self.later(now + Duration::from_secs(60), me, me, Input::Minute);
+        first
+    }
+
+    /// Tells a node, and the digest.
+    pub(crate) fn hand(&mut self, me: usize, driver: &mut Driver, delivery: &Delivery) {
+        delivery.with(|event, kind, payload| {
+            self.mark(me, kind, payload);
+            driver.handle(self.now, event);
+        });
+    }
+
+    /// Gives written packets back.
+    pub(crate) fn recycle(&mut self, me: usize, driver: &mut Driver) {
+        std::mem::take(&mut self.machines[me].spent).into_iter().for_each(|packet| driver.recycle(packet));
+    }
+
+    /// The one time at which a node wants to be driven next (C5).
+    pub(crate) fn set_timer(&mut self, me: usize, due: Option<Time>) {
+        let machine = &mut self.machines[me];
+        if machine.timer == due {
+            return;
+        }
+        machine.timer = due;
+        machine.generation += 1;
+        let generation = machine.generation;
+        if let Some(due) = due {
+            self.later(due, me, me, Input::Wake(generation));
+        }
     }
 
     /// A line of the ladder.
@@ -259,8 +353,17 @@ impl Engine {
         self.machines[me].timer = None;
         self.machines[me].paused = false;
         self.machines[me].parked.clear();
+        self.machines[me].notices.clear();
         self.machines[me].dialling.clear();
         self.break_pipes(me);
+    }
+
+    /// A paused process goes on: what was kept for it comes now, in its order.
+    pub(crate) fn resume(&mut self, me: usize) {
+        self.machines[me].paused = false;
+        for (from, happening) in std::mem::take(&mut self.machines[me].parked) {
+            self.queue.push(self.now, index(me), from, happening);
+        }
     }
 
     /// All sockets are new: dials fail, pipes break without a word to this side.
@@ -294,10 +397,7 @@ impl Engine {
             Input::ConnectFailed(op, why) => Some(Delivery::ConnectFailed(op, why)),
             Input::Resolved(op, outcome) => Some(Delivery::Resolved(op, outcome)),
             Input::Stored(op) => Some(Delivery::Stored(op, self.machines[me].disk.finish(now, op))),
-            Input::Load(op, from, to, limit) => {
-                let (items, more) = self.machines[me].disk.load(&from, &to, limit);
-                Some(Delivery::Loaded(op, items, more))
-            }
+            Input::Load(op, from, to, limit) => Some(Delivery::Loaded(op, self.machines[me].disk.load(&from, &to, limit))),
         }
     }
 }
@@ -379,10 +479,11 @@ impl Shell for Port<'_> {
         engine.later(at, me, me, Input::Load(op, from, to, limit));
     }
 
-    fn notify(&mut self, notice: overcom_core::Notice) {
-        // Hosted keeps notices for the application; none comes through here.
-        let kind = format!("{notice:?}");
-        self.engine.mark(self.me, "notify", &[kind.as_bytes()]);
+    fn notify(&mut self, notice: Notice) {
+        // Of bare nodes only: Hosted keeps notices for its application.
+        let text = format!("{notice:?}");
+        self.engine.mark(self.me, "notify", &[text.as_bytes()]);
+        self.engine.machines[self.me].notices.push_back(notice);
     }
 }
 

@@ -11,7 +11,7 @@ use overcom_core::{
 
 use crate::clock::EPOCH_MS;
 use crate::draw::{Draws, name_key};
-use crate::engine::{Delivery, Engine, Happening, Input, Machine, Port, index};
+use crate::engine::{Delivery, Engine, Happened, Happening, Input, Machine, Port};
 use crate::inbox::Watched;
 use crate::network::{Links, standard_address};
 use crate::scenario::{Do, NodeSpec, Scenario, ScenarioError};
@@ -100,54 +100,27 @@ impl<A: App> Run<A> {
 
     /// Lets one thing happen, if there is one until then and nothing has failed; whether there was.
     pub(crate) fn step(&mut self, until: Time) -> bool {
-        if self.failure.is_some() || self.engine.queue.next_at().is_none_or(|at| at > until) {
+        if self.failure.is_some() {
             return false;
         }
-        let Some((key, happening)) = self.engine.queue.pop() else { return false };
-        self.engine.now = key.at;
-        let touched = key.to.checked_sub(1).and_then(|node| usize::try_from(node).ok());
-        match (touched, happening) {
-            (_, Happening::Step(n)) => self.carry_out(n),
-            (Some(me), happening) => self.happen(me, key.from, happening),
-            (None, Happening::Process(..) | Happening::System(_)) => {}
+        match self.engine.next(until) {
+            None => return false,
+            Some(Happened::Step(n)) => self.carry_out(n),
+            Some(Happened::Due(me)) => self.turn(me),
+            Some(Happened::Told(me, delivery)) => {
+                self.deliver(me, &delivery);
+                self.turn(me);
+            }
+            Some(Happened::Nothing) => {}
         }
         true
     }
 
-    fn happen(&mut self, me: usize, from: u32, happening: Happening) {
-        match happening {
-            Happening::Step(_) => {}
-            Happening::System(system) => self.engine.handle_system(me, system),
-            Happening::Process(life, input) => {
-                let machine = &mut self.engine.machines[me];
-                if machine.life != life || !machine.up {
-                    return;
-                }
-                if machine.paused {
-                    machine.parked.push_back((from, Happening::Process(life, input)));
-                    return;
-                }
-                if let Input::Wake(generation) = input {
-                    if generation != machine.generation {
-                        return;
-                    }
-                    machine.timer = None;
-                    return self.turn(me);
-                }
-                if let Some(delivery) = self.engine.arrive(me, input) {
-                    self.deliver(me, &delivery);
-                    self.turn(me);
-                }
-            }
-        }
-    }
-
     fn boot(&mut self, me: usize) {
-        let machine = &mut self.engine.machines[me];
+        let machine = &self.engine.machines[me];
         if machine.up {
             return;
         }
-        machine.up = true;
         let seed = Seed::from_bytes(Draws::new(self.scenario.seed, "node", &[machine.key, u64::from(machine.life)]).bytes());
         let (wall, now) = (machine.clock.wall(self.engine.now), self.engine.now);
         let (_, credentials, config) = &self.people[me];
@@ -163,9 +136,7 @@ impl<A: App> Run<A> {
             }
             Err(why) => return self.fail("start", format!("{}: {why}", self.engine.machines[me].name)),
         }
-        self.deliver(me, &Delivery::Addresses(vec![self.engine.machines[me].address], false));
-        self.deliver(me, &Delivery::Clock(wall));
-        self.engine.later(now + Duration::from_secs(60), me, me, Input::Minute);
+        self.engine.begin_process(me).iter().for_each(|delivery| self.deliver(me, delivery));
         self.turn(me);
     }
 
@@ -185,12 +156,9 @@ impl<A: App> Run<A> {
     }
 
     fn deliver(&mut self, me: usize, delivery: &Delivery) {
-        let now = self.engine.now;
-        let (Some(life), engine) = (self.lives[me].as_mut(), &mut self.engine) else { return };
-        delivery.with(|event, kind, payload| {
-            engine.mark(me, kind, payload);
-            life.driver.handle(now, event);
-        });
+        if let Some(life) = self.lives[me].as_mut() {
+            self.engine.hand(me, &mut life.driver, delivery);
+        }
     }
 
     /// Turns a node until it rests, then sets its one timer (C5, C6).
@@ -199,9 +167,7 @@ impl<A: App> Run<A> {
         for _ in 0..TURNS_MAX {
             let Some(life) = self.lives[me].as_mut() else { return };
             let next = life.hosted.turn(&mut life.driver, &mut Port { engine: &mut self.engine, me }, now, BUDGET);
-            for packet in std::mem::take(&mut self.engine.machines[me].spent) {
-                life.driver.recycle(packet);
-            }
+            self.engine.recycle(me, &mut life.driver);
             self.tell(me);
             self.drain(me, false);
             if self.introduce_once(me) {
@@ -212,7 +178,7 @@ impl<A: App> Run<A> {
                 Next::Until(Some(due)) if due <= now => {
                     return self.fail("C6", format!("{} rests at a deadline that is over", self.engine.machines[me].name));
                 }
-                Next::Until(due) => return self.set_timer(me, due),
+                Next::Until(due) => return self.engine.set_timer(me, due),
             }
         }
         self.fail("C6", format!("{} never comes to rest", self.engine.machines[me].name));
@@ -243,19 +209,6 @@ impl<A: App> Run<A> {
     /// What all nodes understood, all lives of a node as one.
     pub(crate) fn ladder(&self) -> Ladder {
         Ladder::of((0..self.lives.len()).filter_map(|me| self.journal(me).cloned()))
-    }
-
-    fn set_timer(&mut self, me: usize, due: Option<Time>) {
-        let machine = &mut self.engine.machines[me];
-        if machine.timer == due {
-            return;
-        }
-        machine.timer = due;
-        machine.generation += 1;
-        let generation = machine.generation;
-        if let Some(due) = due {
-            self.engine.later(due, me, me, Input::Wake(generation));
-        }
     }
 
     /// After its start a node gets its address book and entries, once a life.
@@ -343,7 +296,7 @@ impl<A: App> Run<A> {
             Do::Crash(node) => self.crash(node),
             Do::Restart(node) => self.boot(node),
             Do::Pause(node) => self.engine.machines[node].paused = self.engine.machines[node].up,
-            Do::Resume(node) => self.resume(node),
+            Do::Resume(node) => self.engine.resume(node),
             Do::Rebind { node, port } => self.rebind(node, port),
             Do::Rollback { node, to_ms } => {
                 self.crash(node);
@@ -376,14 +329,6 @@ impl<A: App> Run<A> {
         if !self.engine.machines[me].paused {
             self.command_or_say(me, command);
             self.turn(me);
-        }
-    }
-
-    fn resume(&mut self, me: usize) {
-        self.engine.machines[me].paused = false;
-        let (now, parked) = (self.engine.now, std::mem::take(&mut self.engine.machines[me].parked));
-        for (from, happening) in parked {
-            self.engine.queue.push(now, index(me), from, happening);
         }
     }
 

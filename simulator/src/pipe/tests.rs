@@ -2,7 +2,7 @@ use overcom_core::{ConnectError, OpId, PipeId, Shell, Time};
 
 use super::*;
 use crate::clock::Clock;
-use crate::engine::{Happening, Machine, Port};
+use crate::engine::{Happened, Machine, Port};
 use crate::network::{Links, Network, standard_address};
 
 const TO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 7575);
@@ -22,20 +22,9 @@ impl Two {
     }
 
     fn run(&mut self, until: Time) {
-        while self.engine.queue.next_at().is_some_and(|at| at <= until) {
-            let Some((key, happening)) = self.engine.queue.pop() else { return };
-            self.engine.now = key.at;
-            let me = key.to as usize - 1;
-            match happening {
-                Happening::System(system) => self.engine.handle_system(me, system),
-                Happening::Process(life, input) if self.engine.machines[me].life == life => {
-                    if self.engine.machines[me].paused {
-                        self.engine.machines[me].parked.push_back((key.from, Happening::Process(life, input)));
-                    } else if let Some(delivery) = self.engine.arrive(me, input) {
-                        self.told.push((key.at, me, delivery));
-                    }
-                }
-                Happening::Process(..) | Happening::Step(_) => {}
+        while let Some(happened) = self.engine.next(until) {
+            if let Happened::Told(me, delivery) = happened {
+                self.told.push((self.engine.now, me, delivery));
             }
         }
         self.engine.now = until;
@@ -117,10 +106,7 @@ fn a_reader_that_stands_still_stalls_the_writer_and_nothing_is_lost() {
     two.run(Time::from_secs(20));
     let written = |two: &Two| two.count(0, |delivery| matches!(delivery, Delivery::Written(_)));
     assert_eq!(written(&two), 0);
-    two.engine.machines[1].paused = false;
-    for (from, happening) in std::mem::take(&mut two.engine.machines[1].parked) {
-        two.engine.queue.push(two.engine.now, 2, from, happening);
-    }
+    two.engine.resume(1);
     two.run(Time::from_secs(30));
     assert_eq!((written(&two), two.read()), (1, sent));
 }
