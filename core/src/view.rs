@@ -168,6 +168,10 @@ pub struct Stats {
     pub searches_passed: u64,
     /// Searches not passed on: seen, over budget, or nobody to ask.
     pub searches_dropped: u64,
+    /// Answers to searches that their sender was not asked, or that came too late or twice.
+    pub search_answers_dropped: u64,
+    /// Revocations and delegations that were not verified since their link had no units left.
+    pub over_budget: u64,
     /// Dials for other people's searches that were refused by the rules.
     pub dials_refused: u64,
     /// Datagrams that nobody here wants.

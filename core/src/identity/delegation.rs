@@ -321,8 +321,7 @@ impl DelegationCache {
     /// # Errors
     /// [`WireError::Signature`].
     pub(crate) fn check(&mut self, crypto: &Crypto, delegation: &Delegation) -> Result<(), WireError> {
-        // The signature is part of the key: else a copy with a broken signature would pass and be handed on.
-        let key = sha256(&[&delegation.signing_bytes(), &delegation.signature]);
+        let key = key(delegation);
         if self.known.contains(&key) {
             return Ok(());
         }
@@ -339,8 +338,19 @@ impl DelegationCache {
         Ok(())
     }
 
+    /// Whether a check of this delegation costs no public-key work.
+    pub(crate) fn is_known(&self, delegation: &Delegation) -> bool {
+        self.known.contains(&key(delegation))
+    }
+
     /// How many are known.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
+}
+
+/// What a cached delegation is found by. The signature is part of it: else a copy with a broken signature would pass
+/// and be handed on.
+fn key(delegation: &Delegation) -> [u8; 32] {
+    sha256(&[&delegation.signing_bytes(), &delegation.signature])
 }

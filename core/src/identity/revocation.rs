@@ -127,10 +127,13 @@ impl Revocation {
     /// Whether it takes `delegation` back: same identity and app, and begun before the date of its device or of all
     /// (spec: ID-11).
     pub fn revokes(&self, delegation: &Delegation) -> bool {
-        let begun_before = |target| self.devices.get(&target).is_some_and(|entry| delegation.from() < entry.before);
-        self.identity == delegation.identity()
-            && self.app == *delegation.app()
-            && (begun_before(RevocationTarget::All) || begun_before(RevocationTarget::Device(delegation.device())))
+        self.identity == delegation.identity() && self.app == *delegation.app() && self.takes_back(delegation.device(), delegation.from())
+    }
+
+    /// Whether it takes back what a device of its user was granted in its app from `from` on.
+    pub(crate) fn takes_back(&self, device: DeviceId, from: WallTime) -> bool {
+        let is_before = |target| self.devices.get(&target).is_some_and(|entry| from < entry.before);
+        is_before(RevocationTarget::All) || is_before(RevocationTarget::Device(device))
     }
 
     /// Whose revocation it is. Hashes the identity key.

@@ -86,7 +86,7 @@ impl Links {
             Line::Search(_) => self.effects.push_back(Effect::Search(pipe, text.into())),
             Line::SearchAnswer(answer) => {
                 cx.saw(with, false, || Said::SearchAnswer { status: answer.status });
-                self.effects.push_back(Effect::SearchAnswer(answer));
+                self.effects.push_back(Effect::SearchAnswer(pipe, answer));
             }
             Line::Ping(token) => self.on_ping(cx, pipe, token),
             Line::Pong(token) => self.on_pong(cx, pipe, token),

@@ -56,7 +56,7 @@ pub(crate) enum Effect {
     /// A search came; the line as it was sent.
     Search(PipeId, Box<str>),
     /// A search's answer came.
-    SearchAnswer(SearchAnswer),
+    SearchAnswer(PipeId, SearchAnswer),
     /// There is room for messages.
     Room(PipeId),
     /// Another process with the same keys shows.

@@ -11,6 +11,7 @@ use crate::crypto::noise::{NoiseError, Opener, Sealer};
 use crate::crypto::{Crypto, TAG_BYTES};
 use crate::handshake::State;
 use crate::id::{BootId, MessageId, OpId, Peer, PipeId, StreamId};
+use crate::identity::Delegation;
 use crate::message::{Received, is_kind};
 use crate::time::{Time, WallTime};
 use crate::view::LinkView;
@@ -56,8 +57,8 @@ pub(super) enum Stage {
 /// A link that is up.
 pub(crate) struct Link {
     pub(crate) with: LinkPeer,
-    /// When the peer's delegation ends.
-    pub(crate) until: Option<WallTime>,
+    /// What the peer has shown (user links).
+    pub(crate) shown: Option<Shown>,
     /// The peer's life; `None` until its hello has come.
     pub(crate) boot: Option<BootId>,
     pub(crate) since: Time,
@@ -80,6 +81,20 @@ pub(crate) struct Link {
     pub(crate) acknowledge_count: u32,
     /// Messages on their way to the peer.
     pub(crate) unacknowledged: u32,
+}
+
+/// What of a peer's delegation counts while its link is up, whatever the address book remembers.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) noise: [u8; 32],
+    pub(crate) from: WallTime,
+    pub(crate) until: WallTime,
+}
+
+impl Shown {
+    pub(super) fn of(delegation: &Delegation) -> Self {
+        Self { noise: *delegation.noise(), from: delegation.from(), until: delegation.until() }
+    }
 }
 
 impl Pipe {
@@ -184,16 +199,16 @@ impl Pipe {
             since: link.since,
             rtt: link.rtt,
             unacknowledged: link.unacknowledged,
-            until: link.until,
+            until: link.shown.map(|shown| shown.until),
         })
     }
 }
 
 impl Link {
-    pub(super) const fn new(with: LinkPeer, until: Option<WallTime>, boot: Option<BootId>, now: Time) -> Self {
+    pub(super) const fn new(with: LinkPeer, shown: Option<Shown>, boot: Option<BootId>, now: Time) -> Self {
         Self {
             with,
-            until,
+            shown,
             boot,
             since: now,
             last_use: now,

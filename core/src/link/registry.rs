@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::pipe::{Link, Stage, ack_line};
+use super::pipe::{Link, Shown, Stage, ack_line};
 use super::{Effect, Links, hx};
 use crate::LinkPeer;
 use crate::close::CloseReason;
@@ -86,8 +86,7 @@ impl Links {
             return Err(CloseReason::Full);
         }
         let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
-        let until = delegation.as_ref().map(crate::identity::Delegation::until);
-        it.stage = Stage::Up(Link::new(with, until, boot, cx.now));
+        it.stage = Stage::Up(Link::new(with, delegation.as_ref().map(Shown::of), boot, cx.now));
         it.last_in = cx.now;
         self.pending = self.pending.saturating_sub(1);
         cx.timers.cancel(TimerKey::Handshake(pipe));
@@ -289,18 +288,18 @@ impl Links {
 
     /// Sets when a user link ends with a delegation: ten minutes after the earlier one.
     pub(crate) fn set_end(&mut self, cx: &mut Cx, pipe: PipeId, my_end: WallTime) {
-        if let Some(until) = self.link(pipe).and_then(|link| link.until) {
-            let end = until.min(my_end) + EXPIRY_GRACE;
+        if let Some(shown) = self.link(pipe).and_then(|link| link.shown) {
+            let end = shown.until.min(my_end) + EXPIRY_GRACE;
             cx.timers.set(TimerKey::LinkEnd(pipe), cx.now + end.since(cx.wall));
         }
     }
 
-    /// A peer has shown a delegation.
-    pub(crate) fn set_until(&mut self, cx: &mut Cx, pipe: PipeId, until: WallTime, my_end: WallTime) {
+    /// A peer has shown a delegation: the one that ends last counts.
+    pub(crate) fn set_shown(&mut self, cx: &mut Cx, pipe: PipeId, delegation: &crate::identity::Delegation, my_end: WallTime) {
         if let Some(link) = self.link(pipe)
-            && link.until.is_some_and(|old| old < until)
+            && link.shown.is_some_and(|old| old.until < delegation.until())
         {
-            link.until = Some(until);
+            link.shown = Some(Shown::of(delegation));
             self.set_end(cx, pipe, my_end);
         }
     }

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod bench_tests;
 mod boot;
+#[cfg(test)]
+mod budget_tests;
 mod commands;
 #[cfg(test)]
 mod embedder_tests;

@@ -26,24 +26,28 @@ const ENTRY_WAIT_MAX: Duration = Duration::from_secs(300);
 impl Parts {
     /// Something waits for `user`: tries at once, and again until nothing waits any more.
     pub(super) fn seek(&mut self, user: UserId) {
-        self.seek_after(user, true);
-    }
-
-    /// As [`seek`](Self::seek), but only after the first wait unless `at_once`: a link that falls as soon as it is up
-    /// must not be dialled in a loop.
-    pub(super) fn seek_after(&mut self, user: UserId, at_once: bool) {
-        if !matches!(self.phase, Phase::Running) {
-            return;
-        }
-        let Some(known) = self.book.user_mut(&self.cx, user) else { return };
-        if known.tries.is_some() {
-            return;
-        }
-        known.tries = Some(0);
-        self.cx.timers.set(TimerKey::Retry(user), self.cx.now + self.wait(0));
-        if at_once {
+        if self.begin(user, 0) {
             self.attempt(user);
         }
+    }
+
+    /// A link with `user` fell as soon as it was up: tries go on where they stood, so that who lets itself be dialled and
+    /// then refuses is not dialled in a loop (spec: MSG-16).
+    pub(super) fn seek_again(&mut self, user: UserId) {
+        let spent = self.book.user(user).map_or(0, |known| known.spent);
+        self.begin(user, spent);
+    }
+
+    /// Waits for the try after so many. `false`: it waits already, or must not.
+    fn begin(&mut self, user: UserId, tries: u32) -> bool {
+        if !matches!(self.phase, Phase::Running) {
+            return false;
+        }
+        let wait = self.wait(tries);
+        let Some(known) = self.book.user_mut(&self.cx, user).filter(|known| known.tries.is_none()) else { return false };
+        (known.tries, known.spent) = (Some(tries), tries);
+        self.cx.timers.set(TimerKey::Retry(user), self.cx.now + wait);
+        true
     }
 
     /// Tries from the beginning: something has changed that may help.
@@ -82,10 +86,10 @@ impl Parts {
 
     /// Dials what is known of `user`, or searches for them (spec: FIND-4).
     fn attempt(&mut self, user: UserId) {
-        let addresses: Vec<Address> = self.book.user(user).map(addresses).unwrap_or_default();
         if self.dials.is_dialling(Target::User(user)) {
             return;
         }
+        let addresses: Vec<Address> = self.book.user(user).map(addresses).unwrap_or_default();
         if addresses.is_empty() {
             self.search(user, None);
         } else {
@@ -100,10 +104,14 @@ impl Parts {
         }
     }
 
-    /// How long until the next try, after so many.
+    /// How long until the next try for a user, after so many (spec: MSG-13).
     fn wait(&self, tries: u32) -> Duration {
+        if tries > self.cx.config.retries { Duration::from_millis(u64::from(self.cx.config.retry_ms_disk)) } else { self.doubled(tries) }
+    }
+
+    fn doubled(&self, times: u32) -> Duration {
         let first = Duration::from_millis(u64::from(self.cx.config.retry_ms_first));
-        first.saturating_mul(1_u32.checked_shl(tries).unwrap_or(u32::MAX))
+        first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX))
     }
 
     /// The time for another try has come (spec: MSG-13).
@@ -116,16 +124,15 @@ impl Parts {
         let Some(tries) = tries.filter(|_| self.is_wanted(user)) else { return self.stop_seeking(user) };
         let tries = tries.saturating_add(1);
         if let Some(known) = self.book.known_mut(user) {
-            known.tries = Some(tries);
+            (known.tries, known.spent) = (Some(tries), tries);
         }
-        let is_slow = tries > self.cx.config.retries;
-        if is_slow {
+        if tries > self.cx.config.retries {
             self.give_up_in_ram(user);
             if !self.is_wanted(user) {
                 return self.stop_seeking(user);
             }
         }
-        let mut wait = if is_slow { Duration::from_millis(u64::from(self.cx.config.retry_ms_disk)) } else { self.wait(tries) };
+        let mut wait = self.wait(tries);
         if let Some(end) = self.outbox.first_end(user) {
             wait = wait.min(end.since(self.cx.wall).max(Duration::from_millis(1)));
         }
@@ -170,7 +177,7 @@ impl Parts {
         let addresses = search::own_addresses(&self.listening, locals.into_iter());
         let Some(signed) = self.searches.sign(&mut self.cx, &self.own, wanted, addresses) else { return };
         let asked = u32::try_from(branches.len()).unwrap_or(u32::MAX);
-        self.searches.on_passed(signed.id, asked);
+        self.searches.on_passed(signed.id, &branches);
         self.book.on_search(wanted, self.cx.now, asked);
         let delegation = self.own.credentials.delegation().clone();
         for (pipe, budget) in branches {
@@ -227,7 +234,7 @@ impl Parts {
             return;
         }
         self.cx.stats.searches_passed = self.cx.stats.searches_passed.saturating_add(1);
-        self.searches.on_passed(checked.id, u32::try_from(branches.len()).unwrap_or(u32::MAX));
+        self.searches.on_passed(checked.id, &branches);
         for (to, budget) in branches {
             let onward = crate::wire::line::SearchLine {
                 budget,
@@ -269,8 +276,8 @@ impl Parts {
     }
 
     /// A search's answer came: told on, or taken to heart.
-    pub(super) fn on_search_answer(&mut self, id: crate::id::SearchId, status: u16) {
-        match self.searches.on_answer(self.cx.now, id, status) {
+    pub(super) fn on_search_answer(&mut self, pipe: PipeId, id: crate::id::SearchId, status: u16) {
+        match self.searches.on_answer(&mut self.cx, pipe, id, status) {
             None => {}
             Some((Ok(pipe), status)) => self.answer(pipe, id, status),
             Some((Err(user), status)) => {
@@ -316,13 +323,13 @@ impl Parts {
         }
     }
 
-    /// An entry peer is not there, or not any more: later again.
-    pub(super) fn on_entry_lost(&mut self, at: u32) {
+    /// An entry peer is not there, or not any more: later again, and from the start if its link was `steady` (spec: FIND-6).
+    pub(super) fn on_entry_lost(&mut self, at: u32, steady: bool) {
         if let Some(peer) = self.book.entries.get_mut(at as usize) {
             peer.linked = false;
-            let tries = peer.tries;
+            let tries = if steady { 0 } else { peer.tries };
             peer.tries = tries.saturating_add(1);
-            let wait = self.wait(tries).min(ENTRY_WAIT_MAX);
+            let wait = self.doubled(tries).min(ENTRY_WAIT_MAX);
             self.cx.timers.set(TimerKey::Entry(at), self.cx.now + wait);
         }
     }

@@ -21,13 +21,14 @@ use crate::{CloseReason, LinkPeer};
 /// Peers whose clocks are compared, and how many must agree (R37).
 const CLOCKS_MAX: usize = 8;
 const CLOCKS_AGREE: usize = 3;
-/// A link that lived this long was no mishap: its peer is dialled again at once (guess: longer than any handshake).
+/// A link that lived this long was no mishap: its peer is dialled again at once (guess: longer than any handshake) (spec: MSG-16).
 const STEADY: Duration = Duration::from_secs(10);
 /// Three swaps in this time are a twin (DECISIONS 15).
 const TWIN_TIME: Duration = Duration::from_secs(60);
 const TWIN_SWAPS: usize = 3;
-/// Units that a revocation costs its sender (guess: as much as eight visits of a search) (spec: FIND-12).
-const REVOCATION_UNITS: u32 = 8;
+/// Units that a revocation or a delegation to be verified costs its sender (guess: as much as eight visits of a search)
+/// (spec: FIND-12).
+const SIGNED_UNITS: u32 = 8;
 
 impl Parts {
     /// Carries every effect over, then seals what was said.
@@ -76,6 +77,9 @@ impl Parts {
             LinkEffect::Acknowledged(pipe, acknowledged) => {
                 if let Some(peer) = self.user_on(pipe) {
                     if self.outbox.on_acknowledged(&mut self.cx, peer, &acknowledged) {
+                        if let Some(known) = self.book.known_mut(peer.user) {
+                            known.spent = 0;
+                        }
                         self.pump(peer);
                     } else {
                         self.links.fault(&mut self.cx, pipe, CloseReason::NotAllowed);
@@ -85,12 +89,12 @@ impl Parts {
             LinkEffect::Resume(pipe, resume) => self.on_resume(pipe, &resume),
             LinkEffect::Delegation(pipe, delegation) => self.on_delegation(pipe, &delegation),
             LinkEffect::Revocation(pipe, revocation) => {
-                if self.searches.pay(&self.cx, pipe, REVOCATION_UNITS) {
+                if self.pay(pipe) {
                     self.learn_revocation(*revocation, Some(pipe));
                 }
             }
             LinkEffect::Search(pipe, text) => self.on_search(pipe, &text),
-            LinkEffect::SearchAnswer(answer) => self.on_search_answer(answer.id, answer.status),
+            LinkEffect::SearchAnswer(pipe, answer) => self.on_search_answer(pipe, answer.id, answer.status),
             LinkEffect::Room(pipe) => {
                 if let Some(peer) = self.user_on(pipe) {
                     self.pump(peer);
@@ -109,13 +113,8 @@ impl Parts {
         match effect {
             DialEffect::Tried { target: Target::User(user), address, outcome } => self.book.on_tried(self.cx.now, user, &address, outcome),
             DialEffect::Tried { target: Target::Entry(_), .. } => {}
-            DialEffect::Failed { target: Target::User(user), last } => {
-                if let (Some(last), Some(known)) = (last, self.book.known_mut(user)) {
-                    known.last = Some(last);
-                }
-                self.on_unreachable(user);
-            }
-            DialEffect::Failed { target: Target::Entry(at), .. } => self.on_entry_lost(at),
+            DialEffect::Failed(Target::User(user)) => self.on_unreachable(user),
+            DialEffect::Failed(Target::Entry(at)) => self.on_entry_lost(at, false),
         }
     }
 
@@ -182,7 +181,7 @@ impl Parts {
 
     fn on_entry_up(&mut self, at: u32, key: crate::id::NodeKey) {
         let Some(peer) = self.book.entries.get_mut(at as usize) else { return };
-        (peer.linked, peer.tries) = (true, 0);
+        peer.linked = true;
         let before = peer.known.replace(key);
         if before == Some(key) {
             return;
@@ -195,6 +194,7 @@ impl Parts {
     }
 
     fn on_down(&mut self, with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason) {
+        let is_steady = self.cx.now.since(since) >= STEADY;
         self.searches.on_unlink(pipe);
         self.cx.saw(Some(with), false, || Said::Down(why));
         self.cx.notify(Notice::LinkDown { with, why });
@@ -205,14 +205,19 @@ impl Parts {
                     self.outbox.on_unlink(peer);
                 }
                 if self.phase == Phase::Running && self.outbox.is_stuck(peer.user) {
-                    self.seek_after(peer.user, self.cx.now.since(since) >= STEADY);
+                    if is_steady {
+                        self.seek(peer.user);
+                    } else {
+                        self.book.on_fallen(peer.user, why);
+                        self.seek_again(peer.user);
+                    }
                 }
             }
             LinkPeer::Service(key) => {
                 let is_entry = op.is_some();
                 let at = self.book.entries.iter().position(|peer| is_entry && peer.linked && peer.known == Some(key));
                 if let Some(at) = at.and_then(|at| u32::try_from(at).ok()) {
-                    self.on_entry_lost(at);
+                    self.on_entry_lost(at, is_steady);
                 }
             }
         }
@@ -259,25 +264,41 @@ impl Parts {
 
     /// A peer shows a delegation: at the start of a link, or a newer one in band (spec: LINK-25).
     fn on_delegation(&mut self, pipe: PipeId, delegation: &Delegation) {
-        let Some(peer) = self.user_on(pipe) else { return };
-        let known = self.book.user(peer.user).and_then(|known| known.devices.get(peer.device));
-        let is_same = delegation.peer() == peer && known.is_none_or(|known| known.noise() == delegation.noise());
-        let checked = self.own.check(delegation, &self.cx.config, self.cx.wall, &mut self.cx.stats.signatures_checked);
-        match checked {
-            Ok(()) if is_same => {
+        let Some(link) = self.links.link(pipe) else { return };
+        let (with, noise) = (link.with, link.shown.map(|shown| shown.noise));
+        if with != LinkPeer::User(delegation.peer()) {
+            return self.links.fault(&mut self.cx, pipe, CloseReason::WrongPeer);
+        }
+        if noise != Some(*delegation.noise()) {
+            return self.links.fault(&mut self.cx, pipe, CloseReason::Delegation);
+        }
+        if !self.own.delegations.is_known(delegation) && !self.pay(pipe) {
+            return;
+        }
+        match self.own.check(delegation, &self.cx.config, self.cx.wall, &mut self.cx.stats.signatures_checked) {
+            Ok(()) => {
                 self.book.on_proven(&mut self.cx, delegation);
                 let my_end = self.own.credentials.delegation().until();
-                self.links.set_until(&mut self.cx, pipe, delegation.until(), my_end);
+                self.links.set_shown(&mut self.cx, pipe, delegation, my_end);
             }
-            Ok(()) => self.links.fault(&mut self.cx, pipe, CloseReason::Delegation),
             Err(why) => self.links.fault(&mut self.cx, pipe, why),
         }
+    }
+
+    /// Takes the units for what a peer makes this node verify; `false`, and counted: its link has none left (spec: FIND-12).
+    fn pay(&mut self, pipe: PipeId) -> bool {
+        let is_paid = self.searches.pay(&self.cx, pipe, SIGNED_UNITS);
+        if !is_paid {
+            self.cx.stats.over_budget = self.cx.stats.over_budget.saturating_add(1);
+        }
+        is_paid
     }
 
     /// A revocation came, from the application or a peer: kept, told on once, and acted on (spec: LINK-26).
     pub(super) fn learn_revocation(&mut self, revocation: Revocation, from: Option<PipeId>) {
         let user = revocation.user();
-        let matters = from.is_none() || user == self.me().user || self.book.user(user).is_some();
+        let is_linked = self.links.devices_of(user).next().is_some();
+        let matters = from.is_none() || user == self.me().user || is_linked || self.book.user(user).is_some();
         if !matters || revocation.app() != self.own.app() {
             return;
         }
@@ -290,8 +311,8 @@ impl Parts {
             if Some(pipe) != from {
                 self.links.say(&mut self.cx, pipe, &Line::Revocation(revocation.clone()), || Said::Revocation);
             }
-            let shown = self.book.user(peer.user).and_then(|known| known.devices.get(peer.device));
-            if shown.is_some_and(|delegation| revocation.revokes(delegation)) {
+            let shown = self.links.link(pipe).and_then(|link| link.shown);
+            if peer.user == user && shown.is_some_and(|shown| revocation.takes_back(peer.device, shown.from)) {
                 self.links.close(&mut self.cx, pipe, CloseReason::Revoked);
             }
         }

@@ -11,6 +11,7 @@ use crate::trace::{Detail, Journal, Ladder};
 use crate::*;
 
 mod contract;
+mod finding;
 mod refusals;
 
 pub(super) const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
@@ -70,6 +71,8 @@ struct Seat {
 
 struct Net {
     seats: Vec<Seat>,
+    /// What the next nodes are made with.
+    config: Config,
     now: Time,
     pipes: u64,
 }
@@ -84,7 +87,7 @@ pub(super) fn credentials(name: &str, app: &str) -> Credentials {
 
 impl Net {
     fn new(names: &[&str]) -> Self {
-        let mut net = Self { seats: Vec::new(), now: Time::from_secs(1), pipes: 0 };
+        let mut net = Self { seats: Vec::new(), config: Config::test(), now: Time::from_secs(1), pipes: 0 };
         for name in names {
             net.add(name, credentials(name, "test"), BTreeMap::new(), 0);
         }
@@ -94,7 +97,7 @@ impl Net {
 
     fn add(&mut self, name: &str, credentials: Credentials, store: BTreeMap<Vec<u8>, Vec<u8>>, life: u8) {
         let seed = Seed::from_bytes([u8::try_from(self.seats.len()).unwrap() + 10 * life; 32]);
-        let node = Node::new(Config::test(), credentials, seed, self.now, WALL).unwrap();
+        let node = Node::new(self.config, credentials, seed, self.now, WALL).unwrap();
         let at: SocketAddr = format!("10.0.0.{}:7575", self.seats.len() + 1).parse().unwrap();
         let mut driver = Driver::new(node).observed(Journal::new(name));
         driver.handle(self.now, Event::addresses(&[at], false));

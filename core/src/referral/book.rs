@@ -35,6 +35,8 @@ pub(crate) struct User {
     pub(crate) finds: Vec<Tag>,
     /// How many tries were made since something began to wait; `None`: nothing waits.
     pub(crate) tries: Option<u32>,
+    /// How many tries came, one after the other, to a link that fell at once without having been of use.
+    pub(crate) spent: u32,
     pub(crate) last: Option<AttemptOutcome>,
     pub(crate) failure: Option<FailReason>,
 }
@@ -114,6 +116,13 @@ impl Book {
         known.last = Some(outcome);
         if let Some(view) = known.addresses.iter_mut().find(|view| view.address == *address) {
             view.attempt = Some(Attempt { at: now, outcome });
+        }
+    }
+
+    /// A link with a user fell as soon as it was up: who answers there refuses.
+    pub(crate) fn on_fallen(&mut self, user: UserId, why: CloseReason) {
+        if let Some(known) = self.users.get_mut(&user) {
+            known.last = Some(AttemptOutcome::Closed(why));
         }
     }
 

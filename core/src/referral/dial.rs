@@ -29,8 +29,8 @@ pub(crate) enum Target {
 pub(crate) enum Effect {
     /// An address was tried.
     Tried { target: Target, address: Address, outcome: AttemptOutcome },
-    /// Every address was tried in vain; how the last one ended (`None`: there was none).
-    Failed { target: Target, last: Option<AttemptOutcome> },
+    /// Every address was tried in vain.
+    Failed(Target),
 }
 
 struct Round {
@@ -40,7 +40,6 @@ struct Round {
     current: Option<Address>,
     /// The connect or look-up under way.
     op: Option<OpId>,
-    last: Option<AttemptOutcome>,
 }
 
 #[derive(Default)]
@@ -59,7 +58,7 @@ impl Dials {
         if self.rounds.contains_key(&target) {
             return;
         }
-        let round = Round { addresses: addresses.into_iter().collect(), ips: VecDeque::new(), current: None, op: None, last: None };
+        let round = Round { addresses: addresses.into_iter().collect(), ips: VecDeque::new(), current: None, op: None };
         self.rounds.insert(target, round);
         if self.active >= cx.config.dials_max {
             self.waiting.push_back(target);
@@ -100,7 +99,6 @@ impl Dials {
         let Some(target) = self.ops.remove(&op) else { return };
         let Some(round) = self.rounds.get_mut(&target) else { return };
         round.op = None;
-        round.last = Some(outcome);
         if let Some(address) = round.current.clone() {
             self.effects.push_back(Effect::Tried { target, address, outcome });
         }
@@ -161,9 +159,8 @@ impl Dials {
                 }
             }
             None => {
-                let last = round.last;
                 self.rounds.remove(&target);
-                self.effects.push_back(Effect::Failed { target, last });
+                self.effects.push_back(Effect::Failed(target));
                 self.turn_over(cx);
             }
         }

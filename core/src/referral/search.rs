@@ -48,8 +48,8 @@ struct Crumb {
     /// Where it came from; `None`: it is this node's own.
     from: Option<PipeId>,
     at: Time,
-    /// Answers that are still out.
-    open: u32,
+    /// Who was asked and has not given a last answer, at most four.
+    asked: Vec<PipeId>,
     answered: bool,
 }
 
@@ -140,21 +140,28 @@ impl Searches {
         near.iter().enumerate().map(|(at, (_, pipe))| (*pipe, left / count + u32::from(at == 0) * (left % count))).collect()
     }
 
-    /// How many answers are out for a search.
-    pub(crate) fn on_passed(&mut self, id: SearchId, branches: u32) {
+    /// To whom a search goes from here: only they may answer it.
+    pub(crate) fn on_passed(&mut self, id: SearchId, branches: &[(PipeId, u32)]) {
         if let Some(crumb) = self.crumbs.get_mut(&id) {
-            crumb.open = branches;
+            crumb.asked = branches.iter().map(|(pipe, _)| *pipe).collect();
         }
     }
 
-    /// An answer came. Whose it is: the pipe to tell, or the user that this node looks for; and what to tell.
-    pub(crate) fn on_answer(&mut self, now: Time, id: SearchId, status: u16) -> Option<(Result<PipeId, UserId>, u16)> {
-        let crumb = self.crumbs.get_mut(&id).filter(|crumb| now.since(crumb.at) <= CRUMBS && crumb.open > 0 && !crumb.answered)?;
+    /// An answer came on `pipe`. Whose it is: the pipe to tell, or the user that this node looks for; and what to tell.
+    /// What nobody asked for is counted (spec: FIND-16).
+    pub(crate) fn on_answer(&mut self, cx: &mut Cx, pipe: PipeId, id: SearchId, status: u16) -> Option<(Result<PipeId, UserId>, u16)> {
+        let now = cx.now;
+        let open = self.crumbs.get_mut(&id).filter(|crumb| now.since(crumb.at) <= CRUMBS && !crumb.answered);
+        let asked = open.and_then(|crumb| crumb.asked.iter().position(|asked| *asked == pipe).map(|at| (crumb, at)));
+        let Some((crumb, at)) = asked else {
+            cx.stats.search_answers_dropped = cx.stats.search_answers_dropped.saturating_add(1);
+            return None;
+        };
         if status == PASSED {
             return crumb.from.is_none().then_some((Err(crumb.wanted), PASSED));
         }
-        crumb.open = crumb.open.saturating_sub(1);
-        if status != FOUND && crumb.open > 0 {
+        crumb.asked.swap_remove(at);
+        if status != FOUND && !crumb.asked.is_empty() {
             return None;
         }
         crumb.answered = true;
@@ -215,7 +222,7 @@ impl Searches {
             self.crumbs.remove(oldest);
             self.order.pop_front();
         }
-        self.crumbs.insert(id, Crumb { wanted, from, at: cx.now, open: 0, answered: false });
+        self.crumbs.insert(id, Crumb { wanted, from, at: cx.now, asked: Vec::new(), answered: false });
         self.order.push_back(id);
     }
 }

@@ -1,0 +1,110 @@
+//! What a peer may cost a node, and whose word counts.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::time::Duration;
+
+use super::bench_tests::{Bench, Foe};
+use super::tests::{WALL, credentials};
+use crate::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn identity(name: &str) -> IdentitySecret {
+    IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0).array())
+}
+
+/// A delegation of the device that `name` has, changed by its identity.
+fn delegation(name: &str, change: impl FnOnce(&mut Grant)) -> String {
+    let mut grant = credentials(name, "test").delegation().grant().clone();
+    change(&mut grant);
+    format!("{{\"delegation\":{}}}\n", Delegation::sign(&identity(name), &grant).unwrap().to_json())
+}
+
+/// Strangers who push everybody out of a small book that nothing holds there.
+fn crowd(bench: &mut Bench, count: usize) {
+    for n in 0..count {
+        let foe = Foe::linked(bench, &format!("stranger {n}"));
+        bench.handle(Event::pipe_closed(foe.pipe));
+    }
+}
+
+// spec-test: FIND-16
+#[test]
+fn an_answer_to_a_search_counts_only_once_and_only_from_a_peer_that_was_asked() {
+    let mut bench = Bench::new(Config::test());
+    let mut foes: Vec<Foe> = (0..5).map(|n| Foe::linked(&mut bench, &format!("foe {n}"))).collect();
+    let carol = credentials("carol", "test").delegation().user();
+    bench.node.command(bench.now, Command::find(carol)).unwrap();
+    bench.run();
+    for foe in &mut foes {
+        foe.listen(&mut bench);
+    }
+    let id_of = |foe: &Foe| foe.heard.split("\"search\":{").nth(1)?.split("\"id\":\"").nth(1)?.split('"').next().map(String::from);
+    let id = foes.iter().find_map(id_of).unwrap();
+    let answer = |status: u16| format!("{{\"search_answer\":{{\"id\":\"{id}\",\"status\":{status}}}}}\n");
+    let (mut asked, mut others): (Vec<Foe>, Vec<Foe>) = foes.into_iter().partition(|foe| id_of(foe).is_some());
+    assert_eq!((asked.len(), others.len()), (4, 1));
+    let said = |bench: &Bench| (bench.node.explain(carol).searches[0].status, bench.node.stats().search_answers_dropped);
+    for status in [200, 404, 404, 404, 404] {
+        others[0].say(&mut bench, answer(status));
+    }
+    assert_eq!(said(&bench), (None, 5));
+    // One that was asked cannot answer for the others.
+    for _ in 0..4 {
+        asked[0].say(&mut bench, answer(404));
+    }
+    assert_eq!(said(&bench), (None, 8));
+    asked[1].say(&mut bench, answer(202));
+    asked[2].say(&mut bench, answer(200));
+    asked[3].say(&mut bench, answer(404));
+    assert_eq!(said(&bench), (Some(200), 9));
+}
+
+// spec-test: FIND-12, LINK-25
+#[test]
+fn delegations_in_band_are_verified_as_far_as_their_link_s_units_go() {
+    let mut bench = Bench::new(Config::test().search_units_per_minute(40));
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    let before = bench.node.stats().signatures_checked;
+    let until = |bench: &Bench| bench.node.links().next().unwrap().until;
+    for n in 1..=30 {
+        foe.say(&mut bench, delegation("mallory", |grant| grant.until = WALL + HOUR * (24 * 7 + n)));
+    }
+    assert_eq!((bench.node.stats().signatures_checked - before, bench.node.stats().over_budget), (5, 25));
+    assert_eq!(until(&bench), Some(WALL + HOUR * (24 * 7 + 5)));
+    // What was verified once costs nothing more, and the next minute has units of its own.
+    foe.say(&mut bench, delegation("mallory", |grant| grant.until = WALL + HOUR * (24 * 7 + 1)));
+    bench.pass(Duration::from_secs(60));
+    foe.say(&mut bench, delegation("mallory", |grant| grant.until = WALL + HOUR * (24 * 7 + 30)));
+    assert_eq!((bench.node.stats().over_budget, until(&bench)), (25, Some(WALL + HOUR * (24 * 7 + 30))));
+    assert_eq!(bench.downs(), vec![]);
+}
+
+// spec-test: LINK-25
+#[test]
+fn another_noise_key_ends_a_link_though_its_user_has_left_the_book() {
+    let mut bench = Bench::new(Config::test().book_users_max(2));
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    crowd(&mut bench, 6);
+    let user = foe.own.credentials.delegation().user();
+    assert_eq!(bench.node.explain(user).known, vec![], "the book has forgotten its device");
+    let strangers = bench.downs().len();
+    foe.say(&mut bench, delegation("mallory", |grant| grant.noise = [0x42; 32]));
+    assert_eq!(bench.downs()[strangers..], [CloseReason::Delegation]);
+}
+
+// spec-test: LINK-26
+#[test]
+fn a_revocation_ends_the_link_of_a_user_who_has_left_the_book() {
+    let mut bench = Bench::new(Config::test().book_users_max(2));
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    crowd(&mut bench, 6);
+    let strangers = bench.downs().len();
+    let entry = RevocationEntry { before: WALL + HOUR, end: WALL + HOUR * 24 * 30 };
+    let devices = [(RevocationTarget::All, entry)].into_iter().collect();
+    let signed = Revocation::sign(&identity("mallory"), AppId::new("test").unwrap(), 1, devices).unwrap();
+    foe.say(&mut bench, format!("{{\"revocation\":{}}}\n", signed.to_json()));
+    assert_eq!(bench.downs()[strangers..], [CloseReason::Revoked]);
+}
