@@ -59,10 +59,12 @@ pub enum CloseReason {
     Rebound,
     /// The pipe ended without a word.
     Lost,
+    /// The other end gave a reason that this version does not know, with this status.
+    Unknown(u16),
 }
 
 impl CloseReason {
-    /// Every reason, in order; for tables and tests.
+    /// Every reason that this version gives, in order; for tables and tests.
     pub const ALL: [Self; 25] = [
         Self::App,
         Self::Expired,
@@ -104,6 +106,7 @@ impl CloseReason {
             Self::Flood => 429,
             Self::Version => 505,
             Self::Full | Self::Suspended | Self::Stopped | Self::Rebound | Self::Lost => 503,
+            Self::Unknown(status) => status,
         }
     }
 
@@ -135,12 +138,14 @@ impl CloseReason {
             Self::Stopped => ("one side's storage failed", "mend its disk and start it again"),
             Self::Rebound => ("one side has a new network", "nothing; it is dialled again"),
             Self::Lost => ("the connection ended without a word", "nothing; it is tried again"),
+            Self::Unknown(_) => ("the other end gave a reason that this version does not know", "update this end"),
         }
     }
 }
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.explain().0)
+        f.write_str(self.explain().0)?;
+        if let Self::Unknown(status) = self { write!(f, " (status {status})") } else { Ok(()) }
     }
 }

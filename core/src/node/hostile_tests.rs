@@ -1,6 +1,6 @@
 //! What a peer with real keys, or a stranger with none, can do to a node by keeping no rules.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::time::Duration;
@@ -46,7 +46,7 @@ fn lines_that_may_not_come_end_the_link_with_a_reason_and_the_next_link_works() 
         (message(1).into_bytes(), CloseReason::NotAllowed),
         ([resume(STREAM), message(0)].concat().into_bytes(), CloseReason::Malformed),
         ([resume(STREAM), resume(STREAM)].concat().into_bytes(), CloseReason::NotAllowed),
-        (b"{\"close\":{\"status\":299,\"reason\":\"because\"}}\n".to_vec(), CloseReason::Malformed),
+        (b"{\"close\":{\"status\":70000,\"reason\":\"because\"}}\n".to_vec(), CloseReason::Malformed),
         (b"{\"nonsense\":1}\n".to_vec(), CloseReason::Malformed),
         (b"\xFF\xFE\n".to_vec(), CloseReason::Malformed),
         (b"\n".to_vec(), CloseReason::Malformed),
@@ -63,6 +63,17 @@ fn lines_that_may_not_come_end_the_link_with_a_reason_and_the_next_link_works() 
         assert_eq!(bench.node.links().count(), 0);
     }
     assert_eq!(messages(&bench), 0);
+}
+
+// spec-test: LINK-31
+#[test]
+fn a_newer_reason_to_close_is_told_with_its_status_and_is_no_fault() {
+    let mut bench = bench();
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    foe.say(&mut bench, b"{\"close\":{\"status\":451,\"reason\":\"because\"}}\n");
+    assert_eq!((bench.downs(), bench.node.stats().faults), (vec![CloseReason::Unknown(451)], 0));
+    assert_eq!(bench.downs()[0].to_string(), "the other end gave a reason that this version does not know (status 451)");
+    assert!(!foe.heard.contains("close"), "it is not answered");
 }
 
 #[test]

@@ -4,7 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as ValueError;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::close::CloseReason;
@@ -142,12 +144,26 @@ pub(crate) struct SearchAnswer {
 }
 
 /// Why a link ends.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize)]
 pub(crate) struct CloseLine {
     /// The status of HTTP that comes closest.
     pub(crate) status: u16,
     /// The reason.
     pub(crate) reason: CloseReason,
+}
+
+impl<'de> Deserialize<'de> for CloseLine {
+    /// A newer version may have reasons of its own: what is left of them is the status (spec: LINK-31).
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Said {
+            status: u16,
+            reason: String,
+        }
+        let Said { status, reason } = Said::deserialize(deserializer)?;
+        let known: Result<CloseReason, ValueError> = CloseReason::deserialize(reason.as_str().into_deserializer());
+        Ok(Self { status, reason: known.unwrap_or(CloseReason::Unknown(status)) })
+    }
 }
 
 impl<'a> MessageLine<'a> {
@@ -243,6 +259,28 @@ mod tests {
             write_acknowledged(&mut by_hand, &acknowledged());
             Line::Acknowledged(acknowledged()).write(&mut by_serde);
             assert_eq!(by_hand, by_serde);
+        }
+    }
+
+    // spec-test: LINK-30, LINK-31
+    #[test]
+    fn every_reason_is_read_as_it_was_written_and_a_newer_one_keeps_its_status() {
+        for reason in CloseReason::ALL {
+            let mut out = Vec::new();
+            Line::Close(CloseLine { status: reason.status(), reason }).write(&mut out);
+            let text = core::str::from_utf8(&out).unwrap().strip_suffix('\n').unwrap();
+            let Ok(Line::Close(close)) = Line::parse(text) else { panic!("{text}") };
+            assert_eq!((close.status, close.reason), (reason.status(), reason));
+        }
+        for reason in ["because", "unknown", "", "Full"] {
+            let text = alloc::format!(r#"{{"close":{{"status":451,"reason":"{reason}","more":[1]}}}}"#);
+            let Ok(Line::Close(close)) = Line::parse(&text) else { panic!("{text}") };
+            assert_eq!((close.status, close.reason), (451, CloseReason::Unknown(451)));
+        }
+        for bad in
+            [r#"{"close":{"status":70000,"reason":"idle"}}"#, r#"{"close":{"status":410,"reason":7}}"#, r#"{"close":{"status":410}}"#]
+        {
+            assert!(Line::parse(bad).is_err(), "{bad}");
         }
     }
 

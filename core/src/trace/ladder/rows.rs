@@ -232,7 +232,7 @@ impl<'a> Draft<'a> {
 }
 
 fn reason(why: CloseReason) -> String {
-    words(&format!("{why:?}"))
+    if let CloseReason::Unknown(status) = why { format!("unknown {status}") } else { words(&format!("{why:?}")) }
 }
 
 /// `WrongPeer` as `wrong peer`: the reasons' own names, which are under semantic versioning.
