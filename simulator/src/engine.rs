@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use overcom_core::{
-    Batch, ConnectError, Driver, Event, Item, Notice, OpId, Packet, Page, Path, PipeId, ResolveError, Shell, StoreError, Time, WallTime,
-};
+use overcom_core::{ConnectError, Driver, Event, Item, Notice, OpId, Packet, Page, Path, PipeId, ResolveError, StoreError, Time, WallTime};
 
 use crate::clock::Clock;
 use crate::digest::Marks;
@@ -120,7 +118,7 @@ pub(crate) struct Machine {
     /// What nobody hosts an application for: notices of a bare node.
     pub(crate) notices: VecDeque<Notice>,
     next_port: u16,
-    dialling: BTreeMap<OpId, (SocketAddr, SocketAddr)>,
+    pub(crate) dialling: BTreeMap<OpId, (SocketAddr, SocketAddr)>,
 }
 
 impl Machine {
@@ -146,7 +144,7 @@ impl Machine {
         }
     }
 
-    fn port(&mut self) -> u16 {
+    pub(crate) fn port(&mut self) -> u16 {
         let port = self.next_port;
         self.next_port = if port == u16::MAX { 49_152 } else { port + 1 };
         port
@@ -178,6 +176,8 @@ pub(crate) struct Engine {
     pub(crate) now: Time,
     pub(crate) queue: crate::queue::Queue<Happening>,
     pub(crate) machines: Vec<Machine>,
+    /// The first machine at each address, and at each IP.
+    places: (BTreeMap<SocketAddr, usize>, BTreeMap<IpAddr, usize>),
     pub(crate) links: Links,
     pub(crate) pipes: Pipes,
     pub(crate) marks: Marks,
@@ -186,8 +186,28 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(links: Links, machines: Vec<Machine>) -> Self {
-        let queue = crate::queue::Queue::new();
-        Self { now: Time::ZERO, queue, machines, links, pipes: Pipes::default(), marks: Marks::default(), lines: VecDeque::new() }
+        let mut engine = Self {
+            now: Time::ZERO,
+            queue: crate::queue::Queue::new(),
+            machines: Vec::new(),
+            places: (BTreeMap::new(), BTreeMap::new()),
+            links,
+            pipes: Pipes::default(),
+            marks: Marks::default(),
+            lines: VecDeque::new(),
+        };
+        machines.into_iter().for_each(|machine| engine.add(machine));
+        engine
+    }
+
+    pub(crate) fn add(&mut self, machine: Machine) {
+        self.place(self.machines.len(), machine.address);
+        self.machines.push(machine);
+    }
+
+    fn place(&mut self, me: usize, address: SocketAddr) {
+        self.places.0.entry(address).or_insert(me);
+        self.places.1.entry(address.ip()).or_insert(me);
     }
 
     /// Something for the process of machine `to`.
@@ -196,7 +216,7 @@ impl Engine {
         self.queue.push(at, index(to), index(from), Happening::Process(life, input));
     }
 
-    fn system(&mut self, at: Time, to: usize, from: usize, system: System) {
+    pub(crate) fn system(&mut self, at: Time, to: usize, from: usize, system: System) {
         self.queue.push(at, index(to), index(from), Happening::System(system));
     }
 
@@ -288,15 +308,13 @@ impl Engine {
     }
 
     /// The machine that has this address, if there is a way to it.
-    fn route(&self, from: usize, to: SocketAddr) -> Option<usize> {
-        let from_ip = self.machines[from].address.ip();
-        let has = |machine: &Machine| machine.address.ip() == to.ip();
-        let exact = self.machines.iter().position(|machine| machine.address == to);
-        exact.or_else(|| self.machines.iter().position(has)).filter(|_| in_reach(from_ip, to.ip()))
+    pub(crate) fn route(&self, from: usize, to: SocketAddr) -> Option<usize> {
+        let place = self.places.0.get(&to).or_else(|| self.places.1.get(&to.ip())).copied();
+        place.filter(|_| in_reach(self.machines[from].address.ip(), to.ip()))
     }
 
     /// Whether a single packet is lost on this way, and how long it takes if not.
-    fn cross(&mut self, from: usize, to: usize) -> (Option<Duration>, Draws) {
+    pub(crate) fn cross(&mut self, from: usize, to: usize) -> (Option<Duration>, Draws) {
         let network = self.links.network(from, to);
         let mut draws = self.links.draws(self.machines[from].key, self.machines[to].key);
         let lost = draws.chance(network.loss_ppm) || self.links.is_blocked(from, to);
@@ -375,6 +393,8 @@ impl Engine {
         }
         if let Some(port) = port {
             self.machines[me].address.set_port(port);
+            self.places = (BTreeMap::new(), BTreeMap::new());
+            (0..self.machines.len()).for_each(|machine| self.place(machine, self.machines[machine].address));
         }
     }
 
@@ -399,91 +419,6 @@ impl Engine {
             Input::Stored(op) => Some(Delivery::Stored(op, self.machines[me].disk.finish(now, op))),
             Input::Load(op, from, to, limit) => Some(Delivery::Loaded(op, self.machines[me].disk.load(&from, &to, limit))),
         }
-    }
-}
-
-/// The door through which the driver of machine `me` acts.
-pub(crate) struct Port<'a> {
-    pub(crate) engine: &'a mut Engine,
-    pub(crate) me: usize,
-}
-
-impl Shell for Port<'_> {
-    fn send_datagram(&mut self, path: Path, packet: &Packet) {
-        let (engine, me) = (&mut *self.engine, self.me);
-        engine.mark(me, "send datagram", &[path.remote.to_string().as_bytes(), packet.bytes()]);
-        let Some(to) = engine.route(me, path.remote).filter(|to| engine.machines[*to].address == path.remote) else { return };
-        let network = engine.links.network(me, to);
-        let (Some(mut crossing), mut draws) = engine.cross(me, to) else { return };
-        if draws.chance(network.reorder_ppm) {
-            crossing *= 4;
-        }
-        let departs = crate::network::depart(engine.now, &mut engine.machines[me].busy_until, network.busy(packet.bytes().len()));
-        let back = Path { local: path.remote, remote: engine.machines[me].address };
-        let copies = if draws.chance(network.duplicate_ppm) { 2 } else { 1 };
-        for copy in 0..copies {
-            let at = departs + crossing * (copy + 1);
-            engine.later(at, to, me, Input::Datagram(back, packet.bytes().to_vec()));
-        }
-    }
-
-    fn connect(&mut self, op: OpId, to: SocketAddr, from_listening_port: bool) {
-        let (engine, me) = (&mut *self.engine, self.me);
-        let now = engine.now;
-        engine.mark(me, "connect", &[format!("{op:?} {to} {from_listening_port}").as_bytes()]);
-        if engine.route(me, to).is_none() {
-            return engine.later(now + Duration::from_millis(1), me, me, Input::ConnectFailed(op, ConnectError::Unreachable));
-        }
-        let mut local = engine.machines[me].address;
-        if !from_listening_port {
-            local.set_port(engine.machines[me].port());
-        }
-        let life = engine.machines[me].life;
-        engine.machines[me].dialling.insert(op, (local, to));
-        engine.system(now, me, me, System::Try { life, op, attempt: 0 });
-        engine.system(now + Duration::from_secs(10), me, me, System::GiveUp { life, op });
-    }
-
-    fn write(&mut self, pipe: PipeId, packet: Packet) {
-        self.engine.mark(self.me, "write", &[&pipe.number().to_le_bytes(), packet.bytes()]);
-        self.engine.write(self.me, pipe, packet.bytes().to_vec());
-        self.engine.machines[self.me].spent.push(packet);
-    }
-
-    fn close(&mut self, pipe: PipeId) {
-        self.engine.mark(self.me, "close", &[&pipe.number().to_le_bytes()]);
-        self.engine.close(self.me, pipe);
-    }
-
-    fn resolve(&mut self, op: OpId, name: &str, port: u16) {
-        let (engine, me) = (&mut *self.engine, self.me);
-        engine.mark(me, "resolve", &[format!("{op:?} {name} {port}").as_bytes()]);
-        let known = name.strip_suffix(".sim").and_then(|name| engine.machines.iter().find(|machine| machine.name == name));
-        let outcome = known.map(|machine| machine.address.ip()).ok_or(ResolveError::Unknown);
-        engine.later(engine.now + Duration::from_millis(10), me, me, Input::Resolved(op, outcome));
-    }
-
-    fn store(&mut self, op: OpId, batch: Batch, durable: bool) {
-        let (engine, me) = (&mut *self.engine, self.me);
-        let mut parts: Vec<&[u8]> = Vec::new();
-        batch.changes.iter().for_each(|change| parts.extend([&change.key[..], change.value.as_deref().unwrap_or_default()]));
-        engine.mark(me, if durable { "store" } else { "store softly" }, &parts);
-        let at = engine.machines[me].disk.store(engine.now, op, batch, durable);
-        engine.later(at, me, me, Input::Stored(op));
-    }
-
-    fn load(&mut self, op: OpId, from: Vec<u8>, to: Vec<u8>, limit: u32) {
-        let (engine, me) = (&mut *self.engine, self.me);
-        engine.mark(me, "load", &[&from, &to, &limit.to_le_bytes()]);
-        let at = engine.machines[me].disk.read_at(engine.now);
-        engine.later(at, me, me, Input::Load(op, from, to, limit));
-    }
-
-    fn notify(&mut self, notice: Notice) {
-        // Of bare nodes only: Hosted keeps notices for its application.
-        let text = format!("{notice:?}");
-        self.engine.mark(self.me, "notify", &[text.as_bytes()]);
-        self.engine.machines[self.me].notices.push_back(notice);
     }
 }
 

@@ -183,7 +183,7 @@ fn shrink<A: App + 'static>(build: fn(&mut Sim<A>), found: &Found) -> Scenario {
 /// The one screen that a failure prints.
 pub fn screen(name: &str, binary: &str, found: &Found, whole: bool) -> String {
     let Found { report, failure, shrunk } = found;
-    let mut text = format!("FAIL {name}  {}  seed {:#x}  t={}\n", failure.check, report.seed, failure.at);
+    let mut text = format!("FAIL {name}  {}  seed {:#x}  t={}  crypto {}\n", failure.check, report.seed, failure.at, report.crypto);
     if !failure.detail.is_empty() {
         let _ = writeln!(text, "     {}", failure.detail);
     }

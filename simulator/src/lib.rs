@@ -14,6 +14,7 @@ pub mod harness;
 mod inbox;
 mod network;
 mod pipe;
+mod port;
 mod queue;
 mod run;
 mod scenario;
@@ -28,7 +29,7 @@ pub use draw::Draws;
 pub use inbox::Inbox;
 pub use network::Network;
 pub use run::Failure;
-pub use scenario::{Do, NodeSpec, SCENARIO_VERSION, Scenario, ScenarioError, Step};
+pub use scenario::{CryptoMode, Do, NodeSpec, SCENARIO_VERSION, Scenario, ScenarioError, Step};
 pub use sim::{NodeId, Report, Sim};
 pub use world::{Answers, Apps, NodeView, World};
 

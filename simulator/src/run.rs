@@ -1,5 +1,6 @@
 //! A run under way: nodes and applications on the engine, step by step.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use overcom_core::{
 
 use crate::clock::EPOCH_MS;
 use crate::draw::{Draws, name_key};
-use crate::engine::{Delivery, Engine, Happened, Happening, Input, Machine, Port};
+use crate::engine::{Delivery, Engine, Happened, Happening, Input, Machine};
 use crate::inbox::Watched;
 use crate::network::{Links, standard_address};
-use crate::scenario::{Do, NodeSpec, Scenario, ScenarioError};
+use crate::port::Port;
+use crate::scenario::{CryptoMode, Do, NodeSpec, Scenario, ScenarioError};
 
 /// Actions in one turn (guess: more than a real loop does between looking at its sockets).
 const BUDGET: u32 = 4_096;
@@ -22,6 +24,9 @@ const BUDGET: u32 = 4_096;
 const TURNS_MAX: u32 = 1_000;
 /// How long delegations last when the scenario does not say: 30 days, the longest (spec: ID-7).
 const DELEGATION_MS: u64 = 30 * 24 * 3_600_000;
+
+/// How user ids begin as text.
+const USER_PREFIX: &str = "oc1";
 
 /// Makes a node's application, at its start and after each crash.
 pub(crate) type Factory<A> = Rc<dyn Fn() -> A>;
@@ -55,6 +60,8 @@ pub(crate) struct Run<A> {
     factories: Vec<Factory<A>>,
     workloads: Vec<(String, Work<A>)>,
     people: Vec<(UserId, Credentials, Config)>,
+    /// Whose user it is, by its text: the first node's name.
+    names: BTreeMap<String, String>,
     /// What each node understood in its lives that have ended.
     journals: Vec<Journal>,
     /// Each node's recordings, one life after another; `None`: nothing is recorded.
@@ -70,17 +77,18 @@ impl<A: App> Run<A> {
         record: bool,
     ) -> Result<Self, ScenarioError> {
         scenario.check()?;
-        let mut machines = Vec::new();
-        let mut people = Vec::new();
+        let (mut machines, mut people, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (n, spec) in scenario.nodes.iter().enumerate() {
             machines.push(Machine::new(&spec.name, spec.address.unwrap_or_else(|| standard_address(n)), spec.clock));
-            people.push(person(scenario.seed, spec)?);
+            let person = person(&scenario, spec)?;
+            names.entry(person.0.to_string()).or_insert_with(|| spec.name.clone());
+            people.push(person);
         }
         let lives = scenario.nodes.iter().map(|_| None).collect();
         let recordings = record.then(|| scenario.nodes.iter().map(|_| Vec::new()).collect());
         let engine = Engine::new(Links::new(scenario.seed, scenario.network), machines);
         let journals = scenario.nodes.iter().map(|spec| Journal::new(&spec.name)).collect();
-        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people, journals, recordings };
+        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people, names, journals, recordings };
         for (n, step) in run.scenario.steps.iter().enumerate() {
             run.engine.queue.push(Time::from_millis(step.at_ms), 0, 0, Happening::Step(n));
         }
@@ -265,11 +273,17 @@ impl<A: App> Run<A> {
     }
 
     fn describe(&self, me: usize, notice: &Notice) -> String {
-        let mut text = format!("{}: {notice:?}", self.engine.machines[me].name);
-        for (node, (user, ..)) in self.people.iter().enumerate() {
-            text = text.replace(&format!("{user:?}"), &self.scenario.nodes[node].name);
+        let whole = format!("{notice:?}");
+        let mut text = format!("{}: ", self.engine.machines[me].name);
+        let mut rest = whole.as_str();
+        while let Some((before, from)) = rest.find(USER_PREFIX).and_then(|at| rest.split_at_checked(at)) {
+            let end = from.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(from.len());
+            let (id, after) = from.split_at_checked(end).unwrap_or((from, ""));
+            text.push_str(before);
+            text.push_str(self.names.get(id).map_or(id, |name| name));
+            rest = after;
         }
-        text
+        text + rest
     }
 
     pub(crate) fn fail(&mut self, check: &str, detail: String) {
@@ -355,14 +369,21 @@ impl<A: App> Run<A> {
 }
 
 /// A node's identity, keys and bounds, drawn from the run's seed and its name.
-fn person(seed: u64, spec: &NodeSpec) -> Result<(UserId, Credentials, Config), ScenarioError> {
+fn person(scenario: &Scenario, spec: &NodeSpec) -> Result<(UserId, Credentials, Config), ScenarioError> {
     let wrong = |why: String| ScenarioError::Node(spec.name.clone(), why);
+    let (seed, mode) = (scenario.seed, spec.crypto.unwrap_or(scenario.crypto));
     let user = spec.user.as_deref().unwrap_or(&spec.name);
-    let identity = IdentitySecret::from_bytes(Draws::new(seed, "identity", &[name_key(user)]).bytes());
+    let identity = IdentitySecret::with_crypto(mode.table(), Draws::new(seed, "identity", &[name_key(user)]).bytes());
     let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes(Draws::new(seed, "device", &[name_key(&spec.name)]).bytes())));
     let app = AppId::new(spec.app.as_deref().unwrap_or("sim")).map_err(|why| wrong(why.to_string()))?;
     let until = WallTime::from_millis(EPOCH_MS.saturating_add(spec.delegation_ms.unwrap_or(DELEGATION_MS)));
-    let grant = keys.grant(app, WallTime::from_millis(EPOCH_MS), until);
+    let grant = keys.grant_with(&mode.table(), app, WallTime::from_millis(EPOCH_MS), until);
     let delegation = Delegation::sign(&identity, &grant).map_err(|why| wrong(why.to_string()))?;
-    Ok((identity.user(), keys.credentials(delegation), spec.config.unwrap_or_default()))
+    let config = spec.config.unwrap_or_default();
+    let config = match mode {
+        // A test's own configuration may hold a faster cipher of the same bytes.
+        CryptoMode::Standard => config,
+        CryptoMode::Ideal => config.crypto(mode.table()),
+    };
+    Ok((identity.user(), keys.credentials(delegation), config))
 }

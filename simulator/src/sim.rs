@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::inbox::Inbox;
 use crate::network::Network;
 use crate::run::{Factory, Failure, Run, Work};
-use crate::scenario::{Do, NodeSpec, Scenario, ScenarioError, Step};
+use crate::scenario::{CryptoMode, Do, NodeSpec, Scenario, ScenarioError, Step};
 use crate::world::World;
 
 /// How long a run goes on after its last step when nothing else says (guess: a few retries).
@@ -62,6 +62,8 @@ impl<A> fmt::Debug for Sim<A> {
 pub struct Report {
     /// The seed that repeats it.
     pub seed: u64,
+    /// What its nodes computed with, if they say nothing else themselves.
+    pub crypto: CryptoMode,
     /// The digest of all that happened.
     pub digest: Digest,
     /// The digest's last events, for [`compare`](crate::compare).
@@ -159,6 +161,11 @@ impl<A: App + 'static> Sim<A> {
     /// Sets the bounds of a node.
     pub fn config(&mut self, node: NodeId, config: Config) {
         self.scenario.nodes[node.0].config = Some(config);
+    }
+
+    /// Sets what all nodes compute with that say nothing else in their [`spec`](Self::spec).
+    pub const fn crypto(&mut self, mode: CryptoMode) {
+        self.scenario.crypto = mode;
     }
 
     /// Sets how wrong a node's wall clock is.
@@ -322,11 +329,12 @@ impl<A: App + 'static> Sim<A> {
         Ok(tag)
     }
 
-    /// When the run ends.
-    fn end(&self, steps: &Scenario) -> Time {
-        let last = steps.last_step();
+    /// When the last step happens, and when the run ends.
+    fn ends(&self) -> (Time, Time) {
+        let scenario = self.run.as_ref().map_or(&self.scenario, |run| &run.scenario);
+        let last = scenario.last_step();
         let due = self.eventually.iter().map(|check| last + check.within).max().unwrap_or(last + TAIL);
-        steps.until_ms.map_or(Time::ZERO + due, Time::from_millis)
+        (Time::ZERO + last, scenario.until_ms.map_or(Time::ZERO + due, Time::from_millis))
     }
 
     /// Lets one thing happen; whether there was one before the end.
@@ -335,8 +343,8 @@ impl<A: App + 'static> Sim<A> {
     /// As [`Sim::start`].
     pub fn step(&mut self) -> Result<bool, ScenarioError> {
         self.start()?;
-        let scenario = self.scenario();
-        Ok(self.step_before(self.end(&scenario), Time::ZERO + scenario.last_step()))
+        let (last_step, end) = self.ends();
+        Ok(self.step_before(end, last_step))
     }
 
     fn step_before(&mut self, until: Time, last_step: Time) -> bool {
@@ -371,8 +379,7 @@ impl<A: App + 'static> Sim<A> {
     /// As [`Sim::start`].
     pub fn run_until(&mut self, at: Duration) -> Result<(), ScenarioError> {
         self.start()?;
-        let until = Time::ZERO + at;
-        let last_step = Time::ZERO + self.scenario().last_step();
+        let (until, (last_step, _)) = (Time::ZERO + at, self.ends());
         while self.step_before(until, last_step) {}
         if let Some(run) = &mut self.run
             && run.failure.is_none()
@@ -388,9 +395,8 @@ impl<A: App + 'static> Sim<A> {
     /// As [`Sim::start`].
     pub fn run(&mut self) -> Result<Report, ScenarioError> {
         self.start()?;
-        let end = self.end(&self.scenario());
+        let (last_step, end) = self.ends();
         self.run_until(end.since(Time::ZERO))?;
-        let last_step = Time::ZERO + self.scenario().last_step();
         self.check(last_step);
         let missed = self.eventually.iter().find(|each| !each.holds && last_step + each.within <= end);
         let missed =
@@ -404,10 +410,11 @@ impl<A: App + 'static> Sim<A> {
     /// What has come of it so far.
     pub fn report(&self) -> Report {
         let sometimes = self.sometimes.iter().map(|(name, _, held)| (name.clone(), *held)).collect();
-        let (seed, empty) = (self.scenario.seed, Marks::default());
+        let (seed, crypto, empty) = (self.scenario.seed, self.scenario.crypto, Marks::default());
         match &self.run {
             Some(Run { engine, failure, .. }) => Report {
                 seed,
+                crypto,
                 digest: engine.marks.digest(),
                 marks: engine.marks.clone(),
                 end: engine.now,
@@ -415,7 +422,16 @@ impl<A: App + 'static> Sim<A> {
                 sometimes,
                 lines: engine.lines.iter().cloned().collect(),
             },
-            None => Report { seed, digest: Digest::default(), marks: empty, end: Time::ZERO, failure: None, sometimes, lines: Vec::new() },
+            None => Report {
+                seed,
+                crypto,
+                digest: Digest::default(),
+                marks: empty,
+                end: Time::ZERO,
+                failure: None,
+                sometimes,
+                lines: Vec::new(),
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use overcom_core::trace::{Builds, ReplayError, replay};
-use overcom_simulator::{Report, Scenario, Sim};
+use overcom_simulator::{CryptoMode, Report, Scenario, Sim};
 
 /// Runs scenarios of Overcom nodes in a simulated network, and replays recordings.
 #[derive(Parser)]
@@ -26,6 +26,9 @@ enum Command {
         /// Another seed than the file's, decimal or 0x….
         #[arg(long, value_parser = read_seed)]
         seed: Option<u64>,
+        /// Other cryptography than the file's: standard, or ideal, which is next to free and keeps no secret.
+        #[arg(long, value_parser = read_crypto)]
+        crypto: Option<CryptoMode>,
         /// Writes the recordings of all nodes there, for `replay`. They hold the simulated nodes' keys.
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
@@ -48,7 +51,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Run { file, seed, record, json } => run(&file, seed, record.as_deref(), json),
+        Command::Run { file, seed, crypto, record, json } => run(&file, (seed, crypto), record.as_deref(), json),
         Command::Replay { file, any_build, json } => replay_file(&file, any_build, json),
     };
     match outcome {
@@ -69,10 +72,16 @@ fn read(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|why| format!("{} cannot be read: {why}", file.display()))
 }
 
-fn run(file: &Path, seed: Option<u64>, record: Option<&Path>, json: bool) -> Result<ExitCode, String> {
+fn read_crypto(text: &str) -> Result<CryptoMode, String> {
+    let all = [CryptoMode::Standard, CryptoMode::Ideal];
+    all.into_iter().find(|mode| mode.to_string() == text).ok_or_else(|| "it is standard or ideal".into())
+}
+
+fn run(file: &Path, (seed, crypto): (Option<u64>, Option<CryptoMode>), record: Option<&Path>, json: bool) -> Result<ExitCode, String> {
     let in_file = |why: overcom_simulator::ScenarioError| format!("{}: {why}", file.display());
     let mut scenario = Scenario::from_json(&read(file)?).map_err(in_file)?;
     scenario.seed = seed.unwrap_or(scenario.seed);
+    scenario.crypto = crypto.unwrap_or(scenario.crypto);
     let mut sim = Sim::from_scenario(scenario).map_err(in_file)?;
     if record.is_some() {
         sim.record();
@@ -85,11 +94,12 @@ fn run(file: &Path, seed: Option<u64>, record: Option<&Path>, json: bool) -> Res
         println!("{}", as_json(&report));
     } else {
         print!("{}", report.ladder());
-        println!("digest {}  events {}  end {}  seed {:#x}", report.digest, report.marks.count(), report.end, report.seed);
+        let Report { digest, marks, end, seed, crypto, .. } = &report;
+        println!("digest {digest}  events {}  end {end}  seed {seed:#x}  crypto {crypto}", marks.count());
     }
     let Some(failure) = &report.failure else { return Ok(ExitCode::SUCCESS) };
     eprintln!("FAIL {} at {}: {}", failure.check, failure.at, failure.detail);
-    eprintln!("again   overcom-sim run {} --seed {:#x}", file.display(), report.seed);
+    eprintln!("again   overcom-sim run {} --seed {:#x} --crypto {}", file.display(), report.seed, report.crypto);
     Ok(ExitCode::from(1))
 }
 
@@ -97,6 +107,7 @@ fn as_json(report: &Report) -> serde_json::Value {
     let failure = report.failure.as_ref();
     serde_json::json!({
         "seed": report.seed,
+        "crypto": report.crypto,
         "digest": report.digest.to_string(),
         "events": report.marks.count(),
         "end_us": report.end.as_micros(),

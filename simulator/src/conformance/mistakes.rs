@@ -8,7 +8,8 @@ use overcom_core::{Batch, Driver, Event, Next, Notice, OpId, Packet, Path, PipeI
 
 use super::simulated::{Conduct, Simulated};
 use super::{CASES, run_with};
-use crate::engine::{Delivery, Port};
+use crate::engine::Delivery;
+use crate::port::Port;
 
 /// What a shell does wrong. Each is a plausible slip, and all but the first let a first message pass.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -9,8 +9,9 @@ use overcom_core::{Command, CommandError, Driver, Event, Explanation, Next, Node
 use super::{Launcher, Place, Start};
 use crate::clock::Clock;
 use crate::draw::Draws;
-use crate::engine::{Delivery, Engine, Happened, Machine, Port};
+use crate::engine::{Delivery, Engine, Happened, Machine};
 use crate::network::{Links, Network, standard_address};
+use crate::port::Port;
 
 /// Actions in one turn (guess: more than a real loop does between looking at its sockets).
 const BUDGET: u32 = 4_096;
@@ -139,7 +140,7 @@ impl Simulated {
 impl Launcher for Simulated {
     fn start(&mut self, start: Start) -> Result<Place, String> {
         let me = self.houses.len();
-        self.engine.machines.push(Machine::new(&format!("n{me}"), standard_address(me), Clock::default()));
+        self.engine.add(Machine::new(&format!("n{me}"), standard_address(me), Clock::default()));
         self.houses.push(House { start, driver: None, is_held: false });
         self.boot(me).map(|()| Place(me))
     }

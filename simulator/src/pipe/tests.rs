@@ -2,8 +2,9 @@ use overcom_core::{ConnectError, OpId, PipeId, Shell, Time};
 
 use super::*;
 use crate::clock::Clock;
-use crate::engine::{Happened, Machine, Port};
+use crate::engine::{Happened, Machine};
 use crate::network::{Links, Network, standard_address};
+use crate::port::Port;
 
 const TO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 7575);
 
