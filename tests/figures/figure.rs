@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{allocations, determinism, handshake, hostile, memory, poison, renewal, throughput};
+use crate::{allocations, determinism, handshake, hostile, memory, poison, renewal, rtt, throughput};
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +53,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         name: "link-throughput",
         promise: "CPU of a message over its codec and cipher: at most 1.6",
         measure: throughput::link_throughput,
+    },
+    Figure {
+        name: "link-rtt",
+        promise: "a round trip of messages over one of bare bytes: at most 1.5 on mio, 2.0 on smol",
+        measure: rtt::link_rtt,
     },
 ];
 

@@ -12,6 +12,7 @@ mod memory;
 mod meter;
 mod poison;
 mod renewal;
+mod rtt;
 mod table;
 mod throughput;
 mod wired;
