@@ -10,7 +10,7 @@ use crate::cx::Cx;
 use crate::id::{DeviceId, OpId, Peer, StreamId, UserId};
 use crate::wire::line::StreamStart;
 
-/// How many streams of one peer are remembered (DECISIONS 15).
+/// How many streams of one peer are remembered, beside those of which a message waits (DECISIONS 15) (spec: LINK-27).
 const STREAMS_MAX: usize = 4;
 /// Keys of marks start with this byte.
 pub(crate) const MARK_PREFIX: u8 = b'm';
@@ -20,13 +20,15 @@ struct Mark {
     stream: StreamId,
     seen: u64,
     acknowledged: u64,
+    /// Messages that were handed over and are not acknowledged.
+    waiting: u32,
     /// Taken messages that wait for a store.
     storing: u32,
     /// It is in the store.
     stored: bool,
 }
 
-/// A peer's streams, oldest first, and what is not acknowledged of them.
+/// A peer's streams, the one that was named last at the end, and what is not acknowledged of them.
 #[derive(Default)]
 struct From {
     marks: Vec<Mark>,
@@ -100,6 +102,7 @@ impl Inbox {
         }
         if let Some(mark) = mark_of(from, stream) {
             mark.seen = number;
+            mark.waiting = mark.waiting.saturating_add(1);
         }
         from.waiting_messages = from.waiting_messages.saturating_add(1);
         from.waiting_bytes = from.waiting_bytes.saturating_add(u64::from(bytes));
@@ -148,7 +151,7 @@ impl Inbox {
     pub(crate) fn on_resume(&mut self, cx: &mut Cx, peer: Peer, starts: &[StreamStart]) -> Vec<Gap> {
         let mut gaps = Vec::new();
         for start in starts.iter().take(STREAMS_MAX) {
-            let is_new = self.peers.get_mut(&peer).and_then(|from| mark_of(from, start.id)).is_none();
+            let is_new = !self.peers.get_mut(&peer).is_some_and(|from| touch(from, start.id));
             self.make_mark(cx, peer, start.id);
             let Some(mark) = self.peers.get_mut(&peer).and_then(|from| mark_of(from, start.id)) else { continue };
             let before = start.first.saturating_sub(1);
@@ -164,9 +167,11 @@ impl Inbox {
         gaps
     }
 
-    /// What this side remembers of a peer's streams.
+    /// What this side remembers of a peer's streams, the newest four (spec: LINK-21).
     pub(crate) fn received(&self, peer: Peer) -> Vec<(StreamId, u64)> {
-        self.peers.get(&peer).map(|from| from.marks.iter().map(|mark| (mark.stream, mark.acknowledged)).collect()).unwrap_or_default()
+        let Some(from) = self.peers.get(&peer) else { return Vec::new() };
+        let older = from.marks.len().saturating_sub(STREAMS_MAX);
+        from.marks.iter().skip(older).map(|mark| (mark.stream, mark.acknowledged)).collect()
     }
 
     /// Reads a stored mark.
@@ -184,7 +189,8 @@ impl Inbox {
         Some(())
     }
 
-    /// The mark of a stream, made if there is none; the oldest one goes when there are too many.
+    /// The mark of a stream, made if there is none; when there are too many of which nothing waits, the one goes that was
+    /// named first. A mark of which a message waits stays, or the message would come again, or never be acknowledged.
     fn make_mark(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId) {
         if !self.peers.contains_key(&peer) && self.peers.len() >= cx.config.book_users_max as usize {
             self.forget_one(cx);
@@ -195,12 +201,15 @@ impl Inbox {
         if mark_of(from, stream).is_some() {
             return;
         }
-        if from.marks.len() >= STREAMS_MAX {
-            forget_mark(cx, peer, &from.marks.remove(0));
+        let is_idle = |mark: &Mark| mark.waiting == 0;
+        if from.marks.iter().filter(|mark| is_idle(mark)).count() >= STREAMS_MAX
+            && let Some(first) = from.marks.iter().position(is_idle)
+        {
+            forget_mark(cx, peer, &from.marks.remove(first));
         }
         // Most peers have one stream.
         from.marks.reserve_exact(1);
-        from.marks.push(Mark { stream, seen: 0, acknowledged: 0, storing: 0, stored: false });
+        from.marks.push(Mark { stream, seen: 0, acknowledged: 0, waiting: 0, storing: 0, stored: false });
     }
 
     /// Gives spare memory back.
@@ -241,11 +250,20 @@ fn mark_of(from: &mut From, stream: StreamId) -> Option<&mut Mark> {
     from.marks.iter_mut().find(|mark| mark.stream == stream)
 }
 
+/// Puts a stream's mark at the end, since its sender has named it. `false`: there is none.
+fn touch(from: &mut From, stream: StreamId) -> bool {
+    let Some(at) = from.marks.iter().position(|mark| mark.stream == stream) else { return false };
+    let mark = from.marks.remove(at);
+    from.marks.push(mark);
+    true
+}
+
 /// A message is taken, and stored where it must be: it counts no more, and may be acknowledged.
 fn settle(from: &mut From, due: &Due) -> Option<Ripe> {
     from.waiting_messages = from.waiting_messages.saturating_sub(1);
     from.waiting_bytes = from.waiting_bytes.saturating_sub(u64::from(due.bytes));
     let mark = mark_of(from, due.stream)?;
+    mark.waiting = mark.waiting.saturating_sub(1);
     mark.acknowledged = mark.acknowledged.max(due.number);
     Some(Ripe { peer: due.peer, stream: due.stream, upto: mark.acknowledged })
 }

@@ -21,6 +21,8 @@ pub(crate) enum TimerKey {
     Linger(PipeId),
     /// What waits for a user is tried again.
     Retry(UserId),
+    /// The life of the first message to a user is over.
+    Ends(UserId),
     /// A `Connect` or `Resolve` takes too long.
     Dial(OpId),
     /// An entry peer is dialled again.

@@ -2,7 +2,7 @@
 //!
 //! Keys begin with a byte that says what they hold: `a` the application's, `b` address book, `c` the counter of starts,
 //! `d` proven devices, `e` entry peers, `g` the renewed delegation, `m` marks, `n` the node secret, `o` waiting messages,
-//! `r` revocations, `v` the version of all this (spec: STORE-2).
+//! `r` revocations, `s` messages that some devices have and others have not, `v` the version of all this (spec: STORE-2).
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use crate::id::{OpId, Tag};
 use crate::identity::{Delegation, NodeSecret, Revocation};
 use crate::inbox::MARK_PREFIX;
 use crate::notice::Notice;
-use crate::outbox::OUTBOX_PREFIX;
+use crate::outbox::{OUTBOX_PREFIX, SHARED_PREFIX};
 use crate::referral::book::{BOOK_PREFIX, DEVICE_PREFIX};
 use crate::rng::Rng;
 use crate::view::Phase;
@@ -116,6 +116,7 @@ impl Parts {
             BOOK_PREFIX | DEVICE_PREFIX | b'e' => self.book.on_loaded(&self.cx, key, value),
             MARK_PREFIX => self.inbox.on_loaded(&mut self.cx, key, value),
             OUTBOX_PREFIX => self.outbox.on_loaded(&self.cx, key, value),
+            SHARED_PREFIX => self.outbox.on_shared_loaded(&mut self.cx, key),
             REVOCATION_PREFIX => {
                 let learned = Revocation::from_json(value).ok();
                 learned.and_then(|revocation| self.own.revocations.learn(&self.cx.config.crypto, revocation).ok()).map(|_| ())
@@ -171,6 +172,7 @@ impl Parts {
         self.own.revocations.forget_ended(self.cx.wall);
         self.cx.notify(Notice::Started { me: self.me(), node: self.node_key() });
         self.arm_renewal();
+        self.outbox.on_all_loaded(&mut self.cx);
         self.seek_all();
     }
 

@@ -192,7 +192,7 @@ impl Node {
                 TimerKey::Handshake(_) | TimerKey::Linger(_) => Wake::Handshake,
                 TimerKey::KeepAlive(_) => Wake::KeepAlive,
                 TimerKey::Acknowledge(_) => Wake::Acknowledge,
-                TimerKey::LinkEnd(_) | TimerKey::Renewal => Wake::Expiry,
+                TimerKey::LinkEnd(_) | TimerKey::Ends(_) | TimerKey::Renewal => Wake::Expiry,
                 TimerKey::Retry(_) => Wake::Retry,
                 TimerKey::Dial(_) | TimerKey::Entry(_) => Wake::Dial,
             },
@@ -337,6 +337,7 @@ impl Parts {
                 TimerKey::LinkEnd(pipe) => self.on_link_end(pipe),
                 TimerKey::Linger(pipe) => self.links.on_linger(&mut self.cx, pipe),
                 TimerKey::Retry(user) => self.on_retry(user),
+                TimerKey::Ends(user) => self.on_ends(user),
                 TimerKey::Dial(op) => self.dials.on_late(&mut self.cx, op),
                 TimerKey::Entry(at) => self.dial_entry(at),
                 TimerKey::Renewal => self.on_renewal(),
@@ -369,6 +370,7 @@ impl Parts {
         }
         if matches!(self.phase, Phase::Running | Phase::Expired) {
             self.arm_renewal();
+            self.outbox.arm_ends(&mut self.cx);
             self.seek_all();
         }
     }
@@ -383,6 +385,7 @@ impl Parts {
             self.clocks.clear();
             self.arm_renewal();
             self.set_ends();
+            self.outbox.arm_ends(&mut self.cx);
         }
     }
 

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::Parts;
 use crate::command::{Address, Entry};
 use crate::handshake::Want;
-use crate::id::{PipeId, UserId};
+use crate::id::{Peer, PipeId, UserId};
 use crate::notice::{FailReason, Notice};
 use crate::outbox::GiveUp;
 use crate::referral::book::User;
@@ -119,7 +119,6 @@ impl Parts {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
-        self.outbox.give_up(&mut self.cx, user, GiveUp::Ended);
         let tries = self.book.user(user).and_then(|known| known.tries);
         let Some(tries) = tries.filter(|_| self.is_wanted(user)) else { return self.stop_seeking(user) };
         let tries = tries.saturating_add(1);
@@ -132,13 +131,25 @@ impl Parts {
                 return self.stop_seeking(user);
             }
         }
-        let mut wait = self.wait(tries);
-        if let Some(end) = self.outbox.first_end(user) {
-            wait = wait.min(end.since(self.cx.wall).max(Duration::from_millis(1)));
-        }
-        self.cx.timers.set(TimerKey::Retry(user), self.cx.now + wait);
+        self.cx.timers.set(TimerKey::Retry(user), self.cx.now + self.wait(tries));
         self.outbox.on_try(user);
         self.attempt(user);
+    }
+
+    /// The life of a message is over (spec: MSG-14).
+    pub(super) fn on_ends(&mut self, user: UserId) {
+        if self.is_stopped() {
+            return;
+        }
+        self.outbox.give_up(&mut self.cx, user, GiveUp::Ended);
+        let linked: Vec<Peer> = self.links.devices_of(user).collect();
+        for peer in linked {
+            self.pump(peer);
+        }
+        let is_sought = self.book.user(user).is_some_and(|known| known.tries.is_some());
+        if is_sought && !self.is_wanted(user) {
+            self.stop_seeking(user);
+        }
     }
 
     /// Three retries were in vain: what is only in RAM fails, and so do finds.
@@ -335,7 +346,7 @@ impl Parts {
     }
 
     /// A find has come to its end.
-    pub(super) fn on_found(&mut self, peer: crate::id::Peer) {
+    pub(super) fn on_found(&mut self, peer: Peer) {
         let finds = self.book.known_mut(peer.user).map(|known| {
             known.failure = None;
             core::mem::take(&mut known.finds)

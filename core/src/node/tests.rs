@@ -13,6 +13,7 @@ use crate::*;
 mod contract;
 mod finding;
 mod refusals;
+mod streams;
 
 pub(super) const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
 
@@ -219,6 +220,13 @@ impl Net {
     fn command(&mut self, at: usize, command: impl Into<Command>) -> Result<Tag, CommandError> {
         let now = self.now;
         self.seats[at].driver.command(now, command.into())
+    }
+
+    fn cut_all(&mut self, at: usize) {
+        while let Some((&pipe, _)) = self.seats[at].pipes.first_key_value() {
+            self.cut(at, pipe);
+        }
+        self.run();
     }
 
     fn user(&self, at: usize) -> UserId {

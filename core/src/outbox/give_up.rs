@@ -9,8 +9,7 @@ use crate::id::{Peer, UserId};
 use crate::notice::FailReason;
 
 impl Outbox {
-    /// Gives up messages to `user`: those over their time; with `unlinked`, those in RAM for devices without a link;
-    /// with `all`, every one (spec: MSG-14).
+    /// Gives up messages to `user`: those whose life is over, those in RAM for devices without a link, or every one (spec: MSG-14).
     pub(crate) fn give_up(&mut self, cx: &mut Cx, user: UserId, which: GiveUp) {
         let (wall, mut lost) = (cx.wall, Vec::new());
         let goes = |entry: &Entry, linked: bool| match which {
@@ -18,8 +17,9 @@ impl Outbox {
             GiveUp::InRam(_) => entry.store.is_none() && !linked,
             GiveUp::All(_) => true,
         };
-        if let Some(mut waiting) = self.waiting.remove(&user) {
-            let kept = take_out(&mut waiting, |entry| goes(entry, false), |entry| lost.push((None, entry)));
+        if let Some(waiting) = self.waiting.remove(&user) {
+            let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) = waiting.into_iter().partition(|entry| goes(entry, false));
+            lost.extend(gone.into_iter().map(|entry| (None, entry, false)));
             if !kept.is_empty() {
                 self.waiting.insert(user, kept);
             }
@@ -27,26 +27,14 @@ impl Outbox {
         let peers: Vec<Peer> = self.queues_of(user).map(|(peer, _)| *peer).collect();
         for peer in peers {
             let Some(queue) = self.queues.get_mut(&peer) else { continue };
-            let linked = queue.linked;
-            let (mut at, sent) = (0_usize, queue.sent);
-            let kept = take_out(
-                &mut queue.entries,
-                |entry| {
-                    // What is under way may arrive yet; its acknowledgement would name a number that is gone.
-                    let under_way = at < sent;
-                    at = at.saturating_add(1);
-                    goes(entry, linked) && !(under_way && which == GiveUp::Ended)
-                },
-                |entry| lost.push((Some(peer), entry)),
-            );
-            queue.entries = kept;
-            if matches!(which, GiveUp::All(_)) {
-                (queue.sent, queue.sent_bytes) = (0, 0);
-            }
+            let linked = queue.is_linked();
+            let gone = queue.give_up(|entry| goes(entry, linked));
+            lost.extend(gone.into_iter().map(|(entry, was_sent)| (Some(peer), entry, was_sent)));
         }
-        for (peer, entry) in lost {
-            self.on_lost(cx, peer, &entry, which.reason());
+        for (peer, entry, was_sent) in lost {
+            self.on_lost(cx, peer, &entry, which.reason(was_sent));
         }
+        self.arm_end(cx, user);
     }
 }
 
@@ -59,22 +47,11 @@ pub(crate) enum GiveUp {
 }
 
 impl GiveUp {
-    const fn reason(self) -> FailReason {
+    const fn reason(self, was_sent: bool) -> FailReason {
         match self {
+            Self::Ended if was_sent => FailReason::Unanswered,
             Self::Ended => FailReason::Ended,
             Self::InRam(why) | Self::All(why) => why,
         }
     }
-}
-
-fn take_out(entries: &mut VecDeque<Entry>, mut goes: impl FnMut(&Entry) -> bool, mut lost: impl FnMut(Entry)) -> VecDeque<Entry> {
-    let mut kept = VecDeque::new();
-    for entry in entries.drain(..) {
-        if goes(&entry) {
-            lost(entry);
-        } else {
-            kept.push_back(entry);
-        }
-    }
-    kept
 }

@@ -1,6 +1,7 @@
 //! Messages on their way: one entry for each receiving device, in the order in which they were sent.
 
 mod give_up;
+mod queue;
 mod stored;
 
 use alloc::boxed::Box;
@@ -14,15 +15,17 @@ use crate::message::Message;
 use crate::notice::{FailReason, Notice};
 use crate::time::WallTime;
 use crate::view::OutboxView;
+use crate::timer::TimerKey;
 use crate::wire::line::{Acknowledged, MESSAGE_FRAME_BYTES, Resume, StreamStart};
 
 pub(crate) use give_up::GiveUp;
-use stored::{key, save};
+use queue::Queue;
+use stored::{key, save, shared_key};
 
 /// Keys of waiting messages start with this byte.
 pub(crate) const OUTBOX_PREFIX: u8 = b'o';
-/// What may be under way before the peer has said its window (guess: the smallest profile's window).
-const FIRST_WINDOW: (u32, u32) = (16, 16 << 10);
+/// Keys of messages that a device has and others have not start with this byte.
+pub(crate) const SHARED_PREFIX: u8 = b's';
 /// Streams that a peer may say it remembers (DECISIONS 15); more are not read.
 const RECEIVED_MAX: usize = 4;
 
@@ -43,26 +46,12 @@ struct Entry {
     tries: u8,
 }
 
-/// What waits for one device, oldest first.
-struct Queue {
-    entries: VecDeque<Entry>,
-    /// How many of the first entries are on their way on the present link.
-    sent: usize,
-    sent_bytes: u64,
-    window: (u32, u32),
-    linked: bool,
-    /// This life's stream to this device (spec: LINK-20).
-    stream: StreamId,
-    next: u64,
-    /// The highest number of this stream that has left.
-    reached: u64,
-    acknowledged: u64,
-    disk: u64,
-}
-
-/// A tag with several entries, or one of them.
+/// How a tag with several entries stands.
+#[derive(Default)]
 struct Shared {
+    /// Entries that are not over.
     left: u32,
+    /// A device has the message.
     delivered: bool,
 }
 
@@ -113,7 +102,7 @@ impl Outbox {
                 let _ = save(cx, send.to, None, &entry);
             }
             self.waiting.entry(send.to).or_default().push_back(entry);
-            return;
+            return set_end(cx, send.to, until);
         };
         if !rest.is_empty() {
             self.shared.insert(tag, Shared { left: u32::try_from(devices.len()).unwrap_or(u32::MAX), delivered: false });
@@ -122,10 +111,11 @@ impl Outbox {
             self.push(cx, tag, until, send.message.clone(), send.keep, *peer);
         }
         self.push(cx, tag, until, send.message, send.keep, *last);
+        set_end(cx, send.to, until);
     }
 
     fn push(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, peer: Peer) {
-        let position = self.number(cx, peer);
+        let position = self.queue(cx, peer).number();
         let entry = Entry { device: Some(peer.device), ..self.entry(cx, tag, until, message, keep, position) };
         if keep == Keep::Disk {
             let _ = save(cx, peer.user, Some(peer), &entry);
@@ -142,45 +132,14 @@ impl Outbox {
         Entry { tag, message, until, stream: position.0, number: position.1, device: None, store, queued: false, tries: 0 }
     }
 
-    /// The next position in this life's stream to a device.
-    fn number(&mut self, cx: &Cx, peer: Peer) -> (StreamId, u64) {
-        let queue = self.queue(cx, peer);
-        let number = queue.next;
-        queue.next = queue.next.saturating_add(1);
-        (queue.stream, number)
-    }
-
     fn queue(&mut self, cx: &Cx, peer: Peer) -> &mut Queue {
-        self.queues.entry(peer).or_insert_with(|| {
-            Box::new(Queue {
-                entries: VecDeque::new(),
-                sent: 0,
-                sent_bytes: 0,
-                window: FIRST_WINDOW,
-                linked: false,
-                stream: draw_stream(cx, peer, 0),
-                next: 1,
-                reached: 0,
-                acknowledged: 0,
-                disk: 0,
-            })
-        })
+        self.queues.entry(peer).or_insert_with(|| Box::new(Queue::new(draw_stream(cx, peer, 0))))
     }
 
     /// A device has a link: what waits for its user and has no device goes to it; where its streams stand.
     pub(crate) fn on_link(&mut self, cx: &mut Cx, peer: Peer) -> Vec<StreamStart> {
         self.assign(cx, peer);
-        let queue = self.queue(cx, peer);
-        (queue.sent, queue.sent_bytes, queue.window, queue.linked) = (0, 0, FIRST_WINDOW, true);
-        let mut starts: Vec<StreamStart> = Vec::new();
-        for entry in &queue.entries {
-            if entry.stream != queue.stream && starts.last().is_none_or(|last| last.id != entry.stream) {
-                starts.push(StreamStart { id: entry.stream, first: entry.number, disk: 0 });
-            }
-        }
-        let first = queue.entries.iter().find(|entry| entry.stream == queue.stream).map_or(queue.next, |entry| entry.number);
-        starts.push(StreamStart { id: queue.stream, first, disk: queue.disk });
-        starts
+        self.queue(cx, peer).on_link()
     }
 
     fn assign(&mut self, cx: &mut Cx, peer: Peer) {
@@ -191,7 +150,7 @@ impl Outbox {
                 others.push_back(entry);
                 continue;
             }
-            (entry.stream, entry.number) = self.number(cx, peer);
+            (entry.stream, entry.number) = self.queue(cx, peer).number();
             if entry.store.is_some() {
                 // Its number is stored before it leaves, in the place of the entry without one.
                 cx.store(true, |batch| batch.remove(key(entry.tag, None)));
@@ -207,12 +166,9 @@ impl Outbox {
 
     /// A device's link is gone: everything that was under way waits again.
     pub(crate) fn on_unlink(&mut self, peer: Peer) {
-        if let Some(queue) = self.queues.get_mut(&peer) {
-            (queue.sent, queue.sent_bytes, queue.linked) = (0, 0, false);
-            if queue.next == 1 && queue.entries.is_empty() {
-                // Nothing was ever said to this device: strangers who come and go leave nothing behind.
-                self.queues.remove(&peer);
-            }
+        if self.queues.get_mut(&peer).is_some_and(|queue| !queue.on_unlink()) {
+            // Nothing was ever said to this device: strangers who come and go leave nothing behind.
+            self.queues.remove(&peer);
         }
     }
 
@@ -220,14 +176,14 @@ impl Outbox {
     pub(crate) fn on_resume(&mut self, cx: &mut Cx, peer: Peer, resume: &Resume) {
         for (stream, upto) in resume.received.iter().take(RECEIVED_MAX) {
             let Some(queue) = self.queues.get_mut(&peer) else { return };
-            if *stream == queue.stream && *upto >= queue.next {
+            if *stream == queue.stream && *upto >= queue.next_number() {
                 self.renumber(cx, peer);
             } else {
                 let _ = self.on_acknowledged(cx, peer, &Acknowledged { stream: *stream, upto: *upto });
             }
         }
         if let Some(queue) = self.queues.get_mut(&peer) {
-            queue.window = (resume.messages.max(1), resume.bytes.max(1));
+            queue.set_window(resume.messages, resume.bytes);
         }
     }
 
@@ -235,67 +191,34 @@ impl Outbox {
     fn renumber(&mut self, cx: &mut Cx, peer: Peer) {
         let Some(queue) = self.queues.get_mut(&peer) else { return };
         let old = queue.stream;
-        queue.stream = draw_stream(cx, peer, queue.next);
-        (queue.next, queue.reached, queue.sent, queue.sent_bytes, queue.acknowledged, queue.disk) = (1, 0, 0, 0, 0, 0);
-        for entry in queue.entries.iter_mut().filter(|entry| entry.stream == old) {
-            (entry.stream, entry.number) = (queue.stream, queue.next);
-            queue.next = queue.next.saturating_add(1);
+        queue.renew_stream(draw_stream(cx, peer, queue.next_number()));
+        let mut entries = core::mem::take(&mut queue.entries);
+        for entry in entries.iter_mut().filter(|entry| entry.stream == old) {
+            (entry.stream, entry.number) = queue.number();
             if entry.store.is_some() {
                 entry.store = save(cx, peer.user, Some(peer), entry);
             }
         }
+        queue.entries = entries;
     }
 
     /// The next message that may leave for a device now (spec: MSG-9, STORE-5).
     pub(crate) fn next(&mut self, peer: Peer) -> Option<Out<'_>> {
-        let stored = self.stored;
-        let queue = self.queues.get_mut(&peer).filter(|queue| queue.linked)?;
-        let entry = queue.entries.get_mut(queue.sent)?;
-        let is_stored = entry.store.is_none_or(|op| stored.is_some_and(|stored| op <= stored));
-        let bytes = message_bytes(&entry.message);
-        let fits = queue.sent == 0
-            || (queue.sent < queue.window.0 as usize && queue.sent_bytes.saturating_add(bytes) <= u64::from(queue.window.1));
-        if !is_stored || !fits {
-            return None;
-        }
-        queue.sent = queue.sent.saturating_add(1);
-        queue.sent_bytes = queue.sent_bytes.saturating_add(bytes);
-        if entry.stream == queue.stream {
-            queue.reached = queue.reached.max(entry.number);
-        }
-        Some(Out { stream: entry.stream, number: entry.number, disk: entry.store.is_some(), body: entry.message.body() })
+        self.queues.get_mut(&peer)?.send(self.stored)
     }
 
     /// The peer's application has taken messages. `false`: it acknowledges what was never sent (spec: MSG-8).
     pub(crate) fn on_acknowledged(&mut self, cx: &mut Cx, peer: Peer, acknowledged: &Acknowledged) -> bool {
-        let Some(queue) = self.queues.get_mut(&peer) else { return false };
-        if acknowledged.stream == queue.stream && acknowledged.upto > queue.reached {
+        if !self.queues.get(&peer).is_some_and(|queue| queue.can_be(acknowledged)) {
             return false;
         }
-        let Some(last) = queue.entries.iter().position(|entry| entry.stream == acknowledged.stream) else { return true };
-        if last > 0 {
-            // An older stream comes first: its messages were sent before.
-            return true;
-        }
-        while let Some(entry) = self.pop_acknowledged(peer, acknowledged) {
+        while let Some(entry) = self.queues.get_mut(&peer).and_then(|queue| queue.take_acknowledged(acknowledged)) {
             self.on_delivered(cx, peer, &entry);
         }
+        if self.queues.get(&peer).is_some_and(|queue| queue.entries.is_empty()) && self.count_of(peer.user) == 0 {
+            cx.timers.cancel(TimerKey::Ends(peer.user));
+        }
         true
-    }
-
-    fn pop_acknowledged(&mut self, peer: Peer, acknowledged: &Acknowledged) -> Option<Entry> {
-        let queue = self.queues.get_mut(&peer)?;
-        queue.entries.front().filter(|entry| entry.stream == acknowledged.stream && entry.number <= acknowledged.upto)?;
-        let entry = queue.entries.pop_front()?;
-        if queue.sent > 0 {
-            queue.sent = queue.sent.saturating_sub(1);
-            queue.sent_bytes = queue.sent_bytes.saturating_sub(message_bytes(&entry.message));
-        }
-        queue.acknowledged = entry.number;
-        if entry.store.is_some() && entry.stream == queue.stream {
-            queue.disk = entry.number;
-        }
-        Some(entry)
     }
 
     /// A device has a message: its sender is told, the first time without a device (spec: MSG-12).
@@ -308,20 +231,28 @@ impl Outbox {
             cx.store(false, |batch| batch.remove(key(entry.tag, Some(peer))));
         }
         self.forget(cx, entry);
-        let is_first = match self.shared.get_mut(&entry.tag) {
-            None => true,
-            Some(shared) => {
-                shared.left = shared.left.saturating_sub(1);
-                !core::mem::replace(&mut shared.delivered, true)
-            }
-        };
-        if self.shared.get(&entry.tag).is_some_and(|shared| shared.left == 0) {
-            self.shared.remove(&entry.tag);
-        }
-        if is_first {
+        if !self.settle_shared(cx, entry, true).0 {
             cx.notify(Notice::Delivered { tag: entry.tag, device: None });
         }
         cx.notify(Notice::Delivered { tag: entry.tag, device: Some(peer.device) });
+    }
+
+    /// One entry of a tag is over: whether a device had the message before, and how many entries are left. Stored with
+    /// the entry's end, so that it is not told twice after a restart (spec: MSG-12).
+    fn settle_shared(&mut self, cx: &mut Cx, entry: &Entry, is_delivered: bool) -> (bool, u32) {
+        let Some(shared) = self.shared.get_mut(&entry.tag) else { return (false, 0) };
+        shared.left = shared.left.saturating_sub(1);
+        let (left, before) = (shared.left, shared.delivered);
+        shared.delivered |= is_delivered;
+        if left == 0 {
+            self.shared.remove(&entry.tag);
+        }
+        if entry.store.is_some() && left == 0 && before {
+            cx.store(false, |batch| batch.remove(shared_key(entry.tag)));
+        } else if entry.store.is_some() && left > 0 && is_delivered && !before {
+            cx.store(false, |batch| batch.put(shared_key(entry.tag), []));
+        }
+        (before, left)
     }
 
     /// An entry is out of the queue.
@@ -351,7 +282,7 @@ impl Outbox {
             for entry in queue.entries.iter_mut().skip(skip) {
                 say_queued(cx, entry, op);
             }
-            if cx.actions.len() != before || queue.sent < queue.entries.len() {
+            if cx.actions.len() != before || queue.sent() < queue.entries.len() {
                 ready.push(*peer);
             }
         }
@@ -360,7 +291,7 @@ impl Outbox {
 
     /// The devices of `user` for which something waits although they have no link.
     pub(crate) fn is_stuck(&self, user: UserId) -> bool {
-        self.waiting.contains_key(&user) || self.queues_of(user).any(|(_, queue)| !queue.linked && !queue.entries.is_empty())
+        self.waiting.contains_key(&user) || self.queues_of(user).any(|(_, queue)| !queue.is_linked() && !queue.entries.is_empty())
     }
 
     /// How much waits for a user.
@@ -388,7 +319,7 @@ impl Outbox {
     /// One more try was made for a user.
     pub(crate) fn on_try(&mut self, user: UserId) {
         let of_user =
-            self.queues.iter_mut().filter(|(peer, queue)| peer.user == user && !queue.linked).flat_map(|(_, queue)| &mut queue.entries);
+            self.queues.iter_mut().filter(|(peer, queue)| peer.user == user && !queue.is_linked()).flat_map(|(_, queue)| &mut queue.entries);
         for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flatten()) {
             entry.tries = entry.tries.saturating_add(1);
         }
@@ -400,25 +331,19 @@ impl Outbox {
             cx.store(false, |batch| batch.remove(key(entry.tag, peer)));
         }
         self.forget(cx, entry);
-        let is_last = match self.shared.get_mut(&entry.tag) {
-            None => true,
-            Some(shared) => {
-                shared.left = shared.left.saturating_sub(1);
-                shared.left == 0 && !shared.delivered
-            }
-        };
-        if self.shared.get(&entry.tag).is_some_and(|shared| shared.left == 0) {
-            self.shared.remove(&entry.tag);
-        }
-        if is_last {
+        if self.settle_shared(cx, entry, false) == (false, 0) {
             cx.notify(Notice::Failed { tag: entry.tag, why });
         }
     }
 
-    /// When the first message to a user ends that is not under way: what is, stays until its link ends.
-    pub(crate) fn first_end(&self, user: UserId) -> Option<WallTime> {
-        let queued = self.queues_of(user).flat_map(|(_, queue)| queue.entries.iter().skip(queue.sent));
-        queued.chain(self.waiting.get(&user).into_iter().flatten()).map(|entry| entry.until).min()
+    /// Sets when the first message to a user ends (spec: MSG-14).
+    pub(crate) fn arm_end(&self, cx: &mut Cx, user: UserId) {
+        let queued = self.queues_of(user).flat_map(|(_, queue)| &queue.entries);
+        let first = queued.chain(self.waiting.get(&user).into_iter().flatten()).map(|entry| entry.until).min();
+        cx.timers.cancel(TimerKey::Ends(user));
+        if let Some(first) = first {
+            set_end(cx, user, first);
+        }
     }
 
     /// Gives a device's spare memory back.
@@ -430,7 +355,7 @@ impl Outbox {
 
     /// How many messages are under way to a device.
     pub(crate) fn under_way(&self, peer: Peer) -> u32 {
-        self.queues.get(&peer).map_or(0, |queue| u32::try_from(queue.sent).unwrap_or(u32::MAX))
+        self.queues.get(&peer).map_or(0, |queue| u32::try_from(queue.sent()).unwrap_or(u32::MAX))
     }
 
     /// How many devices have a queue.
@@ -443,7 +368,7 @@ impl Outbox {
     pub(crate) fn views(&self) -> impl Iterator<Item = OutboxView> + '_ {
         let waiting = self.waiting.iter().flat_map(|(user, entries)| entries.iter().map(|entry| view(entry, *user, None, false)));
         let queued = self.queues.iter().flat_map(|(peer, queue)| {
-            queue.entries.iter().enumerate().map(|(at, entry)| view(entry, peer.user, Some(peer.device), at < queue.sent))
+            queue.entries.iter().enumerate().map(|(at, entry)| view(entry, peer.user, Some(peer.device), at < queue.sent()))
         });
         waiting.chain(queued)
     }
@@ -454,6 +379,11 @@ fn say_queued(cx: &mut Cx, entry: &mut Entry, op: OpId) {
         entry.queued = true;
         cx.notify(Notice::Queued { tag: entry.tag });
     }
+}
+
+/// A message to `user` ends then, at the latest.
+fn set_end(cx: &mut Cx, user: UserId, until: WallTime) {
+    cx.timers.set_at_latest(TimerKey::Ends(user), cx.now + until.since(cx.wall));
 }
 
 fn message_bytes(message: &Message) -> u64 {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, OUTBOX_PREFIX, Outbox};
+use super::{Entry, OUTBOX_PREFIX, Outbox, SHARED_PREFIX};
 use crate::cx::Cx;
 use crate::id::{DeviceId, OpId, Peer, StreamId, Tag, UserId};
 use crate::message::Message;
@@ -34,16 +34,49 @@ impl Outbox {
         self.stored = Some(self.stored.unwrap_or(OpId::new(0)));
         match (device, position) {
             (Some(device), Some(_)) => {
-                let entries = &mut self.queue(cx, Peer { user: to, device }).entries;
-                if entries.iter().any(|other| other.tag == tag) {
+                if key.get(9..)? != device.as_bytes() {
                     return None;
                 }
-                entries.push_back(entry);
+                let shared = self.shared.entry(tag).or_default();
+                shared.left = shared.left.saturating_add(1);
+                self.queue(cx, Peer { user: to, device }).restore(entry);
             }
             _ => self.waiting.entry(to).or_default().push_back(entry),
         }
         Some(())
     }
+
+    /// Reads that a device has a message; it comes after the messages (spec: STORE-2).
+    pub(crate) fn on_shared_loaded(&mut self, cx: &mut Cx, key: &[u8]) -> Option<()> {
+        let tag = Tag::new(u64::from_be_bytes(*key.get(1..)?.first_chunk::<8>()?));
+        match self.shared.get_mut(&tag) {
+            Some(shared) => shared.delivered = true,
+            // Nothing of it waits any more.
+            None => drop(cx.store(false, |batch| batch.remove(shared_key(tag)))),
+        }
+        Some(())
+    }
+
+    /// Everything is read: which tags have one entry only needs no memory. Sets when messages end.
+    pub(crate) fn on_all_loaded(&mut self, cx: &mut Cx) {
+        self.shared.retain(|_, shared| shared.left > 1 || shared.delivered);
+        self.arm_ends(cx);
+    }
+
+    /// Sets anew when messages end: after a start, a sleep, or a jump of the wall clock.
+    pub(crate) fn arm_ends(&self, cx: &mut Cx) {
+        for user in self.users() {
+            self.arm_end(cx, user);
+        }
+    }
+}
+
+/// What says that a device has the message of this tag while others have not.
+pub(super) fn shared_key(tag: Tag) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9);
+    key.push(SHARED_PREFIX);
+    key.extend_from_slice(&tag.number().to_be_bytes());
+    key
 }
 
 pub(super) fn key(tag: Tag, peer: Option<Peer>) -> Vec<u8> {

@@ -20,13 +20,6 @@ fn set_clock(net: &mut Net, at: usize, wall: WallTime) {
     net.seats[at].driver.handle(now, Event::clock(wall));
 }
 
-fn cut_all(net: &mut Net, at: usize) {
-    while let Some((&pipe, _)) = net.seats[at].pipes.first_key_value() {
-        net.cut(at, pipe);
-    }
-    net.run();
-}
-
 // spec-test: MSG-16, MSG-13
 #[test]
 fn a_known_peer_that_refuses_is_dialled_less_and_less_often_until_it_is_of_use() {
@@ -36,7 +29,7 @@ fn a_known_peer_that_refuses_is_dialled_less_and_less_often_until_it_is_of_use()
     net.pass(Duration::from_secs(20));
     // For a clock that is behind, Bob's delegation has not begun. Bob knows Alice's device, so to him the link is up at first.
     set_clock(&mut net, 1, WALL - Duration::from_secs(3_600));
-    cut_all(&mut net, 0);
+    net.cut_all(0);
     let tag = net.send(0, 1, "kept", Keep::Disk);
     assert_eq!(downs(&mut net, 0, 36), [0, 1, 3, 7, 15, 25, 35]);
     let alice = net.user(1);
@@ -49,7 +42,7 @@ fn a_known_peer_that_refuses_is_dialled_less_and_less_often_until_it_is_of_use()
     net.pass(Duration::from_secs(10));
     assert!(net.has(0, |n| *n == Notice::Delivered { tag, device: None }));
     set_clock(&mut net, 1, WALL - Duration::from_secs(3_600));
-    cut_all(&mut net, 0);
+    net.cut_all(0);
     net.send(0, 1, "again", Keep::Disk);
     assert_eq!(downs(&mut net, 0, 8), [0, 1, 3, 7]);
 }

@@ -1,0 +1,227 @@
+//! What waits for one device: its streams and numbers, what is under way, and the window.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::{Entry, Out, message_bytes};
+use crate::id::{OpId, StreamId};
+use crate::wire::line::{Acknowledged, StreamStart};
+
+/// What may be under way before the peer has said its window (guess: the smallest profile's window).
+const FIRST_WINDOW: (u32, u32) = (16, 16 << 10);
+/// Streams of which messages may be under way at once: a reader remembers no more (DECISIONS 15) (spec: LINK-27).
+const STREAMS_MAX: usize = 4;
+
+/// What waits for one device, oldest first, each stream's messages together and in their order.
+pub(super) struct Queue {
+    pub(super) entries: VecDeque<Entry>,
+    /// How many of the first entries are on their way on the present link.
+    sent: usize,
+    sent_bytes: u64,
+    /// What was given up while it was under way: the reader counts it until it acknowledges it.
+    given_up: Vec<GivenUp>,
+    window: (u32, u32),
+    linked: bool,
+    /// This life's stream to this device (spec: LINK-20).
+    pub(super) stream: StreamId,
+    next: u64,
+    /// The highest number of this stream that has left.
+    reached: u64,
+    /// The highest number of this stream that was acknowledged and that the reader was to store.
+    disk: u64,
+}
+
+/// A message that was given up under way.
+struct GivenUp {
+    stream: StreamId,
+    number: u64,
+    bytes: u64,
+}
+
+impl Queue {
+    pub(super) const fn new(stream: StreamId) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            sent: 0,
+            sent_bytes: 0,
+            given_up: Vec::new(),
+            window: FIRST_WINDOW,
+            linked: false,
+            stream,
+            next: 1,
+            reached: 0,
+            disk: 0,
+        }
+    }
+
+    /// The next position in this life's stream.
+    pub(super) const fn number(&mut self) -> (StreamId, u64) {
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        (self.stream, number)
+    }
+
+    /// The number after the last one that was given.
+    pub(super) const fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// A stored message is read: it goes to its stream's others, in order.
+    pub(super) fn restore(&mut self, entry: Entry) {
+        let is_before = |other: &Entry| other.stream == entry.stream && other.number < entry.number;
+        let place = match self.entries.iter().rposition(is_before) {
+            Some(before) => before.saturating_add(1),
+            None => self.entries.iter().position(|other| other.stream == entry.stream).unwrap_or(self.entries.len()),
+        };
+        self.entries.insert(place, entry);
+    }
+
+    /// A link is up: nothing is under way on it. Where the streams stand, at most four (spec: LINK-21, LINK-27).
+    pub(super) fn on_link(&mut self) -> Vec<StreamStart> {
+        self.reset(true);
+        let mut starts: Vec<StreamStart> = Vec::new();
+        for entry in &self.entries {
+            if starts.len() >= STREAMS_MAX {
+                return starts;
+            }
+            if entry.stream != self.stream && starts.last().is_none_or(|last| last.id != entry.stream) {
+                starts.push(StreamStart { id: entry.stream, first: entry.number, disk: 0 });
+            }
+        }
+        let first = self.entries.iter().find(|entry| entry.stream == self.stream).map_or(self.next, |entry| entry.number);
+        starts.push(StreamStart { id: self.stream, first, disk: self.disk });
+        starts
+    }
+
+    /// The link is gone: everything that was under way waits again. Whether anything was ever said to this device.
+    pub(super) fn on_unlink(&mut self) -> bool {
+        self.reset(false);
+        self.next > 1 || !self.entries.is_empty()
+    }
+
+    fn reset(&mut self, linked: bool) {
+        (self.sent, self.sent_bytes, self.window, self.linked) = (0, 0, FIRST_WINDOW, linked);
+        self.given_up = Vec::new();
+    }
+
+    pub(super) const fn is_linked(&self) -> bool {
+        self.linked
+    }
+
+    /// The peer has said its window.
+    pub(super) fn set_window(&mut self, messages: u32, bytes: u32) {
+        self.window = (messages.max(1), bytes.max(1));
+    }
+
+    /// Everything of the present stream goes on in another one.
+    pub(super) fn renew_stream(&mut self, stream: StreamId) {
+        self.stream = stream;
+        (self.next, self.reached, self.sent, self.sent_bytes, self.disk) = (1, 0, 0, 0, 0);
+        self.given_up = Vec::new();
+    }
+
+    /// How many of the first entries are under way.
+    pub(super) const fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Why the next message does not leave; `None`: it may, or there is none (spec: MSG-9, STORE-5).
+    pub(super) fn held(&self, stored: Option<OpId>) -> Option<Held> {
+        let entry = self.entries.get(self.sent)?;
+        if !self.linked {
+            return Some(Held::Link);
+        }
+        if entry.store.is_some_and(|op| stored.is_none_or(|stored| op > stored)) {
+            return Some(Held::Store);
+        }
+        let count = self.sent.saturating_add(self.given_up.len());
+        let bytes = self.given_up.iter().fold(self.sent_bytes, |sum, message| sum.saturating_add(message.bytes));
+        let fits = count < self.window.0 as usize && bytes.saturating_add(message_bytes(&entry.message)) <= u64::from(self.window.1);
+        if count > 0 && !(fits && self.may_name(entry.stream)) { Some(Held::Window) } else { None }
+    }
+
+    /// Whether a message of `stream` may leave next: it is of the stream of the last one, or the reader remembers one more.
+    fn may_name(&self, stream: StreamId) -> bool {
+        let Some(last) = self.sent.checked_sub(1).and_then(|at| self.entries.get(at)) else { return true };
+        if last.stream == stream {
+            return true;
+        }
+        let under_way = self.entries.iter().take(self.sent).zip(self.entries.iter().skip(1));
+        under_way.filter(|(one, next)| one.stream != next.stream).count() < STREAMS_MAX
+    }
+
+    /// Takes the next message under way.
+    pub(super) fn send(&mut self, stored: Option<OpId>) -> Option<Out<'_>> {
+        if self.held(stored).is_some() {
+            return None;
+        }
+        let entry = self.entries.get(self.sent)?;
+        self.sent = self.sent.saturating_add(1);
+        self.sent_bytes = self.sent_bytes.saturating_add(message_bytes(&entry.message));
+        if entry.stream == self.stream {
+            self.reached = self.reached.max(entry.number);
+        }
+        Some(Out { stream: entry.stream, number: entry.number, disk: entry.store.is_some(), body: entry.message.body() })
+    }
+
+    /// Whether what is acknowledged can have been sent, as far as this life knows (spec: MSG-8).
+    pub(super) fn can_be(&self, acknowledged: &Acknowledged) -> bool {
+        acknowledged.stream != self.stream || acknowledged.upto <= self.reached
+    }
+
+    /// Takes out one message after the other that is acknowledged. Streams are acknowledged apart: what is of a later one
+    /// need not wait for the reader's store.
+    pub(super) fn take_acknowledged(&mut self, acknowledged: &Acknowledged) -> Option<Entry> {
+        self.given_up.retain(|message| message.stream != acknowledged.stream || message.number > acknowledged.upto);
+        let at = self.entries.iter().position(|entry| entry.stream == acknowledged.stream)?;
+        if self.entries.get(at)?.number > acknowledged.upto {
+            return None;
+        }
+        let entry = self.remove(at)?;
+        if entry.store.is_some() && entry.stream == self.stream {
+            self.disk = entry.number;
+        }
+        Some(entry)
+    }
+
+    /// Takes out what is given up, each with whether it was under way.
+    pub(super) fn give_up(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<(Entry, bool)> {
+        let mut gone = Vec::new();
+        let mut at = 0_usize;
+        while let Some(entry) = self.entries.get(at) {
+            if !goes(entry) {
+                at = at.saturating_add(1);
+                continue;
+            }
+            let was_sent = at < self.sent;
+            let Some(entry) = self.remove(at) else { break };
+            if was_sent {
+                // Its acknowledgement may come yet, and frees the reader's window then.
+                let bytes = message_bytes(&entry.message);
+                self.given_up.push(GivenUp { stream: entry.stream, number: entry.number, bytes });
+            }
+            gone.push((entry, was_sent));
+        }
+        gone
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.entries.remove(at)?;
+        if at < self.sent {
+            self.sent = self.sent.saturating_sub(1);
+            self.sent_bytes = self.sent_bytes.saturating_sub(message_bytes(&entry.message));
+        }
+        Some(entry)
+    }
+}
+
+/// Why a message does not leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Held {
+    /// There is no link with its device.
+    Link,
+    /// It is not stored yet.
+    Store,
+    /// As much is under way as the reader takes at once.
+    Window,
+}
