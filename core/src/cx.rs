@@ -58,7 +58,7 @@ impl Cx {
             rng,
             timers: Timers::new(hash_key),
             actions: VecDeque::new(),
-            storage: Storage::default(),
+            storage: Storage { is_held: true, ..Storage::default() },
             stats: Stats::default(),
             untaken: VecDeque::new(),
             plain_untaken: 0,
@@ -177,7 +177,7 @@ impl Cx {
 
     /// Issues what has gathered, unless a batch is on its way: one durable batch at a time (DETAILS 4) (spec: STORE-4).
     pub(crate) fn flush_storage(&mut self) {
-        if self.storage.in_flight.is_some() || self.storage.failed {
+        if self.storage.in_flight.is_some() || self.storage.failed || self.storage.is_held {
             return;
         }
         if let Some(op) = self.storage.gathering_op.take() {
@@ -201,6 +201,8 @@ pub(crate) struct Storage {
     in_flight: Option<OpId>,
     /// A store failed: nothing more is issued (C11).
     pub(crate) failed: bool,
+    /// Nothing is written before all is read, or a newer store would be written to (spec: STORE-3).
+    pub(crate) is_held: bool,
 }
 
 impl Storage {
@@ -215,7 +217,7 @@ impl Storage {
 
     /// Whether something has gathered that may be issued.
     pub(crate) const fn is_due(&self) -> bool {
-        self.gathering_op.is_some() && self.in_flight.is_none() && !self.failed
+        self.gathering_op.is_some() && self.in_flight.is_none() && !self.failed && !self.is_held
     }
 
     /// Whether everything is stored.

@@ -225,12 +225,22 @@ struct Content {
 pub(crate) struct RevocationBook {
     newest: BTreeMap<(UserId, AppId), Revocation>,
     entries_max: usize,
+    /// Whose revocation makes room for no other.
+    own: Option<UserId>,
+    /// Whose revocations were dropped since somebody asked.
+    dropped: Vec<UserId>,
 }
 
 impl RevocationBook {
     /// Empty; it keeps at most `entries_max`, at least one.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self { newest: BTreeMap::new(), entries_max: entries_max.max(1) }
+        Self { newest: BTreeMap::new(), entries_max: entries_max.max(1), own: None, dropped: Vec::new() }
+    }
+
+    /// The same, but the revocation of `own` makes room for no other: a revoked device must not forget that it is.
+    pub(crate) fn keeping(mut self, own: UserId) -> Self {
+        self.own = Some(own);
+        self
     }
 
     /// Keeps `revocation` if it is newer than what is known of its user and app; whether it was. A signature is
@@ -245,9 +255,11 @@ impl RevocationBook {
         }
         revocation.verify(crypto)?;
         if !self.newest.contains_key(&key) && self.newest.len() >= self.entries_max {
-            let first = self.newest.iter().min_by_key(|(_, known)| known.end()).map(|(key, _)| key.clone());
+            let others = self.newest.iter().filter(|((user, _), _)| self.own != Some(*user));
+            let first = others.min_by_key(|(_, known)| known.end()).map(|(key, _)| key.clone());
             if let Some(first) = first {
                 self.newest.remove(&first);
+                self.dropped.push(first.0);
             }
         }
         self.newest.insert(key, revocation);
@@ -264,10 +276,20 @@ impl RevocationBook {
         self.newest.get(&(user, app.clone()))
     }
 
-    /// Drops what takes back nothing that could still be alive at `now`; how many that were. O(n).
-    pub(crate) fn forget_ended(&mut self, now: WallTime) -> usize {
-        let before = self.newest.len();
-        self.newest.retain(|_, known| known.end().as_millis().saturating_add(CLOCK_TOLERANCE_MS) > now.as_millis());
-        before.saturating_sub(self.newest.len())
+    /// Drops what takes back nothing that could still be alive at `now`. O(n).
+    pub(crate) fn forget_ended(&mut self, now: WallTime) {
+        let dropped = &mut self.dropped;
+        self.newest.retain(|(user, _), known| {
+            let is_alive = known.end().as_millis().saturating_add(CLOCK_TOLERANCE_MS) > now.as_millis();
+            if !is_alive {
+                dropped.push(*user);
+            }
+            is_alive
+        });
+    }
+
+    /// Whose revocations were dropped since the last call: what is stored of them may go.
+    pub(crate) fn take_dropped(&mut self) -> Vec<UserId> {
+        core::mem::take(&mut self.dropped)
     }
 }

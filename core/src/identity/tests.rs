@@ -426,7 +426,8 @@ fn the_highest_version_counts_whatever_order_they_come_in() {
     assert!(book.is_revoked(&delegation()));
     assert_eq!(book.learn(&crypto, versioned(4, FROM.as_millis())), Ok(true));
     assert!(!book.is_revoked(&delegation()));
-    assert_eq!(book.forget_ended(WallTime::from_millis(u64::MAX)), 1);
+    book.forget_ended(WallTime::from_millis(u64::MAX));
+    assert_eq!(book.take_dropped(), [identity().user()]);
 }
 
 #[test]
@@ -443,9 +444,18 @@ fn a_full_book_forgets_what_ends_first_and_an_old_one_what_has_ended() {
     let app = AppId::new("demo").unwrap();
     let known = |book: &RevocationBook| [1, 2, 3].map(|seed| book.of(IdentitySecret::from_bytes([seed; 32]).user(), &app).is_some());
     assert_eq!(known(&book), [true, false, true]);
-    assert_eq!(book.forget_ended(WallTime::from_millis(2 * DAY_MS + CLOCK_TOLERANCE_MS - 1)), 0);
-    assert_eq!(book.forget_ended(WallTime::from_millis(2 * DAY_MS + CLOCK_TOLERANCE_MS)), 1);
-    assert_eq!(known(&book), [true, false, false]);
+    let user = |seed: u8| IdentitySecret::from_bytes([seed; 32]).user();
+    assert_eq!(book.take_dropped(), [user(2)]);
+    book.forget_ended(WallTime::from_millis(2 * DAY_MS + CLOCK_TOLERANCE_MS - 1));
+    assert_eq!(book.take_dropped(), []);
+    book.forget_ended(WallTime::from_millis(2 * DAY_MS + CLOCK_TOLERANCE_MS));
+    assert_eq!((known(&book), book.take_dropped()), ([true, false, false], [user(3)].to_vec()));
+    // One's own stays, though it ends first.
+    let mut book = RevocationBook::new(1).keeping(user(2));
+    for revocation in [of(2, DAY_MS), of(1, 3 * DAY_MS), of(3, 2 * DAY_MS)] {
+        assert_eq!(book.learn(&crypto, revocation), Ok(true));
+    }
+    assert_eq!((known(&book), book.take_dropped()), ([false, true, true], [user(1)].to_vec()));
 }
 
 // spec-test: ID-12

@@ -21,6 +21,7 @@ pub(super) struct Bench {
     pub(super) closed: Vec<PipeId>,
     pub(super) connects: Vec<(OpId, SocketAddr)>,
     pub(super) notices: Vec<Notice>,
+    pub(super) store: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Writes are handed over, notices are taken.
     pub(super) reads: bool,
     pub(super) takes: bool,
@@ -36,7 +37,8 @@ impl Bench {
         let now = Time::from_secs(1);
         let node = Node::new(config, credentials("bob", "test"), Seed::from_bytes([9; 32]), now, WALL).unwrap();
         let (written, closed, connects, notices) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Self { node, now, written, closed, connects, notices, reads: true, takes: true, pipes: 0 };
+        let store = BTreeMap::new();
+        let mut bench = Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, pipes: 0 };
         bench.run();
         assert!(bench.has(|notice| matches!(notice, Notice::Started { .. })));
         bench
@@ -62,7 +64,15 @@ impl Bench {
                 }
                 Action::Connect { op, to, .. } => self.connects.push((op, to)),
                 Action::Resolve { op, .. } => self.node.handle(self.now, Event::resolved(op, Err(ResolveError::Unknown))),
-                Action::Store { op, .. } => self.node.handle(self.now, Event::stored(op, Ok(()))),
+                Action::Store { op, batch, .. } => {
+                    for change in batch.changes {
+                        match change.value {
+                            Some(value) => drop(self.store.insert(change.key, value)),
+                            None => drop(self.store.remove(&change.key)),
+                        }
+                    }
+                    self.node.handle(self.now, Event::stored(op, Ok(())));
+                }
                 Action::Load { op, .. } => self.node.handle(self.now, Event::loaded(op, Ok(Page { items: &[], more: false }))),
                 Action::Notify { notice } => {
                     self.notices.push(notice);
@@ -94,6 +104,11 @@ impl Bench {
         let pipe = PipeId::new(self.pipes);
         self.handle(Event::pipe_opened(pipe, None, at("10.0.0.1:7575"), at(from)));
         pipe
+    }
+
+    /// How many keys of one kind are stored.
+    pub(super) fn stored(&self, prefix: u8) -> usize {
+        self.store.keys().filter(|key| key.first() == Some(&prefix)).count()
     }
 
     pub(super) fn has(&self, wanted: impl Fn(&Notice) -> bool) -> bool {

@@ -11,7 +11,7 @@ use crate::action::{Action, Item};
 use crate::cx::APP_PREFIX;
 use crate::error::StoreError;
 use crate::event::Page;
-use crate::id::{OpId, Tag};
+use crate::id::{OpId, Tag, UserId};
 use crate::identity::{Delegation, NodeSecret, Revocation};
 use crate::inbox::MARK_PREFIX;
 use crate::notice::Notice;
@@ -38,6 +38,8 @@ pub(super) struct Boot {
     /// The batch that counts this start.
     counting: Option<OpId>,
     starts: u64,
+    /// Something that was read makes no sense. Whether it is damaged or newer shows at the end.
+    is_unreadable: bool,
     /// Drawn for a first start; replaced by what is stored.
     secret: NodeSecret,
     has_secret: bool,
@@ -46,7 +48,7 @@ pub(super) struct Boot {
 
 impl Boot {
     pub(super) const fn new(secret: NodeSecret) -> Self {
-        Self { loading: None, counting: None, starts: 0, secret, has_secret: false, next_tag: 0 }
+        Self { loading: None, counting: None, starts: 0, is_unreadable: false, secret, has_secret: false, next_tag: 0 }
     }
 }
 
@@ -77,6 +79,8 @@ impl Parts {
             match self.on_item(item) {
                 Ok(Some(saved)) => restored.push(saved),
                 Ok(None) => {}
+                // The version is read last, and explains more.
+                Err(StoreError::Corrupt) => self.boot.is_unreadable = true,
                 Err(why) => return self.stop(why),
             }
         }
@@ -86,6 +90,9 @@ impl Parts {
             next.push(0);
             next
         });
+        if next.is_none() && self.boot.is_unreadable {
+            return self.stop(StoreError::Corrupt);
+        }
         if !restored.is_empty() || next.is_none() {
             self.cx.notify(Notice::Restored { items: restored, more: next.is_some() });
         }
@@ -113,7 +120,7 @@ impl Parts {
                 self.own.node_keys = self.boot.secret.noise_pair(&self.cx.config.crypto);
             }),
             b'g' => Delegation::from_json(value).ok().map(|delegation| self.take_renewal(&delegation)),
-            BOOK_PREFIX | DEVICE_PREFIX | b'e' => self.book.on_loaded(&self.cx, key, value),
+            BOOK_PREFIX | DEVICE_PREFIX | b'e' => self.book.on_loaded(&mut self.cx, key, value),
             MARK_PREFIX => self.inbox.on_loaded(&mut self.cx, key, value),
             OUTBOX_PREFIX => self.outbox.on_loaded(&self.cx, key, value),
             SHARED_PREFIX => self.outbox.on_shared_loaded(&mut self.cx, key),
@@ -135,6 +142,7 @@ impl Parts {
 
     /// Everything is read: counts this start, so that tags are never used twice (spec: STORE-7).
     fn count_start(&mut self) {
+        self.cx.storage.is_held = false;
         self.boot.starts = self.boot.starts.saturating_add(1);
         let (starts, secret) = (self.boot.starts, (!self.boot.has_secret).then(|| self.boot.secret.to_secret_bytes()));
         let op = self.cx.store(true, |batch| {
@@ -170,6 +178,7 @@ impl Parts {
     fn start(&mut self) {
         self.phase = Phase::Running;
         self.own.revocations.forget_ended(self.cx.wall);
+        self.store_dropped_revocations();
         self.cx.notify(Notice::Started { me: self.me(), node: self.node_key() });
         self.arm_renewal();
         self.outbox.on_all_loaded(&mut self.cx);
@@ -188,10 +197,21 @@ impl Parts {
     }
 
     pub(super) fn store_revocation(&mut self, revocation: &Revocation) {
-        let mut key = Vec::with_capacity(33);
-        key.push(REVOCATION_PREFIX);
-        key.extend_from_slice(revocation.user().as_bytes());
         let json = revocation.to_json();
-        self.cx.store(true, |batch| batch.put(key, json.into_bytes()));
+        self.cx.store(true, |batch| batch.put(revocation_key(revocation.user()), json.into_bytes()));
     }
+
+    /// Takes out of the store what the node has forgotten (spec: STORE-9).
+    pub(super) fn store_dropped_revocations(&mut self) {
+        for user in self.own.revocations.take_dropped() {
+            self.cx.store(false, |batch| batch.remove(revocation_key(user)));
+        }
+    }
+}
+
+fn revocation_key(user: UserId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(33);
+    key.push(REVOCATION_PREFIX);
+    key.extend_from_slice(user.as_bytes());
+    key
 }

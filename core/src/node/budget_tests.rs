@@ -95,6 +95,19 @@ fn another_noise_key_ends_a_link_though_its_user_has_left_the_book() {
     assert_eq!(bench.downs()[strangers..], [CloseReason::Delegation]);
 }
 
+// spec-test: FIND-4
+#[test]
+fn a_message_for_somebody_who_is_linked_leaves_on_the_link_though_the_book_has_forgotten_them() {
+    let mut bench = Bench::new(Config::test().book_users_max(2));
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    crowd(&mut bench, 6);
+    let user = foe.own.credentials.delegation().user();
+    bench.node.command(bench.now, Send::new(user, Message::new("bla", &4_711).unwrap()).keep(Keep::Memory).into()).unwrap();
+    bench.run();
+    foe.listen(&mut bench);
+    assert!(foe.heard.contains("4711"));
+}
+
 // spec-test: LINK-26
 #[test]
 fn a_revocation_ends_the_link_of_a_user_who_has_left_the_book() {

@@ -85,12 +85,16 @@ impl Parts {
             let meant = known.devices.iter().filter(|shown| device.is_none_or(|device| device == shown.device()));
             let alive = meant.filter(|shown| !self.own.revocations.is_revoked(shown));
             self.receivers.extend(alive.map(Delegation::peer));
+        } else {
+            // The book may have had no room for somebody who is linked.
+            let linked = self.links.devices_of(user);
+            self.receivers.extend(linked.filter(|peer| device.is_none_or(|device| device == peer.device)));
         }
     }
 
     fn find(&mut self, user: UserId) -> Result<Tag, CommandError> {
         let linked = self.links.devices_of(user).next();
-        if linked.is_none() && self.book.user_mut(&self.cx, user).is_none() {
+        if linked.is_none() && self.book.user_mut(&mut self.cx, user).is_none() {
             return Err(CommandError::Full);
         }
         let tag = self.tag();

@@ -352,17 +352,19 @@ fn a_delegation_in_band_with_another_noise_key_ends_the_link() {
     assert_eq!(bench.downs(), [CloseReason::Delegation]);
 }
 
+/// A revocation by `name` of a device that there is not.
+fn revoke(name: &str, version: u64) -> String {
+    let mut rng = Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0);
+    let identity = IdentitySecret::from_bytes(rng.array());
+    let devices = [(RevocationTarget::Device(DeviceId::from_bytes([1; 16])), RevocationEntry { before: WALL, end: WALL })];
+    let signed = Revocation::sign(&identity, AppId::new("test").unwrap(), version, devices.into_iter().collect());
+    format!("{{\"revocation\":{}}}\n", signed.unwrap().to_json())
+}
+
 #[test]
 fn revocations_of_strangers_are_not_kept_and_a_flood_of_one_s_own_is_bounded() {
     let mut bench = Bench::new(Config::test().search_units_per_minute(40));
     let mut foe = Foe::linked(&mut bench, "mallory");
-    let revoke = |name: &str, version: u64| {
-        let mut rng = Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0);
-        let identity = IdentitySecret::from_bytes(rng.array());
-        let devices = [(RevocationTarget::Device(DeviceId::from_bytes([1; 16])), RevocationEntry { before: WALL, end: WALL })];
-        let signed = Revocation::sign(&identity, AppId::new("test").unwrap(), version, devices.into_iter().collect());
-        format!("{{\"revocation\":{}}}\n", signed.unwrap().to_json())
-    };
     let app = AppId::new("test").unwrap();
     let user = |name: &str| credentials(name, "test").delegation().user();
     foe.say(&mut bench, revoke("stranger", 1));
@@ -375,14 +377,23 @@ fn revocations_of_strangers_are_not_kept_and_a_flood_of_one_s_own_is_bounded() {
     assert_eq!(bench.node.links().count(), 1);
 }
 
+// spec-test: STORE-9
 #[test]
-fn strangers_who_come_and_go_leave_bounded_memory() {
+fn strangers_who_come_and_go_leave_bounded_memory_and_a_bounded_store() {
     let mut bench = Bench::new(Config::test().book_users_max(8));
+    let friend = credentials("friend", "test").delegation().user();
+    bench.node.command(bench.now, Command::introduce(friend, [at("10.0.0.9:7575").into()])).unwrap();
+    let friend = Foe::linked(&mut bench, "friend");
+    bench.handle(Event::pipe_closed(friend.pipe));
     for n in 0..40 {
-        let mut foe = Foe::linked(&mut bench, &format!("stranger {n}"));
-        foe.say(&mut bench, resume(STREAM) + &message(1));
+        let name = format!("stranger {n}");
+        let mut foe = Foe::linked(&mut bench, &name);
+        let disk = message(1).replace("\"type\"", "\"disk\":true,\"type\"");
+        foe.say(&mut bench, resume(STREAM) + &disk + &revoke(&name, 1));
         bench.handle(Event::pipe_closed(foe.pipe));
+        assert!(bench.stored(b'd') <= 8 && bench.stored(b'm') <= 8 && bench.stored(b'r') <= 8, "{n}: {:?}", bench.store.keys());
     }
+    assert_eq!((bench.stored(b'b'), bench.stored(b'd'), bench.stored(b'm'), bench.stored(b'r')), (1, 8, 8, 8));
     assert_eq!(messages(&bench), 40);
     let parts = &bench.node.0;
     assert!(parts.inbox.peers() <= 8 && parts.outbox.queues() == 0 && parts.book.users().count() <= 8);

@@ -107,13 +107,14 @@ impl Node {
         let rng = Rng::from_seed(&seed);
         let boot = BootId::from_bytes(rng.fork("boot", 0).array());
         let node_secret = boot::draw_node_secret(&rng);
+        let delegation_user = delegation.user();
         let own = Own {
             user_keys: credentials.noise_pair(&config.crypto),
             node_keys: node_secret.noise_pair(&config.crypto),
             credentials,
             boot,
             delegations: DelegationCache::new(config.links_user_max as usize),
-            revocations: RevocationBook::new(config.book_users_max as usize),
+            revocations: RevocationBook::new(config.book_users_max as usize).keeping(delegation_user),
         };
         let mut parts = Parts {
             cx: Cx::new(config, rng.fork("node", 0), now, wall),

@@ -44,7 +44,7 @@ impl Parts {
             return false;
         }
         let wait = self.wait(tries);
-        let Some(known) = self.book.user_mut(&self.cx, user).filter(|known| known.tries.is_none()) else { return false };
+        let Some(known) = self.book.user_mut(&mut self.cx, user).filter(|known| known.tries.is_none()) else { return false };
         (known.tries, known.spent) = (Some(tries), tries);
         self.cx.timers.set(TimerKey::Retry(user), self.cx.now + wait);
         true

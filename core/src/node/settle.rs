@@ -305,6 +305,7 @@ impl Parts {
         if !self.own.revocations.learn(&self.cx.config.crypto, revocation.clone()).unwrap_or(false) {
             return;
         }
+        self.store_dropped_revocations();
         self.store_revocation(&revocation);
         let linked: Vec<(Peer, PipeId)> = self.links.peers().collect();
         for (peer, pipe) in linked {

@@ -14,8 +14,8 @@ use crate::id::{DeviceId, OpId, Peer, StreamId, Tag, UserId};
 use crate::message::Message;
 use crate::notice::{FailReason, Notice};
 use crate::time::WallTime;
-use crate::view::OutboxView;
 use crate::timer::TimerKey;
+use crate::view::OutboxView;
 use crate::wire::line::{Acknowledged, MESSAGE_FRAME_BYTES, Resume, StreamStart};
 
 pub(crate) use give_up::GiveUp;
@@ -318,8 +318,11 @@ impl Outbox {
 
     /// One more try was made for a user.
     pub(crate) fn on_try(&mut self, user: UserId) {
-        let of_user =
-            self.queues.iter_mut().filter(|(peer, queue)| peer.user == user && !queue.is_linked()).flat_map(|(_, queue)| &mut queue.entries);
+        let of_user = self
+            .queues
+            .iter_mut()
+            .filter(|(peer, queue)| peer.user == user && !queue.is_linked())
+            .flat_map(|(_, queue)| &mut queue.entries);
         for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flatten()) {
             entry.tries = entry.tries.saturating_add(1);
         }

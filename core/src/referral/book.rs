@@ -70,11 +70,15 @@ impl Book {
         self.users.get(&user).map(|known| &**known)
     }
 
-    /// What is known of a user, to change it; `None` when the book is full of users that matter more.
-    pub(crate) fn user_mut(&mut self, cx: &Cx, user: UserId) -> Option<&mut User> {
+    /// What is known of a user, to change it; `None` when the book is full of users that matter more. Whoever makes room
+    /// leaves the store too (spec: STORE-9).
+    pub(crate) fn user_mut(&mut self, cx: &mut Cx, user: UserId) -> Option<&mut User> {
         if !self.users.contains_key(&user) && self.users.len() >= cx.config.book_users_max as usize {
-            let spare = self.users.iter().find(|(_, known)| !known.introduced && known.tries.is_none()).map(|(user, _)| *user)?;
-            self.users.remove(&spare);
+            let is_spare = |known: &User| !known.introduced && known.tries.is_none() && known.finds.is_empty();
+            let spare = self.users.iter().find(|(_, known)| is_spare(known)).map(|(user, _)| *user)?;
+            for device in self.users.remove(&spare).iter().flat_map(|known| known.devices.iter()) {
+                cx.store(false, |batch| batch.remove(device_key(device.peer())));
+            }
         }
         Some(&mut **self.users.entry(user).or_default())
     }
@@ -186,19 +190,25 @@ impl Book {
     }
 
     /// Reads what is stored of the book.
-    pub(crate) fn on_loaded(&mut self, cx: &Cx, key: &[u8], value: &[u8]) -> Option<()> {
+    pub(crate) fn on_loaded(&mut self, cx: &mut Cx, key: &[u8], value: &[u8]) -> Option<()> {
         match *key.first()? {
             BOOK_PREFIX => {
                 let addresses: Vec<Address> = serde_json::from_slice(value).ok()?;
-                // A book that is smaller now than it was leaves out what does not fit.
+                // A book that is smaller now than it was leaves out what does not fit. What people have entered stays stored.
                 let Some(known) = self.user_mut(cx, user_of(key)?) else { return Some(()) };
                 known.introduced = true;
                 known.addresses = addresses.into_iter().take(ADDRESSES_MAX).map(|address| AddressView { address, attempt: None }).collect();
             }
             DEVICE_PREFIX => {
                 let delegation = Delegation::from_json(value).ok()?;
-                let Some(known) = self.user_mut(cx, delegation.user()) else { return Some(()) };
-                let _ = known.devices.keep(delegation, cx.config.devices_per_user_max as usize);
+                let (peer, devices_max) = (delegation.peer(), cx.config.devices_per_user_max as usize);
+                let gone = match self.user_mut(cx, peer.user) {
+                    Some(known) => known.devices.keep(delegation, devices_max).map(|device| Peer { user: peer.user, device }),
+                    None => Some(peer),
+                };
+                if let Some(gone) = gone {
+                    cx.store(false, |batch| batch.remove(device_key(gone)));
+                }
             }
             _ => {
                 let stored: Vec<StoredEntry> = serde_json::from_slice(value).ok()?;

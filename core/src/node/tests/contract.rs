@@ -233,3 +233,22 @@ fn one_batch_is_under_way_and_what_gathers_meanwhile_is_the_next() {
     node.handle(now, Event::stored(second[0].0, Ok(())));
     assert_eq!(stores(&mut node), (vec![], tags[1..].to_vec()));
 }
+
+// spec-test: STORE-3
+#[test]
+fn a_newer_store_is_called_newer_though_its_values_cannot_be_read_and_nothing_is_written_to_it() {
+    let item = |key: &[u8], value: &[u8]| Item { key: key.to_vec(), value: value.to_vec() };
+    // Marks of more streams than are remembered, which would be forgotten, and a value of a form that is not known.
+    let marks = (0..9_u8).map(|stream| item(&[&b"m"[..], &[1; 48], &[stream; 16]].concat(), &7_u64.to_be_bytes()));
+    let first: Vec<Item> = [item(b"dxyz", b"{}")].into_iter().chain(marks).collect();
+    let last = [item(b"v", b"2")];
+    let mut node = Node::new(Config::test(), credentials("bob", "test"), Seed::from_bytes([3; 32]), Time::ZERO, WALL).unwrap();
+    for (items, more) in [(&first[..], true), (&last[..], false)] {
+        let actions = drain(&mut node);
+        let Some(Action::Load { op, .. }) = actions.last() else { panic!("{actions:?}") };
+        node.handle(Time::ZERO, Event::loaded(*op, Ok(Page { items, more })));
+    }
+    let actions = drain(&mut node);
+    assert!(matches!(&actions[..], [Action::Notify { notice: Notice::Stopped { why: StoreError::Newer } }]), "{actions:?}");
+    assert_eq!(node.deadline(), None);
+}
