@@ -1,10 +1,14 @@
 //! What may be looked at without a round trip: plain values in a stable order, all of them [`Serialize`].
 
+mod explain;
+
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use serde::Serialize;
+
+pub use explain::Waiting;
 
 use crate::{
     Address, CloseReason, ConnectError, DeviceId, FailReason, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError, Tag, Time, UserId, Wake,
@@ -59,6 +63,8 @@ pub struct OutboxView {
 pub struct Explanation {
     /// Whom.
     pub user: UserId,
+    /// When this was so.
+    pub now: Time,
     /// Devices that are linked now.
     pub linked: Vec<DeviceId>,
     /// Devices that have proven themselves before.
@@ -69,6 +75,8 @@ pub struct Explanation {
     pub searches: Vec<SearchView>,
     /// How many messages wait for them.
     pub waiting: u32,
+    /// What they wait for, each once; of a message for several devices, each device's.
+    pub why: Vec<Waiting>,
     /// When they are tried next.
     pub next_try: Option<Time>,
     /// What the last message or find to them failed of.
@@ -77,14 +85,16 @@ pub struct Explanation {
 
 impl Explanation {
     /// Nothing is known of `user`.
-    pub(crate) const fn nothing(user: UserId) -> Self {
+    pub(crate) const fn nothing(user: UserId, now: Time) -> Self {
         Self {
             user,
+            now,
             linked: Vec::new(),
             known: Vec::new(),
             addresses: Vec::new(),
             searches: Vec::new(),
             waiting: 0,
+            why: Vec::new(),
             next_try: None,
             last_failure: None,
         }

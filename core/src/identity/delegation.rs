@@ -5,15 +5,15 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::IdentitySecret;
+use super::signed::{self, Signed};
 use crate::crypto::{Crypto, sha256};
 use crate::error::WireError;
 use crate::id::{AppId, DeviceId, IdentityKey, Peer, UserId, deserialize_base64, serialize_base64, to_base64};
 use crate::time::WallTime;
-use crate::wire::{INTEGER_MAX, Limits, signing_bytes, walk};
+use crate::wire::{INTEGER_MAX, signing_bytes};
 
 /// A delegation lives no longer, in milliseconds: 30 days (spec: ID-7).
 pub const DELEGATION_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
@@ -24,8 +24,6 @@ pub const DELEGATION_MS_DEFAULT: u64 = 7 * 24 * 60 * 60 * 1_000;
 pub const CLOCK_TOLERANCE_MS: u64 = 10 * 60 * 1_000;
 
 const LABEL: &str = "overcom/1 delegation";
-/// The longest one has 405 bytes.
-const JSON_BYTES_MAX: usize = 512;
 
 /// What a device asks its identity to sign: public keys, place and time. It holds no secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,23 +123,7 @@ impl Delegation {
     /// # Errors
     /// What is wrong with the bytes, first what is cheapest to find.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, WireError> {
-        let json = json.as_ref();
-        walk(json, Limits { bytes_max: JSON_BYTES_MAX, ..Limits::CONTENT })?;
-        let parts: Signed<'_> = serde_json::from_slice(json).map_err(|_| WireError::Json)?;
-        let delegation = Self::from_parts(&parts)?;
-        if delegation.to_json().as_bytes() == json { Ok(delegation) } else { Err(WireError::Json) }
-    }
-
-    fn from_parts(parts: &Signed<'_>) -> Result<Self, WireError> {
-        let bytes = parts.content.get();
-        walk(bytes.as_bytes(), Limits { bytes_max: JSON_BYTES_MAX, ..Limits::CONTENT })?;
-        let content: Content = serde_json::from_str(bytes).map_err(|_| WireError::Json)?;
-        let Content { identity, signing, noise, app, device, from, until } = content;
-        let delegation =
-            Self { identity, user: identity.user(), grant: Grant { signing, noise, app, device, from, until }, signature: parts.signature };
-        delegation.grant.check()?;
-        // Only what can be said again byte for byte is taken: nothing but this parsed form is kept.
-        if delegation.content() == bytes { Ok(delegation) } else { Err(WireError::Json) }
+        signed::from_json(json.as_ref())
     }
 
     /// Whether the identity signed it. Says nothing about dates and revocations, which are looked at on each use.
@@ -154,7 +136,7 @@ impl Delegation {
 
     /// The JSON form, byte for byte as it was read.
     pub fn to_json(&self) -> String {
-        format!(r#"{{"content":{},"signature":"{}"}}"#, self.content(), to_base64(&self.signature))
+        signed::to_json(self)
     }
 
     /// What it is cited by: SHA-256 over the signed bytes, label included (spec: ID-5).
@@ -230,8 +212,21 @@ impl Delegation {
     fn signing_bytes(&self) -> alloc::vec::Vec<u8> {
         signing_bytes(LABEL, &[self.content().as_bytes()])
     }
+}
 
-    /// The one way to write it (spec: ID-6). App ids need no escapes.
+impl Signed for Delegation {
+    /// The longest one has 405 bytes.
+    const JSON_BYTES_MAX: usize = 512;
+
+    fn from_content(content: &str, signature: [u8; 64]) -> Result<Self, WireError> {
+        let content: Content = serde_json::from_str(content).map_err(|_| WireError::Json)?;
+        let Content { identity, signing, noise, app, device, from, until } = content;
+        let grant = Grant { signing, noise, app, device, from, until };
+        grant.check()?;
+        Ok(Self { identity, user: identity.user(), grant, signature })
+    }
+
+    /// App ids need no escapes.
     fn content(&self) -> String {
         let Grant { signing, noise, app, device, from, until } = &self.grant;
         format!(
@@ -242,6 +237,10 @@ impl Delegation {
             from.as_millis(),
             until.as_millis()
         )
+    }
+
+    fn signature(&self) -> &[u8; 64] {
+        &self.signature
     }
 }
 
@@ -254,36 +253,15 @@ impl fmt::Debug for Delegation {
 
 impl Serialize for Delegation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_signed(self.content(), self.signature, serializer)
+        signed::serialize(self, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Delegation {
     /// From JSON that is borrowed (a slice or a string); the content is checked as in [`Delegation::from_json`].
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_parts(&Signed::deserialize(deserializer)?).map_err(de::Error::custom)
+        signed::deserialize(deserializer)
     }
-}
-
-/// The envelope of everything that an identity signs: the content's exact bytes, and the signature.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Signed<'a> {
-    #[serde(borrow)]
-    pub(super) content: &'a RawValue,
-    #[serde(deserialize_with = "deserialize_base64")]
-    pub(super) signature: [u8; 64],
-}
-
-pub(super) fn serialize_signed<S: Serializer>(content: String, signature: [u8; 64], serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Out {
-        content: alloc::boxed::Box<RawValue>,
-        #[serde(serialize_with = "serialize_base64")]
-        signature: [u8; 64],
-    }
-    let content = RawValue::from_string(content).map_err(ser::Error::custom)?;
-    Out { content, signature }.serialize(serializer)
 }
 
 #[derive(Deserialize)]

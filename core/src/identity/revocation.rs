@@ -9,19 +9,18 @@ use core::fmt::{self, Write as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::IdentitySecret;
-use super::delegation::{CLOCK_TOLERANCE_MS, Delegation, Signed, serialize_signed};
+use super::delegation::{CLOCK_TOLERANCE_MS, Delegation};
+use super::signed::{self, Signed};
 use crate::crypto::Crypto;
 use crate::error::WireError;
-use crate::id::{AppId, DeviceId, IdentityKey, UserId, to_base64};
+use crate::id::{AppId, DeviceId, IdentityKey, UserId};
 use crate::time::WallTime;
-use crate::wire::{INTEGER_MAX, Limits, signing_bytes, walk};
+use crate::wire::{INTEGER_MAX, signing_bytes};
 
 /// How many entries a revocation has at most: as many as a user has devices (spec: ID-11).
 pub const REVOKED_MAX: usize = 8;
 
 const LABEL: &str = "overcom/1 revocation";
-/// The longest one has 859 bytes.
-const JSON_BYTES_MAX: usize = 1_024;
 /// The key that stands for every device.
 const ALL: &str = "*";
 
@@ -87,20 +86,7 @@ impl Revocation {
     /// # Errors
     /// What is wrong with the bytes, first what is cheapest to find.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, WireError> {
-        let json = json.as_ref();
-        walk(json, Limits { bytes_max: JSON_BYTES_MAX, ..Limits::CONTENT })?;
-        let parts: Signed<'_> = serde_json::from_slice(json).map_err(|_| WireError::Json)?;
-        let revocation = Self::from_parts(&parts)?;
-        if revocation.to_json().as_bytes() == json { Ok(revocation) } else { Err(WireError::Json) }
-    }
-
-    fn from_parts(parts: &Signed<'_>) -> Result<Self, WireError> {
-        let bytes = parts.content.get();
-        walk(bytes.as_bytes(), Limits { bytes_max: JSON_BYTES_MAX, ..Limits::CONTENT })?;
-        let Content { identity, app, version, devices } = serde_json::from_str(bytes).map_err(|_| WireError::Json)?;
-        let revocation = Self { identity, app, version, devices, signature: parts.signature };
-        revocation.check()?;
-        if revocation.content() == bytes { Ok(revocation) } else { Err(WireError::Json) }
+        signed::from_json(json.as_ref())
     }
 
     fn check(&self) -> Result<(), WireError> {
@@ -121,7 +107,7 @@ impl Revocation {
 
     /// The JSON form, byte for byte as it was read.
     pub fn to_json(&self) -> String {
-        format!(r#"{{"content":{},"signature":"{}"}}"#, self.content(), to_base64(&self.signature))
+        signed::to_json(self)
     }
 
     /// Whether it takes `delegation` back: same identity and app, and begun before the date of its device or of all
@@ -169,8 +155,19 @@ impl Revocation {
     fn signing_bytes(&self) -> Vec<u8> {
         signing_bytes(LABEL, &[self.content().as_bytes()])
     }
+}
 
-    /// The one way to write it (spec: ID-6).
+impl Signed for Revocation {
+    /// The longest one has 859 bytes.
+    const JSON_BYTES_MAX: usize = 1_024;
+
+    fn from_content(content: &str, signature: [u8; 64]) -> Result<Self, WireError> {
+        let Content { identity, app, version, devices } = serde_json::from_str(content).map_err(|_| WireError::Json)?;
+        let revocation = Self { identity, app, version, devices, signature };
+        revocation.check()?;
+        Ok(revocation)
+    }
+
     fn content(&self) -> String {
         let mut out = format!(r#"{{"identity":"{}","app":"{}","version":{},"devices":{{"#, self.identity, self.app, self.version);
         let mut comma = "";
@@ -186,6 +183,10 @@ impl Revocation {
         out.push_str("}}");
         out
     }
+
+    fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
 }
 
 impl fmt::Debug for Revocation {
@@ -199,14 +200,14 @@ impl fmt::Debug for Revocation {
 
 impl Serialize for Revocation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_signed(self.content(), self.signature, serializer)
+        signed::serialize(self, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Revocation {
     /// From JSON that is borrowed (a slice or a string); the content is checked as in [`Revocation::from_json`].
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_parts(&Signed::deserialize(deserializer)?).map_err(de::Error::custom)
+        signed::deserialize(deserializer)
     }
 }
 

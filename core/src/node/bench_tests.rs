@@ -25,6 +25,8 @@ pub(super) struct Bench {
     /// Writes are handed over, notices are taken.
     pub(super) reads: bool,
     pub(super) takes: bool,
+    /// Its disk is full.
+    pub(super) is_full: bool,
     pipes: u64,
 }
 
@@ -38,7 +40,7 @@ impl Bench {
         let node = Node::new(config, credentials("bob", "test"), Seed::from_bytes([9; 32]), now, WALL).unwrap();
         let (written, closed, connects, notices) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
         let store = BTreeMap::new();
-        let mut bench = Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, pipes: 0 };
+        let mut bench = Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, is_full: false, pipes: 0 };
         bench.run();
         assert!(bench.has(|notice| matches!(notice, Notice::Started { .. })));
         bench
@@ -64,6 +66,7 @@ impl Bench {
                 }
                 Action::Connect { op, to, .. } => self.connects.push((op, to)),
                 Action::Resolve { op, .. } => self.node.handle(self.now, Event::resolved(op, Err(ResolveError::Unknown))),
+                Action::Store { op, .. } if self.is_full => self.node.handle(self.now, Event::stored(op, Err(StoreError::Full))),
                 Action::Store { op, batch, .. } => {
                     for change in batch.changes {
                         match change.value {

@@ -12,6 +12,9 @@ mod budget_tests;
 mod commands;
 #[cfg(test)]
 mod embedder_tests;
+mod explain;
+#[cfg(test)]
+mod explain_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
@@ -34,7 +37,7 @@ use crate::error::{CommandError, ConfigError, StoreError};
 use crate::event::{Event, Wake};
 use crate::handshake::Own;
 use crate::id::{BootId, NodeKey, OpId, Peer, PipeId, Tag, UserId};
-use crate::identity::{Credentials, Delegation, DelegationCache, Refusal, RevocationBook};
+use crate::identity::{Credentials, DelegationCache, Refusal, RevocationBook};
 use crate::inbox::Inbox;
 use crate::link::Links;
 use crate::notice::Notice;
@@ -400,19 +403,5 @@ impl Parts {
         self.dials.stop(&mut self.cx);
         self.links.close_all(&mut self.cx, CloseReason::Stopped);
         self.cx.notify(Notice::Stopped { why });
-    }
-
-    fn explain(&self, user: UserId) -> Explanation {
-        let mut explanation = Explanation::nothing(user);
-        explanation.linked = self.links.devices_of(user).map(|peer| peer.device).collect();
-        explanation.waiting = self.outbox.count_of(user);
-        explanation.next_try = self.cx.timers.at(TimerKey::Retry(user));
-        if let Some(known) = self.book.user(user) {
-            explanation.known = known.devices.iter().map(Delegation::device).collect();
-            explanation.addresses.clone_from(&known.addresses);
-            explanation.searches = known.searches.iter().copied().collect();
-            explanation.last_failure = known.failure;
-        }
-        explanation
     }
 }

@@ -19,6 +19,7 @@ use crate::view::OutboxView;
 use crate::wire::line::{Acknowledged, MESSAGE_FRAME_BYTES, Resume, StreamStart};
 
 pub(crate) use give_up::GiveUp;
+pub(crate) use queue::Held;
 use queue::Queue;
 use stored::{key, save, shared_key};
 
@@ -299,6 +300,18 @@ impl Outbox {
         let queued: usize = self.queues_of(user).map(|(_, queue)| queue.entries.len()).sum();
         let waiting = self.waiting.get(&user).map_or(0, VecDeque::len);
         u32::try_from(queued.saturating_add(waiting)).unwrap_or(u32::MAX)
+    }
+
+    /// What the messages for a user wait for: for each device, or for the first one.
+    pub(crate) fn held(&self, user: UserId) -> impl Iterator<Item = (Option<DeviceId>, Held)> + '_ {
+        let is_stored = |entry: &Entry| entry.store.is_none_or(|op| self.stored.is_some_and(|stored| op <= stored));
+        let waiting = self.waiting.get(&user).into_iter().flatten();
+        let nowhere = waiting.map(move |entry| (entry.device, if is_stored(entry) { Held::Link } else { Held::Store }));
+        let queued = self.queues_of(user).flat_map(|(peer, queue)| {
+            let under_way = (queue.sent() > 0).then_some(Held::Taking);
+            under_way.into_iter().chain(queue.held(self.stored)).map(|held| (Some(peer.device), held))
+        });
+        nowhere.chain(queued)
     }
 
     /// Every user for whom something waits.

@@ -80,12 +80,12 @@ impl Queue {
     pub(super) fn on_link(&mut self) -> Vec<StreamStart> {
         self.reset(true);
         let mut starts: Vec<StreamStart> = Vec::new();
-        for entry in &self.entries {
+        for entry in self.entries.iter().filter(|entry| entry.stream != self.stream) {
+            if starts.last().is_none_or(|last| last.id != entry.stream) {
+                starts.push(StreamStart { id: entry.stream, first: entry.number, disk: 0 });
+            }
             if starts.len() >= STREAMS_MAX {
                 return starts;
-            }
-            if entry.stream != self.stream && starts.last().is_none_or(|last| last.id != entry.stream) {
-                starts.push(StreamStart { id: entry.stream, first: entry.number, disk: 0 });
             }
         }
         let first = self.entries.iter().find(|entry| entry.stream == self.stream).map_or(self.next, |entry| entry.number);
@@ -215,13 +215,15 @@ impl Queue {
     }
 }
 
-/// Why a message does not leave.
+/// What a message waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// There is no link with its device.
     Link,
     /// It is not stored yet.
     Store,
     /// As much is under way as the reader takes at once.
     Window,
+    /// It is under way, and not acknowledged.
+    Taking,
 }

@@ -125,8 +125,11 @@ impl Book {
 
     /// A link with a user fell as soon as it was up: who answers there refuses.
     pub(crate) fn on_fallen(&mut self, user: UserId, why: CloseReason) {
-        if let Some(known) = self.users.get_mut(&user) {
-            known.last = Some(AttemptOutcome::Closed(why));
+        let Some(known) = self.users.get_mut(&user) else { return };
+        known.last = Some(AttemptOutcome::Closed(why));
+        let attempts = known.addresses.iter_mut().filter_map(|view| view.attempt.as_mut());
+        if let Some(attempt) = attempts.filter(|attempt| attempt.outcome == AttemptOutcome::Linked).max_by_key(|attempt| attempt.at) {
+            attempt.outcome = AttemptOutcome::Closed(why);
         }
     }
 

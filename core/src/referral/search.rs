@@ -22,7 +22,7 @@ const LABEL: &str = "overcom/1 search";
 /// How long a search is remembered, so that it is passed on once (R38) (spec: FIND-9).
 const REMEMBERED: Duration = Duration::from_secs(20 * 60);
 /// How long answers find their way back (DECISIONS 22).
-const CRUMBS: Duration = Duration::from_secs(60);
+pub(crate) const CRUMBS: Duration = Duration::from_secs(60);
 /// To how many peers a search goes from one node (DETAILS 17).
 const BRANCHES_MAX: usize = 4;
 /// Addresses in a search (DETAILS 13).

@@ -33,7 +33,9 @@ fn a_known_peer_that_refuses_is_dialled_less_and_less_often_until_it_is_of_use()
     let tag = net.send(0, 1, "kept", Keep::Disk);
     assert_eq!(downs(&mut net, 0, 36), [0, 1, 3, 7, 15, 25, 35]);
     let alice = net.user(1);
-    assert!(net.seats[0].driver.node().explain(alice).next_try.is_some());
+    let explanation = net.seats[0].driver.node().explain(alice);
+    assert_eq!((explanation.why.as_slice(), explanation.next_try.is_some()), (&[Waiting::Retry][..], true));
+    assert!(explanation.to_string().contains("10.0.0.2:7575: refused: a delegation is not valid yet"), "{explanation}");
     let lost = net.send(0, 1, "lost", Keep::Memory);
     net.pass(Duration::from_secs(10));
     assert!(net.has(0, |n| *n == Notice::Failed { tag: lost, why: FailReason::Refused(CloseReason::NotYet) }));

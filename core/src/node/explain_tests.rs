@@ -1,0 +1,141 @@
+//! What people are told of a message that has not arrived.
+
+use alloc::string::{String, ToString};
+use alloc::{format, vec};
+use core::time::Duration;
+
+use super::bench_tests::{Bench, Foe, at};
+use super::tests::{WALL, credentials};
+use crate::*;
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+fn bench() -> Bench {
+    Bench::new(Config::test().window_messages(16))
+}
+
+fn alice() -> UserId {
+    credentials("alice", "test").delegation().user()
+}
+
+fn send(bench: &mut Bench, keep: Keep) {
+    bench.node.command(bench.now, Send::new(alice(), Message::new("bla", &1).unwrap()).keep(keep).into()).unwrap();
+}
+
+/// What is told when a stored message for Alice waits, after `change`.
+fn told(mut bench: Bench, change: impl FnOnce(&mut Bench)) -> Explanation {
+    send(&mut bench, Keep::Disk);
+    bench.handle(Event::Tick);
+    change(&mut bench);
+    bench.node.explain(alice())
+}
+
+fn revocation(name: &str) -> Command {
+    let identity = IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0).array());
+    let entry = RevocationEntry { before: WALL + WEEK, end: WALL + WEEK };
+    let devices = [(RevocationTarget::All, entry)].into_iter().collect();
+    Command::revoke(Revocation::sign(&identity, AppId::new("test").unwrap(), 1, devices).unwrap())
+}
+
+fn introduced() -> Bench {
+    let mut bench = bench();
+    bench.node.command(bench.now, Command::introduce(alice(), [at("10.0.0.2:7575").into()])).unwrap();
+    bench.handle(Event::Tick);
+    bench
+}
+
+/// Alice is linked, and acknowledges nothing.
+fn linked() -> Bench {
+    let mut bench = bench();
+    let _ = Foe::linked(&mut bench, "alice");
+    bench
+}
+
+fn refuse(bench: &mut Bench) {
+    let (op, _) = bench.connects[0];
+    bench.handle(Event::connect_failed(op, ConnectError::Refused));
+    bench.pass(Duration::from_millis(500));
+}
+
+fn state(waiting: Waiting) -> Explanation {
+    match waiting {
+        Waiting::Stopped => told(bench(), |bench| {
+            bench.is_full = true;
+            send(bench, Keep::Disk);
+            bench.handle(Event::Tick);
+        }),
+        Waiting::Revoked => told(bench(), |bench| assert!(bench.node.command(bench.now, revocation("bob")).is_ok())),
+        Waiting::Expired => told(bench(), |bench| bench.handle(Event::clock(WALL + WEEK + Duration::from_secs(601)))),
+        Waiting::Suspended => told(bench(), |bench| assert!(bench.node.command(bench.now, Command::Suspend).is_ok())),
+        Waiting::Store => {
+            let mut bench = linked();
+            send(&mut bench, Keep::Disk);
+            bench.node.explain(alice())
+        }
+        Waiting::Taking => told(linked(), |_| {}),
+        Waiting::Window => told(linked(), |bench| (0..20).for_each(|_| send(bench, Keep::Memory))),
+        Waiting::Dial => told(introduced(), |_| {}),
+        Waiting::Search => {
+            let mut bench = bench();
+            let _ = Foe::linked(&mut bench, "carol");
+            told(bench, |_| {})
+        }
+        Waiting::PeerRevoked => {
+            let mut bench = linked();
+            bench.node.command(bench.now, revocation("alice")).unwrap();
+            bench.run();
+            told(bench, |_| {})
+        }
+        Waiting::Address => told(bench(), |_| {}),
+        Waiting::Retry => told(introduced(), refuse),
+    }
+}
+
+// spec-test: NODE-18
+#[test]
+fn every_state_that_a_message_can_wait_in_is_told_with_a_way_out() {
+    for waiting in Waiting::ALL {
+        let explanation = state(waiting);
+        assert!(explanation.why.contains(&waiting), "{waiting:?}: {explanation:?}");
+        let (cause, advice) = waiting.explain();
+        let text = explanation.to_string();
+        assert!(text.contains(&format!("wait for {}", alice())) || text.contains(&format!("1 message waits for {}", alice())), "{text}");
+        assert!(text.contains(&format!("  {cause}; what to do: {advice}\n")), "{text}");
+    }
+}
+
+/// The lines of an explanation without the user's id.
+fn lines(explanation: &Explanation) -> String {
+    explanation.to_string().replace(&alice().to_string(), "ALICE")
+}
+
+#[test]
+fn an_explanation_names_each_address_and_search_and_when_it_goes_on() {
+    assert_eq!(
+        lines(&state(Waiting::Retry)),
+        "1 message waits for ALICE\n  nobody has answered so far; what to do: is the other device on? has its address changed?\n  \
+         the next try is in 1 s\n  10.0.0.2:7575: nobody listens there, 0 s ago\n"
+    );
+    assert_eq!(
+        lines(&state(Waiting::Window)),
+        "21 messages wait for ALICE\n  it is on its way, and the other application has not taken it; what to do: nothing; if it stays, that \
+         application may be stuck\n  as much as the other side takes at once is on its way; what to do: nothing; if it stays, that \
+         application may be stuck\n"
+    );
+    assert!(lines(&state(Waiting::Search)).ends_with("  1 peer asked 0 s ago: no answer yet\n"));
+    assert_eq!(lines(&bench().node.explain(alice())), "nothing waits for ALICE\n");
+}
+
+#[test]
+fn who_refuses_is_told_with_the_reason() {
+    let mut bench = introduced();
+    send(&mut bench, Keep::Memory);
+    bench.handle(Event::Tick);
+    let (op, to) = bench.connects[0];
+    let pipe = PipeId::new(900);
+    bench.handle(Event::pipe_opened(pipe, Some(op), at("10.0.0.1:50000"), to));
+    bench.handle(Event::pipe_bytes(pipe, b"overcom/1 version\n"));
+    let explanation = bench.node.explain(alice());
+    assert_eq!(explanation.why, vec![Waiting::Retry]);
+    assert!(lines(&explanation).contains("10.0.0.2:7575: refused: the other end speaks another version, 0 s ago"), "{explanation}");
+}
