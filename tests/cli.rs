@@ -146,6 +146,30 @@ fn a_failure_is_one_sentence_with_a_way_out_and_its_exit_code() {
     }
 }
 
+#[test]
+fn a_place_that_cannot_be_written_to_is_told_at_once_with_a_way_out() {
+    let home = Home::new("places");
+    fs::create_dir_all(&home.0).expect("there is room");
+    let file = home.0.join("file");
+    fs::write(&file, "").expect("there is room");
+    let file = file.to_str().expect("text");
+    let nowhere = format!("{file}-not/recording");
+    for (arguments, way_out) in [(["id", "--data", file], "name another folder"), (["demo", "--record", &nowhere], "make the folder")] {
+        let refused = home.run(arguments);
+        assert_eq!((refused.status.code(), stdout(&refused).as_str(), stderr(&refused).lines().count()), (Some(1), "", 1));
+        assert!(stderr(&refused).contains(way_out), "{}", stderr(&refused));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_with_a_way_out() {
+    let home = Home::new("full");
+    let refused = home.run(["demo", "--json", "--record", "/dev/full"]);
+    assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(1), ""));
+    assert!(stderr(&refused).contains("the disk is full; make room"), "{}", stderr(&refused));
+}
+
 #[cfg(unix)]
 #[test]
 fn keys_that_others_may_read_are_refused_with_the_command_that_mends_it() {

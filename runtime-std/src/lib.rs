@@ -5,6 +5,7 @@
 //! lacks; an [`Engine`] puts them together and does everything but wait. The runtimes
 //! `overcom-mio` and `overcom-smol` are made of these; so can yours be.
 
+mod advice;
 mod bell;
 mod clock;
 mod engine;
@@ -19,6 +20,7 @@ pub mod sockets;
 mod store;
 mod work;
 
+pub use advice::advice;
 pub use bell::{Bell, Source};
 pub use clock::Clock;
 pub use engine::{Bare, Drive, Engine, Net, Rest};

@@ -231,6 +231,24 @@ fn a_handshake_of_a_byte_a_second_ends_after_ten_seconds() {
     assert!(bench.closed.contains(&pipe));
 }
 
+// spec-test: LINK-11
+#[test]
+fn a_link_that_gives_a_byte_a_second_and_never_a_whole_record_is_silent() {
+    let mut bench = bench();
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    let record = foe.seal(&[b' '; 10_000]);
+    let mut seconds = 0;
+    for byte in record.iter().take(1_000) {
+        if !bench.downs().is_empty() {
+            break;
+        }
+        foe.say_raw(&mut bench, &[*byte]);
+        bench.pass(Duration::from_secs(1));
+        seconds += 1;
+    }
+    assert_eq!((bench.downs(), seconds, bench.closed.contains(&foe.pipe)), (vec![CloseReason::Silent], 75, true));
+}
+
 #[test]
 fn a_recorded_link_that_is_played_again_proves_nothing_even_if_the_pipe_has_the_same_number() {
     let mut bench = bench();

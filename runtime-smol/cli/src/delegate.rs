@@ -93,6 +93,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Fail> {
     } else {
         File::open(path).and_then(|file| file.take(INPUT_BYTES_MAX).read_to_end(&mut bytes))
     };
-    done.map_err(|why| Fail::usage(format!("{} cannot be read: {why}", path.display())))?;
+    done.map_err(|why| Fail::usage(format!("{} cannot be read: {}", path.display(), overcom_std::advice(&why))))?;
     Ok(bytes)
 }

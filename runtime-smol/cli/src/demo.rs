@@ -1,6 +1,6 @@
 //! `overcom demo`: Alice, Bob and Eve in one process, over real sockets; Eve finds Bob through Alice.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -49,13 +49,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    // Before anything is played: whoever names a place that cannot be written to hears so at once.
+    let record = arguments.record.as_deref().map(|path| create(path).map_err(|why| unwritten(path, &why))).transpose()?;
     let mut stage = Stage::open(arguments).map_err(|why| Fail::failed(format!("the nodes cannot be started: {why}")))?;
     let played = stage.play();
     let (journals, cast) = (std::mem::take(&mut stage.journals), stage.cast.clone());
     // What went wrong is worth a recording too.
     let recordings = stage.close()?;
-    if let Some(path) = &arguments.record {
-        write(path, &recordings).map_err(|why| Fail::failed(format!("{} cannot be written: {why}", path.display())))?;
+    if let (Some(path), Some(mut file)) = (&arguments.record, record) {
+        file.write_all(&recordings).map_err(|why| unwritten(path, &why))?;
     }
     let ending = played?;
     let ladder = Ladder::of(journals);
@@ -213,12 +215,16 @@ fn failure(notice: &Notice) -> Option<String> {
 }
 
 /// For its owner only: it holds keys.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn unwritten(path: &Path, why: &std::io::Error) -> Fail {
+    Fail::failed(format!("{} cannot be written: {}", path.display(), overcom_std::advice(why)))
+}
+
+fn create(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(bytes)
+    options.open(path)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod phrase;
 
 pub use phrase::{PASSPHRASE_BITS_MIN, StretchError, WeakPhrase, draw_phrase, estimate_bits, stretch};
 
+use crate::advice::advice;
 use crate::entropy::{entropy, seed};
 
 /// The version of both files. A newer one is refused.
@@ -47,7 +48,7 @@ impl fmt::Display for KeyError {
                 write!(f, "{}: written by a newer version ({version}, this one knows {KEY_FILE_VERSION}); use that version", path.display())
             }
             Self::Exists(path) => write!(f, "{}: exists already; move it away if it is to be replaced", path.display()),
-            Self::Io(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Io(path, why) => write!(f, "{}: {}", path.display(), advice(why)),
         }
     }
 }

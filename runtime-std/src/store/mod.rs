@@ -104,7 +104,7 @@ impl fmt::Display for OpenError {
                 path.display()
             ),
             Self::Full(path) => write!(f, "{}: the disk is full; make room, then start again", path.display()),
-            Self::Io(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Io(path, why) => write!(f, "{}: {}", path.display(), crate::advice::advice(why)),
         }
     }
 }

@@ -209,6 +209,26 @@ fn what_was_given_up_under_way_counts_in_the_window_until_it_is_acknowledged() {
     assert!(!net.has(0, |n| matches!(n, Notice::LinkDown { .. })));
 }
 
+// spec-test: STORE-6, MSG-5
+#[test]
+fn a_disk_that_fills_up_loses_nothing_that_was_promised() {
+    let mut net = Net::new(&["bob", "alice"]);
+    let promised = net.send(0, 1, "promised", Keep::Disk);
+    net.run();
+    net.seats[0].fail_store = true;
+    let refused = net.send(0, 1, "no room", Keep::Disk);
+    net.pass(Duration::from_secs(1));
+    assert!(net.has(0, |n| *n == Notice::Queued { tag: promised }) && !net.has(0, |n| *n == Notice::Queued { tag: refused }));
+    assert!(net.has(0, |n| *n == Notice::Stopped { why: StoreError::Full }));
+    // Somebody makes room and starts it again.
+    net.restart(0, "bob", 1);
+    net.run();
+    net.introduce(0, 1);
+    net.pass(Duration::from_secs(5));
+    assert_eq!(net.got(1), ["\"promised\""]);
+    assert!(net.has(0, |n| *n == Notice::Delivered { tag: promised, device: None }));
+}
+
 // spec-test: MSG-14
 #[test]
 fn a_wall_clock_that_jumps_past_the_end_of_a_message_ends_it_and_a_restart_forgets_no_end() {
