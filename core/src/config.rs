@@ -12,8 +12,10 @@ macro_rules! config {
         /// The bounds of a node. Profiles: [`Config::desktop`], [`Config::mobile`], [`Config::embedded`], [`Config::test`];
         /// each number has a setter that takes and gives the whole: `Config::mobile().links_user_max(16)`.
         ///
-        /// The numbers are checked once, in [`Node::new`](crate::Node::new).
+        /// The numbers are checked once, in [`Node::new`](crate::Node::new). Read from JSON, what is left out is as on a desktop,
+        /// and what is not known is refused.
         #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
         pub struct Config {
             #[serde(skip, default = "Crypto::standard")]
             pub(crate) crypto: Crypto,

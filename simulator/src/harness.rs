@@ -2,17 +2,23 @@
 //!
 //! | variable | default | says |
 //! |---|---|---|
-//! | `OVERCOM_SEED` | | only this seed (decimal or `0x…`); a failure prints the whole ladder |
-//! | `OVERCOM_SEEDS` | 64 | how many seeds, from 0 |
+//! | `OVERCOM_SEED` | | only this seed (decimal or `0x…`); a failure prints the whole ladder, a panic its backtrace |
+//! | `OVERCOM_SEEDS` | 64 | how many seeds, from 0; at least 1 |
 //! | `OVERCOM_JOBS` | the processors | how many seeds at once |
 //! | `OVERCOM_TWICE` | | `1`: each seed twice, the digests are compared |
-//! | `OVERCOM_SHRINK` | | `1`: steps and calls are taken away one after the other while the failure stays |
+//! | `OVERCOM_SHRINK` | | `1`: steps and calls are taken away one after the other while the failure stays; what is left goes to a file |
+//! | `OVERCOM_SCENARIO` | | such a file: only that run, step by step as it says |
+//!
+//! A failure prints what failed, with which seed and when; how each node stood ([`Sim::show`] adds the application's own
+//! words); the last lines of the ladder; and the one line that repeats it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use overcom_core::App;
@@ -20,10 +26,9 @@ use overcom_core::App;
 use crate::digest::compare;
 use crate::run::Failure;
 use crate::scenario::Scenario;
+use crate::shrink::shrink;
 use crate::sim::{Report, Sim};
 
-/// How many runs a shrink may take (guess: seconds, not minutes).
-const SHRINK_RUNS_MAX: u32 = 400;
 /// How many lines of the ladder a failure prints.
 const LADDER_LINES: usize = 20;
 
@@ -40,6 +45,8 @@ pub struct Options {
     pub twice: bool,
     /// Shrink a failure.
     pub shrink: bool,
+    /// Only the run of this file.
+    pub scenario: Option<PathBuf>,
 }
 
 impl Options {
@@ -52,11 +59,19 @@ impl Options {
             Ok(text) => read_number(&text).map(Some).ok_or_else(|| format!("{name}={text}: a number is needed, decimal or 0x…")),
             Err(_) => Ok(None),
         };
-        let flag = |name: &str| std::env::var(name).is_ok_and(|text| text == "1");
+        let flag = |name: &str| match std::env::var(name).as_deref() {
+            Ok("1") => Ok(true),
+            Ok("" | "0") | Err(_) => Ok(false),
+            Ok(text) => Err(format!("{name}={text}: it is 1, or not set")),
+        };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = number("OVERCOM_JOBS")?.map_or(processors, |jobs| usize::try_from(jobs).unwrap_or(1).max(1));
         let (seed, seeds) = (number("OVERCOM_SEED")?, number("OVERCOM_SEEDS")?.unwrap_or(64));
-        Ok(Self { seed, seeds, jobs, twice: flag("OVERCOM_TWICE"), shrink: flag("OVERCOM_SHRINK") })
+        if seeds == 0 {
+            return Err("OVERCOM_SEEDS=0: nothing would be run; at least 1 is needed".into());
+        }
+        let scenario = std::env::var_os("OVERCOM_SCENARIO").map(PathBuf::from);
+        Ok(Self { seed, seeds, jobs, twice: flag("OVERCOM_TWICE")?, shrink: flag("OVERCOM_SHRINK")?, scenario })
     }
 }
 
@@ -74,18 +89,42 @@ pub struct Found {
     pub report: Report,
     /// Why it failed.
     pub failure: Failure,
-    /// The steps that are still needed, when it was shrunk: a scenario of its own.
-    pub shrunk: Option<Scenario>,
+    /// The variables that make it come again.
+    pub again: String,
+    /// What is still needed for it, when it was shrunk.
+    pub shrunk: Option<Shrunk>,
+}
+
+/// A run with only the steps and calls that a failure needs.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// Everything about it.
+    pub scenario: Scenario,
+    /// What came of it.
+    pub report: Report,
 }
 
 /// One run of `build` with this seed, without these steps. A panic in the application or a check is a failure.
 pub fn run_once<A: App + 'static>(build: fn(&mut Sim<A>), seed: u64, skip: &[String]) -> (Report, Scenario) {
     let mut sim = Sim::new(seed);
     sim.skip(skip.iter().cloned());
+    run_caught(build, sim)
+}
+
+/// One run of the nodes, applications and checks of `build`, in which happens what the scenario says.
+pub fn run_scenario<A: App + 'static>(build: fn(&mut Sim<A>), scenario: Scenario) -> (Report, Scenario) {
+    let mut sim = Sim::new(scenario.seed);
+    sim.follow(scenario);
+    run_caught(build, sim)
+}
+
+fn run_caught<A: App + 'static>(build: fn(&mut Sim<A>), mut sim: Sim<A>) -> (Report, Scenario) {
+    PANIC.with_borrow_mut(|panic| *panic = Some(String::new()));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         build(&mut sim);
         sim.run()
     }));
+    let place = PANIC.with_borrow_mut(Option::take).unwrap_or_default();
     let failed = |sim: &Sim<A>, check: &str, detail| {
         let mut report = sim.report();
         report.failure = Some(Failure { check: check.into(), at: report.end, detail });
@@ -96,10 +135,31 @@ pub fn run_once<A: App + 'static>(build: fn(&mut Sim<A>), seed: u64, skip: &[Str
         Ok(Err(why)) => failed(&sim, "scenario", why.to_string()),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
-            failed(&sim, "panic", text.unwrap_or_default())
+            let whose = sim.panicked().map(|name| format!("{name}'s application: ")).unwrap_or_default();
+            failed(&sim, "panic", format!("{whose}{}{place}", text.unwrap_or_default()))
         }
     };
     (report, sim.scenario())
+}
+
+thread_local! {
+    /// During a run: where it panicked.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Panics of a run are told once, with their seed: not by each of the runs of a hunt or a shrink, unless `loud`.
+fn keep_panics(loud: bool) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let place = info.location().map(|place| format!("\n     at {place}")).unwrap_or_default();
+            let is_ours = PANIC.with_borrow_mut(|panic| panic.as_mut().map(|panic| *panic = place).is_some());
+            if loud || !is_ours {
+                usual(info);
+            }
+        }));
+    });
 }
 
 /// Runs `build` over the seeds; the failure of the lowest seed, or of a `sometimes` that never held.
@@ -124,7 +184,8 @@ pub fn hunt<A: App + 'static>(build: fn(&mut Sim<A>), options: &Options) -> Opti
                     if let (Some(failure), Ok(mut lowest)) = (report.failure.clone(), lowest.lock())
                         && lowest.as_ref().is_none_or(|(other, _)| seed < *other)
                     {
-                        *lowest = Some((seed, Found { report, failure, shrunk: None }));
+                        let again = format!("OVERCOM_SEED={seed:#x}{}", if options.twice { " OVERCOM_TWICE=1" } else { "" });
+                        *lowest = Some((seed, Found { report, failure, again, shrunk: None }));
                     }
                 }
             });
@@ -140,7 +201,8 @@ pub fn hunt<A: App + 'static>(build: fn(&mut Sim<A>), options: &Options) -> Opti
         let (report, _) = run_once(build, first, &[]);
         let detail = format!("held in none of {} seeds", options.seeds);
         let failure = Failure { check: format!("sometimes \"{name}\""), at: report.end, detail };
-        Found { report, failure, shrunk: None }
+        // No seed alone shows what none of them showed.
+        Found { report, failure, again: format!("OVERCOM_SEEDS={}", options.seeds), shrunk: None }
     })
 }
 
@@ -155,39 +217,27 @@ fn run_checked<A: App + 'static>(build: fn(&mut Sim<A>), seed: u64, twice: bool)
     report
 }
 
-/// Takes steps away, large groups first, while the same check fails.
-fn shrink<A: App + 'static>(build: fn(&mut Sim<A>), found: &Found) -> Scenario {
-    let seed = found.report.seed;
-    let mut gone: Vec<String> = Vec::new();
-    let (_, mut best) = run_once(build, seed, &gone);
-    let mut runs = 0;
-    let mut size = best.steps.len().div_ceil(2);
-    while size > 0 && runs < SHRINK_RUNS_MAX {
-        let mut start = 0;
-        while start < best.steps.len() && runs < SHRINK_RUNS_MAX {
-            let group = best.steps.iter().skip(start).take(size).map(|step| step.id.clone());
-            let without: Vec<String> = gone.iter().cloned().chain(group).collect();
-            runs += 1;
-            let (report, scenario) = run_once(build, seed, &without);
-            if report.failure.is_some_and(|failure| failure.check == found.failure.check) {
-                (gone, best) = (without, scenario);
-            } else {
-                start += size;
-            }
-        }
-        size /= 2;
-    }
-    best
+/// Which test it is: package, binary and name, as `cargo test` takes them.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// `CARGO_PKG_NAME`.
+    pub package: &'static str,
+    /// `CARGO_CRATE_NAME`.
+    pub binary: &'static str,
+    /// The function.
+    pub name: &'static str,
 }
 
-/// The one screen that a failure prints.
-pub fn screen(name: &str, binary: &str, found: &Found, whole: bool) -> String {
-    let Found { report, failure, shrunk } = found;
-    let mut text = format!("FAIL {name}  {}  seed {:#x}  t={}  crypto {}\n", failure.check, report.seed, failure.at, report.crypto);
+/// The one screen that a failure prints; `whole`: with all of the ladder.
+pub fn screen(named: &Named, found: &Found, whole: bool) -> String {
+    // Once shrunk, what is shown is the smaller run.
+    let report = found.shrunk.as_ref().map_or(&found.report, |shrunk| &shrunk.report);
+    let failure = report.failure.as_ref().unwrap_or(&found.failure);
+    let mut text = format!("FAIL {}  {}  seed {:#x}  t={}  crypto {}\n", named.name, failure.check, report.seed, failure.at, report.crypto);
     if !failure.detail.is_empty() {
         let _ = writeln!(text, "     {}", failure.detail);
     }
-    if let Some(scenario) = shrunk {
+    if let Some(Shrunk { scenario, .. }) = &found.shrunk {
         let _ = writeln!(text, "shrunk to {} steps:", scenario.steps.len());
         for step in &scenario.steps {
             let what = serde_json::to_string(&step.what).unwrap_or_default();
@@ -195,26 +245,48 @@ pub fn screen(name: &str, binary: &str, found: &Found, whole: bool) -> String {
         }
     }
     text.push_str(&if whole { report.ladder() } else { report.ladder_tail(LADDER_LINES) });
-    let _ = writeln!(text, "again   OVERCOM_SEED={:#x} cargo test --test {binary} {name}", report.seed);
+    text.push_str("at the end:\n");
+    report.nodes.iter().for_each(|node| {
+        let _ = writeln!(text, "  {node}");
+    });
+    let _ = writeln!(text, "again   {} {}", found.again, command(named));
     text
 }
 
+fn command(Named { package, binary, name }: &Named) -> String {
+    format!("cargo test -p {package} --test {binary} -- --exact {name}")
+}
+
 /// One test of [`main!`](crate::main).
-pub fn trial<A: App + 'static>(name: &'static str, binary: &'static str, build: fn(&mut Sim<A>)) -> Trial {
-    Trial::test(name, move || {
+pub fn trial<A: App + 'static>(named: Named, build: fn(&mut Sim<A>)) -> Trial {
+    Trial::test(named.name, move || {
         let options = Options::from_env().map_err(Failed::from)?;
-        let Some(found) = hunt(build, &options) else { return Ok(()) };
-        let mut text = screen(name, binary, &found, options.seed.is_some());
-        if let Some(Ok(json)) = found.shrunk.as_ref().map(Scenario::to_json) {
-            let path = std::env::temp_dir().join(format!("overcom-{name}-{:x}.json", found.report.seed));
+        let is_one = options.seed.is_some() || options.scenario.is_some();
+        keep_panics(is_one);
+        let found = match &options.scenario {
+            Some(path) => follow(build, path).map_err(|why| Failed::from(format!("OVERCOM_SCENARIO={}: {why}", path.display())))?,
+            None => hunt(build, &options),
+        };
+        let Some(found) = found else { return Ok(()) };
+        let mut text = screen(&named, &found, is_one);
+        if let Some(Ok(json)) = found.shrunk.as_ref().map(|shrunk| shrunk.scenario.to_json()) {
+            let path = std::env::temp_dir().join(format!("overcom-{}-{:x}.json", named.name, found.report.seed));
             let told = match std::fs::write(&path, json) {
-                Ok(()) => format!("file    {}\n", path.display()),
-                Err(why) => format!("file    not written: {why}\n"),
+                Ok(()) => format!("shrunk  OVERCOM_SCENARIO={} {}\n", path.display(), command(&named)),
+                Err(why) => format!("{} cannot be written: {why}\n", path.display()),
             };
             text.push_str(&told);
         }
         Err(Failed::from(text))
     })
+}
+
+/// The failure of a file's run, if it fails.
+fn follow<A: App + 'static>(build: fn(&mut Sim<A>), path: &Path) -> Result<Option<Found>, String> {
+    let text = std::fs::read_to_string(path).map_err(|why| why.to_string())?;
+    let (report, _) = run_scenario(build, Scenario::from_json(&text).map_err(|why| why.to_string())?);
+    let again = format!("OVERCOM_SCENARIO={}", path.display());
+    Ok(report.failure.clone().map(|failure| Found { report, failure, again, shrunk: None }))
 }
 
 /// Runs the tests as `cargo test` asks for them, and ends the process.
@@ -227,7 +299,10 @@ pub fn run_all(trials: Vec<Trial>) -> ! {
 macro_rules! main {
     ($($test:ident),+ $(,)?) => {
         fn main() {
-            $crate::harness::run_all(vec![$($crate::harness::trial(stringify!($test), env!("CARGO_CRATE_NAME"), $test)),+]);
+            $crate::harness::run_all(vec![$({
+                let (package, binary) = (env!("CARGO_PKG_NAME"), env!("CARGO_CRATE_NAME"));
+                $crate::harness::trial($crate::harness::Named { package, binary, name: stringify!($test) }, $test)
+            }),+]);
         }
     };
 }

@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod conformance;
+mod describe;
 mod digest;
 mod disk;
 mod draw;
@@ -18,6 +19,7 @@ mod port;
 mod queue;
 mod run;
 mod scenario;
+mod shrink;
 mod sim;
 mod world;
 

@@ -8,6 +8,7 @@ use overcom_core::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::Draws;
+use crate::scenario::ScenarioError;
 
 /// What one direction of a link does to what travels on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -53,6 +54,24 @@ impl Network {
     pub const fn bytes_per_second(mut self, bytes: u64) -> Self {
         self.bytes_per_second = Some(bytes);
         self
+    }
+
+    /// Checks the numbers; `place` says whose they are.
+    pub(crate) fn check(&self, place: &str) -> Result<(), ScenarioError> {
+        let (ppm, hour) = (1_000_000, 3_600_000_000);
+        let numbers = [
+            ("loss_ppm", u64::from(self.loss_ppm), ppm, "at most 1000000"),
+            ("duplicate_ppm", u64::from(self.duplicate_ppm), ppm, "at most 1000000"),
+            ("reorder_ppm", u64::from(self.reorder_ppm), ppm, "at most 1000000"),
+            ("delay_us", self.delay_us, hour, "at most 3600000000, an hour"),
+            ("jitter_us", self.jitter_us, hour, "at most 3600000000, an hour"),
+        ];
+        let wrong = |name: &str, range| Err(ScenarioError::Range(format!("\"{name}\" of {place}"), range));
+        match numbers.into_iter().find(|(_, value, most, _)| value > most) {
+            Some((name, _, _, range)) => wrong(name, range),
+            None if self.bytes_per_second == Some(0) => wrong("bytes_per_second", "at least 1, or left out"),
+            None => Ok(()),
+        }
     }
 
     /// How long one crossing takes.

@@ -1,16 +1,16 @@
 //! A run under way: nodes and applications on the engine, step by step.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use overcom_core::trace::{Journal, Ladder, Recorder};
 use overcom_core::{
     Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Hosted, IdentitySecret,
-    Message, Next, Node, Notice, Rng, Seed, Tag, Time, UserId, WallTime,
+    Message, Next, Node, Rng, Seed, Tag, Time, UserId, WallTime,
 };
 
 use crate::clock::EPOCH_MS;
+use crate::describe::Names;
 use crate::draw::{Draws, name_key};
 use crate::engine::{Delivery, Engine, Happened, Happening, Input, Machine};
 use crate::inbox::Watched;
@@ -24,9 +24,6 @@ const BUDGET: u32 = 4_096;
 const TURNS_MAX: u32 = 1_000;
 /// How long delegations last when the scenario does not say: 30 days, the longest (spec: ID-7).
 const DELEGATION_MS: u64 = 30 * 24 * 3_600_000;
-
-/// How user ids begin as text.
-const USER_PREFIX: &str = "oc1";
 
 /// Makes a node's application, at its start and after each crash.
 pub(crate) type Factory<A> = Rc<dyn Fn() -> A>;
@@ -60,8 +57,9 @@ pub(crate) struct Run<A> {
     factories: Vec<Factory<A>>,
     workloads: Vec<(String, Work<A>)>,
     people: Vec<(UserId, Credentials, Config)>,
-    /// Whose user it is, by its text: the first node's name.
-    names: BTreeMap<String, String>,
+    names: Names,
+    /// The node whose application has the word; after a panic, the one that panicked.
+    pub(crate) speaking: Option<usize>,
     /// What each node understood in its lives that have ended.
     journals: Vec<Journal>,
     /// Each node's recordings, one life after another; `None`: nothing is recorded.
@@ -77,23 +75,24 @@ impl<A: App> Run<A> {
         record: bool,
     ) -> Result<Self, ScenarioError> {
         scenario.check()?;
-        let (mut machines, mut people, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (mut machines, mut people, mut names) = (Vec::new(), Vec::new(), Names::default());
         for (n, spec) in scenario.nodes.iter().enumerate() {
             machines.push(Machine::new(&spec.name, spec.address.unwrap_or_else(|| standard_address(n)), spec.clock));
             let person = person(&scenario, spec)?;
-            names.entry(person.0.to_string()).or_insert_with(|| spec.name.clone());
+            names.add(person.1.delegation().peer(), &spec.name);
             people.push(person);
         }
         let lives = scenario.nodes.iter().map(|_| None).collect();
         let recordings = record.then(|| scenario.nodes.iter().map(|_| Vec::new()).collect());
         let engine = Engine::new(Links::new(scenario.seed, scenario.network), machines);
         let journals = scenario.nodes.iter().map(|spec| Journal::new(&spec.name)).collect();
-        let mut run = Self { engine, scenario, failure: None, lives, factories, workloads, people, names, journals, recordings };
+        let mut run =
+            Self { engine, scenario, failure: None, lives, factories, workloads, people, names, speaking: None, journals, recordings };
         for (n, step) in run.scenario.steps.iter().enumerate() {
             run.engine.queue.push(Time::from_millis(step.at_ms), 0, 0, Happening::Step(n));
         }
         for node in 0..run.lives.len() {
-            run.boot(node);
+            run.boot(node)?;
         }
         Ok(run)
     }
@@ -124,10 +123,10 @@ impl<A: App> Run<A> {
         true
     }
 
-    fn boot(&mut self, me: usize) {
+    fn boot(&mut self, me: usize) -> Result<(), ScenarioError> {
         let machine = &self.engine.machines[me];
         if machine.up {
-            return;
+            return Ok(());
         }
         let seed = Seed::from_bytes(Draws::new(self.scenario.seed, "node", &[machine.key, u64::from(machine.life)]).bytes());
         let (wall, now) = (machine.clock.wall(self.engine.now), self.engine.now);
@@ -142,10 +141,17 @@ impl<A: App> Run<A> {
                 }
                 self.lives[me] = Some(Life { driver, hosted: Hosted::new(app, &seed), introduced: false });
             }
-            Err(why) => return self.fail("start", format!("{}: {why}", self.engine.machines[me].name)),
+            Err(why) => return Err(ScenarioError::Node(machine.name.clone(), why.to_string())),
         }
         self.engine.begin_process(me).iter().for_each(|delivery| self.deliver(me, delivery));
         self.turn(me);
+        Ok(())
+    }
+
+    fn boot_again(&mut self, me: usize) {
+        if let Err(why) = self.boot(me) {
+            self.fail("start", why.to_string());
+        }
     }
 
     fn crash(&mut self, me: usize) {
@@ -174,7 +180,9 @@ impl<A: App> Run<A> {
         let now = self.engine.now;
         for _ in 0..TURNS_MAX {
             let Some(life) = self.lives[me].as_mut() else { return };
+            self.speaking = Some(me);
             let next = life.hosted.turn(&mut life.driver, &mut Port { engine: &mut self.engine, me }, now, BUDGET);
+            self.speaking = None;
             self.engine.recycle(me, &mut life.driver);
             self.tell(me);
             self.drain(me, false);
@@ -256,34 +264,20 @@ impl<A: App> Run<A> {
     }
 
     /// Puts new notices into the ladder, with names in the place of ids.
-    fn tell(&mut self, me: usize) {
+    pub(crate) fn tell(&mut self, me: usize) {
         let Some(life) = self.lives[me].as_ref() else { return };
         let watched = life.hosted.app();
-        let lines: Vec<String> = watched.notices[watched.told..].iter().map(|notice| self.describe(me, notice)).collect();
-        let told = watched.notices.len();
-        let now = self.engine.now;
-        if lines.is_empty() {
+        let (told, now, name) = (watched.notices.len(), self.engine.now, &self.engine.machines[me].name);
+        if told == watched.told {
             return;
         }
+        let words = watched.notices[watched.told..].iter().filter_map(|notice| self.names.words(notice));
+        let lines: Vec<String> = words.map(|words| format!("{name}: {words}")).collect();
         if let Some(life) = self.lives[me].as_mut() {
             // Saves nothing and takes nothing, so core hears nothing of it.
             life.hosted.with(&mut life.driver, now, |app, _| app.told = told);
         }
         lines.into_iter().for_each(|line| self.engine.say(line));
-    }
-
-    fn describe(&self, me: usize, notice: &Notice) -> String {
-        let whole = format!("{notice:?}");
-        let mut text = format!("{}: ", self.engine.machines[me].name);
-        let mut rest = whole.as_str();
-        while let Some((before, from)) = rest.find(USER_PREFIX).and_then(|at| rest.split_at_checked(at)) {
-            let end = from.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(from.len());
-            let (id, after) = from.split_at_checked(end).unwrap_or((from, ""));
-            text.push_str(before);
-            text.push_str(self.names.get(id).map_or(id, |name| name));
-            rest = after;
-        }
-        text + rest
     }
 
     pub(crate) fn fail(&mut self, check: &str, detail: String) {
@@ -308,14 +302,14 @@ impl<A: App> Run<A> {
             }
             Do::Heal => self.engine.links.heal(),
             Do::Crash(node) => self.crash(node),
-            Do::Restart(node) => self.boot(node),
+            Do::Restart(node) => self.boot_again(node),
             Do::Pause(node) => self.engine.machines[node].paused = self.engine.machines[node].up,
             Do::Resume(node) => self.engine.resume(node),
             Do::Rebind { node, port } => self.rebind(node, port),
             Do::Rollback { node, to_ms } => {
                 self.crash(node);
                 self.engine.machines[node].disk.roll_back(Time::from_millis(to_ms));
-                self.boot(node);
+                self.boot_again(node);
             }
             Do::SlowDisk { node, latency_ms } => self.engine.machines[node].disk.set_latency(Duration::from_millis(latency_ms)),
             Do::FailDisk { node, why } => self.engine.machines[node].disk.set_failing(why),
@@ -363,6 +357,7 @@ impl<A: App> Run<A> {
         let Some(life) = self.lives[me].as_mut().filter(|life| life.hosted.app().started) else { return };
         let mut draws = Draws::new(self.scenario.seed, "work", &[name_key(workload), number]);
         self.engine.mark(me, "call", &[workload.as_bytes(), &number.to_le_bytes()]);
+        self.speaking = Some(me);
         life.hosted.with(&mut life.driver, now, |watched, cx| work(&mut draws, &mut watched.app, cx));
         self.turn(me);
     }

@@ -9,10 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::clock::Clock;
-use crate::network::Network;
+use crate::network::{Network, standard_address};
 
 /// The version of scenario files that this crate reads and writes.
 pub const SCENARIO_VERSION: u32 = 0;
+
+/// The longest run, a leap year: a delegation lasts for a month, a message for a week.
+const TIME_MS_MAX: u64 = 366 * 24 * 3_600_000;
+const TIME_RANGE: &str = "at most 31622400000, a year";
 
 /// What nodes seal, sign and agree on keys with. Nodes of different modes cannot meet (spec: CRYPTO-8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -281,8 +285,16 @@ impl<N> Do<N> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ScenarioError {
-    /// Not the JSON of a scenario: line, column and what is expected there.
+    /// Not JSON at all: line, column and what is expected there.
     Json(String),
+    /// JSON, but not a scenario's: line, column and what is expected there.
+    Shape(String),
+    /// There is no node.
+    NoNodes,
+    /// A number beyond its range: where, and the range in words.
+    Range(String, &'static str),
+    /// Two nodes listen at this address.
+    SameAddress(SocketAddr),
     /// Of another version.
     Version(u32),
     /// Two nodes or two steps with this name.
@@ -293,6 +305,8 @@ pub enum ScenarioError {
     UnknownWorkload(String),
     /// Something else about this node.
     Node(String, String),
+    /// It is of other nodes than those of the test that follows it, which are these.
+    OtherNodes(Vec<String>),
     /// A message that cannot be sent, by its step.
     Message(String, String),
 }
@@ -300,14 +314,25 @@ pub enum ScenarioError {
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json(why) => write!(f, "not a scenario: {why}"),
+            Self::Json(why) => {
+                write!(f, "this is not JSON: {why}; a scenario begins {{\"overcom_scenario\":0,\"seed\":1,\"nodes\":[{{\"name\":\"ann\"}}]")
+            }
+            Self::Shape(why) => write!(f, "not a scenario: {why}"),
+            Self::NoNodes => f.write_str("there are no nodes, so nothing would happen: \"nodes\":[{\"name\":\"ann\"}]"),
+            Self::Range(place, range) => write!(f, "{place} must be {range}"),
+            Self::SameAddress(address) => write!(f, "two nodes listen at {address}: give one of them another \"address\""),
             Self::Version(version) => {
                 write!(f, "this is a scenario of version {version}; this program reads version {SCENARIO_VERSION}: \"overcom_scenario\":0")
             }
             Self::Twice(name) => write!(f, "\"{name}\" is there twice: names of nodes and ids of steps must differ"),
             Self::UnknownNode(name) => write!(f, "there is no node \"{name}\": add it to \"nodes\" or correct the name"),
-            Self::UnknownWorkload(name) => write!(f, "there is no workload \"{name}\" here: replay this file in the test that wrote it"),
+            Self::UnknownWorkload(name) => {
+                write!(f, "there is no workload \"{name}\" here: run the test that wrote this file, with OVERCOM_SCENARIO=FILE")
+            }
             Self::Node(name, why) => write!(f, "node \"{name}\" cannot be made: {why}"),
+            Self::OtherNodes(names) => {
+                write!(f, "the test has other nodes than this file: {}; run the test that wrote it", names.join(", "))
+            }
             Self::Message(id, why) => write!(f, "step \"{id}\" cannot send: {why}"),
         }
     }
@@ -328,7 +353,11 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] with line and column, or with the name that is wrong.
     pub fn from_json(text: &str) -> Result<Self, ScenarioError> {
-        let scenario: Self = serde_json::from_str(text).map_err(|why| ScenarioError::Json(why.to_string()))?;
+        let wrong = |why: serde_json::Error| {
+            let is_json = why.is_data() || why.to_string().starts_with("recursion");
+            if is_json { ScenarioError::Shape(why.to_string()) } else { ScenarioError::Json(why.to_string()) }
+        };
+        let scenario: Self = serde_json::from_str(text).map_err(wrong)?;
         scenario.check()?;
         Ok(scenario)
     }
@@ -341,7 +370,7 @@ impl Scenario {
         serde_json::to_string_pretty(self).map_err(|why| ScenarioError::Json(why.to_string()))
     }
 
-    /// Checks versions and names.
+    /// Checks version, names and numbers.
     ///
     /// # Errors
     /// [`ScenarioError`] with the first that is wrong.
@@ -357,11 +386,37 @@ impl Scenario {
         for name in self.nodes.iter().flat_map(|node| &node.knows) {
             self.position(name)?;
         }
+        self.check_numbers()?;
         for step in &self.steps {
             step.what.clone().rename(|name| self.position(&name))?;
             if let Do::Send { r#type, payload, .. } = &step.what {
                 let wrong = |why: overcom_core::CommandError| ScenarioError::Message(step.id.clone(), why.to_string());
                 overcom_core::Message::from_text(r#type, payload.get()).map_err(wrong)?;
+            }
+        }
+        if self.nodes.is_empty() { Err(ScenarioError::NoNodes) } else { Ok(()) }
+    }
+
+    /// A number that is too large must not become a run that never ends.
+    fn check_numbers(&self) -> Result<(), ScenarioError> {
+        let time = |place: String, ms: u64| if ms > TIME_MS_MAX { Err(ScenarioError::Range(place, TIME_RANGE)) } else { Ok(()) };
+        time("\"until_ms\"".into(), self.until_ms.unwrap_or(0))?;
+        self.network.check("\"network\"")?;
+        let mut taken = std::collections::BTreeSet::new();
+        for (n, node) in self.nodes.iter().enumerate() {
+            time(format!("\"delegation_ms\" of node \"{}\"", node.name), node.delegation_ms.unwrap_or(0))?;
+            let address = node.address.unwrap_or_else(|| standard_address(n));
+            if !taken.insert(address) {
+                return Err(ScenarioError::SameAddress(address));
+            }
+        }
+        for Step { id, at_ms, what } in &self.steps {
+            time(format!("\"at_ms\" of step \"{id}\""), *at_ms)?;
+            if let Do::SlowDisk { latency_ms, .. } = what {
+                time(format!("\"latency_ms\" of step \"{id}\""), *latency_ms)?;
+            }
+            if let Do::SetLink { network, .. } | Do::SetNetwork(network) = what {
+                network.check(&format!("step \"{id}\""))?;
             }
         }
         Ok(())
@@ -396,6 +451,40 @@ mod tests {
         let twice = r#"{"overcom_scenario":0,"seed":1,"nodes":[{"name":"ann"},{"name":"ann"}]}"#;
         assert!(error(twice).contains("twice"));
         assert!(error(&step.replace("crash", "crush")).contains("unknown variant `crush`"));
+        assert!(error("hello").contains("not JSON") && error("").contains("not JSON"));
+        assert!(error(r#"{"overcom_scenario":0,"seed":1}"#).contains("no nodes"));
+        assert!(error(&"[".repeat(100_000)).contains("not a scenario"));
+    }
+
+    #[test]
+    fn a_number_that_would_never_end_is_refused_with_its_range() {
+        let error = |rest: &str| {
+            let text = format!(r#"{{"overcom_scenario":0,"seed":1,"nodes":[{{"name":"ann"}}],{rest}}}"#);
+            Scenario::from_json(&text).expect_err("it is wrong").to_string()
+        };
+        let most = u64::MAX;
+        assert!(error(&format!(r#""until_ms":{most}"#)).contains("\"until_ms\" must be at most"));
+        assert!(error(r#""until_ms":99999999999999999999"#).contains("line 1 column"));
+        assert!(error(&format!(r#""steps":[{{"id":"s1","at_ms":{most},"do":"heal"}}]"#)).contains("\"at_ms\" of step \"s1\""));
+        let slow = format!(r#""steps":[{{"id":"s1","at_ms":1,"do":{{"slow_disk":{{"node":"ann","latency_ms":{most}}}}}}}]"#);
+        assert!(error(&slow).contains("\"latency_ms\" of step \"s1\""));
+        assert!(error(r#""network":{"loss_ppm":1000001}"#).contains("\"loss_ppm\" of \"network\" must be at most 1000000"));
+        assert!(error(r#""network":{"bytes_per_second":0}"#).contains("at least 1"));
+        assert!(error(&format!(r#""network":{{"delay_us":{most}}}"#)).contains("an hour"));
+    }
+
+    #[test]
+    fn two_nodes_cannot_listen_at_one_address_and_a_config_may_be_a_part() {
+        let with = |node: &str| {
+            let text = format!(r#"{{"overcom_scenario":0,"seed":1,"nodes":[{{"name":"ann"}},{{"name":"ben"{node}}}]}}"#);
+            Scenario::from_json(&text)
+        };
+        assert_eq!(
+            with(r#","address":"10.0.0.1:7575""#).expect_err("it is taken").to_string().find("two nodes listen at 10.0.0.1:7575"),
+            Some(0)
+        );
+        assert!(with(r#","config":{"keep_alive_ms":5000}"#).is_ok());
+        assert!(with(r#","config":{"keep_alive":5000}"#).expect_err("there is none").to_string().contains("unknown field `keep_alive`"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ const WORK_FROM: Duration = Duration::from_secs(1);
 pub struct NodeId(pub(crate) usize);
 
 type Check<A> = Box<dyn Fn(&World<'_, A>) -> bool>;
+type Show<A> = Box<dyn Fn(&A) -> String>;
 
 struct Eventually<A> {
     name: String,
@@ -47,6 +48,8 @@ pub struct Sim<A = Inbox> {
     eventually: Vec<Eventually<A>>,
     sometimes: Vec<(String, Check<A>, bool)>,
     skip: BTreeSet<String>,
+    follows: Option<Scenario>,
+    show: Option<Show<A>>,
     record: bool,
     run: Option<Run<A>>,
 }
@@ -72,6 +75,8 @@ pub struct Report {
     pub end: Time,
     /// The first check that failed.
     pub failure: Option<Failure>,
+    /// How each node stood at the end: a line each.
+    pub nodes: Vec<String>,
     /// Each `sometimes` and whether it held at least once.
     pub sometimes: BTreeMap<String, bool>,
     lines: Vec<(Time, String)>,
@@ -118,6 +123,8 @@ impl<A: App + 'static> Sim<A> {
             eventually: Vec::new(),
             sometimes: Vec::new(),
             skip: BTreeSet::new(),
+            follows: None,
+            show: None,
             record: false,
             run: None,
         }
@@ -222,6 +229,11 @@ impl<A: App + 'static> Sim<A> {
         self.sometimes.push((name.into(), Box::new(check), false));
     }
 
+    /// Says how an application stands in a few words: a failure prints them for each node.
+    pub fn show(&mut self, show: impl Fn(&A) -> String + 'static) {
+        self.show = Some(Box::new(show));
+    }
+
     /// Ends the run then, instead of when the last check is due.
     pub fn until(&mut self, at: Duration) {
         self.scenario.until_ms = Some(u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
@@ -230,6 +242,13 @@ impl<A: App + 'static> Sim<A> {
     /// Leaves out the steps and calls with these ids; for shrinking.
     pub fn skip(&mut self, ids: impl IntoIterator<Item = String>) {
         self.skip.extend(ids);
+    }
+
+    /// Lets everything happen as this scenario says, for instance a shrunk one from a file, in the place of what is built
+    /// here. Its nodes must be those that are built here.
+    pub fn follow(&mut self, scenario: Scenario) {
+        self.scenario.seed = scenario.seed;
+        self.follows = Some(scenario);
     }
 
     /// Records every node from its start, for [`Sim::trace`]. **A recording holds seeds and keys.** Say it before the run begins.
@@ -281,12 +300,19 @@ impl<A: App + 'static> Sim<A> {
     /// [`ScenarioError`] when the scenario does not hold together.
     pub fn start(&mut self) -> Result<(), ScenarioError> {
         if self.run.is_none() {
+            let names = |scenario: &Scenario| scenario.nodes.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
+            if self.follows.as_ref().is_some_and(|follows| names(follows) != names(&self.scenario)) {
+                return Err(ScenarioError::OtherNodes(names(&self.scenario)));
+            }
             self.run = Some(Run::new(self.materialised(), self.factories.clone(), self.workloads.clone(), self.record)?);
         }
         Ok(())
     }
 
     fn materialised(&self) -> Scenario {
+        if let Some(follows) = &self.follows {
+            return follows.clone();
+        }
         let mut scenario = self.scenario.clone();
         let to = scenario.last_step().max(WORK_FROM + TAIL);
         let span = u64::try_from((to - WORK_FROM).as_millis()).unwrap_or(u64::MAX);
@@ -410,28 +436,39 @@ impl<A: App + 'static> Sim<A> {
     /// What has come of it so far.
     pub fn report(&self) -> Report {
         let sometimes = self.sometimes.iter().map(|(name, _, held)| (name.clone(), *held)).collect();
-        let (seed, crypto, empty) = (self.scenario.seed, self.scenario.crypto, Marks::default());
-        match &self.run {
-            Some(Run { engine, failure, .. }) => Report {
-                seed,
-                crypto,
-                digest: engine.marks.digest(),
-                marks: engine.marks.clone(),
-                end: engine.now,
-                failure: failure.clone(),
-                sometimes,
-                lines: engine.lines.iter().cloned().collect(),
-            },
-            None => Report {
-                seed,
-                crypto,
-                digest: Digest::default(),
-                marks: empty,
-                end: Time::ZERO,
-                failure: None,
-                sometimes,
-                lines: Vec::new(),
-            },
+        let engine = self.run.as_ref().map(|run| &run.engine);
+        let marks = engine.map(|engine| engine.marks.clone()).unwrap_or_default();
+        Report {
+            seed: self.scenario.seed,
+            crypto: self.follows.as_ref().map_or(self.scenario.crypto, |follows| follows.crypto),
+            digest: marks.digest(),
+            marks,
+            end: engine.map_or(Time::ZERO, |engine| engine.now),
+            failure: self.run.as_ref().and_then(|run| run.failure.clone()),
+            nodes: self.stand(),
+            sometimes,
+            lines: engine.map(|engine| engine.lines.iter().cloned().collect()).unwrap_or_default(),
         }
+    }
+
+    /// A line for each node: whether it is up, whom it is linked with, what waits, what its application shows.
+    fn stand(&self) -> Vec<String> {
+        let Ok(world) = self.world() else { return Vec::new() };
+        let stands = |node| {
+            let (name, view) = (world.name(node), world.node(node));
+            let Some(phase) = view.phase() else { return format!("{name}: down") };
+            let phase = format!("{phase:?}").to_lowercase();
+            let shown = world.app(node).zip(self.show.as_ref()).map(|(app, show)| format!("; {}", show(app))).unwrap_or_default();
+            format!("{name}: {phase}, {} links, {} messages wait{shown}", view.links().len(), view.outbox().len())
+        };
+        world.nodes().map(stands).collect()
+    }
+
+    /// After a panic: whose application it was, with all that its node had told it in the ladder.
+    pub(crate) fn panicked(&mut self) -> Option<String> {
+        let run = self.run.as_mut()?;
+        let speaking = run.speaking?;
+        run.tell(speaking);
+        run.engine.machines.get(speaking).map(|machine| machine.name.clone())
     }
 }

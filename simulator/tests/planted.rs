@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use overcom_core::trace::{Builds, replay};
-use overcom_simulator::harness::{Options, hunt, run_once, screen};
+use overcom_core::{App, AppCx, Notice, Saved};
+use overcom_simulator::harness::{Named, Options, hunt, run_once, run_scenario, screen};
 use overcom_simulator::{Divergence, Do, Inbox, Network, Scenario, Sim, compare, fault, millis, secs};
 
-const OPTIONS: Options = Options { seed: None, seeds: 8, jobs: 2, twice: false, shrink: true };
+const OPTIONS: Options = Options { seed: None, seeds: 8, jobs: 2, twice: false, shrink: true, scenario: None };
 
 fn eight_faults(sim: &mut Sim<Inbox>) -> [overcom_simulator::NodeId; 3] {
     let [ann, ben, cho] = sim.nodes(["ann", "ben", "cho"], Inbox::new);
@@ -20,6 +21,10 @@ fn eight_faults(sim: &mut Sim<Inbox>) -> [overcom_simulator::NodeId; 3] {
     sim.at(secs(7), fault::rebind(cho, None));
     sim.at(secs(8), fault::set_network(Network::default().loss_ppm(10_000)));
     [ann, ben, cho]
+}
+
+fn one_node(sim: &mut Sim<Inbox>) {
+    sim.node("ann", Inbox::new);
 }
 
 fn a_node_that_may_not_fall(sim: &mut Sim<Inbox>) {
@@ -55,11 +60,33 @@ fn another_run_each_time(sim: &mut Sim<Inbox>) {
 fn a_planted_bug_is_found_shrunk_and_named_with_its_seed() {
     let found = hunt(a_node_that_may_not_fall, &OPTIONS).expect("it is planted");
     assert_eq!((found.failure.check.as_str(), found.report.seed), ("always \"ben stays up\"", 0));
-    let shrunk = found.shrunk.clone().expect("it was asked for");
+    let shrunk = found.shrunk.clone().expect("it was asked for").scenario;
     assert!(matches!(&shrunk.steps[..], [step] if matches!(&step.what, Do::Crash(name) if name == "ben")), "{:?}", shrunk.steps);
-    let text = screen("a_node_that_may_not_fall", "planted", &found, false);
-    assert!(text.contains("OVERCOM_SEED=0x0 cargo test --test planted a_node_that_may_not_fall"), "{text}");
-    assert!(text.contains("s4: {\"crash\":\"ben\"}"), "{text}");
+    let text = screen(&Named { package: "mine", binary: "planted", name: "a_node_that_may_not_fall" }, &found, false);
+    assert!(text.contains("OVERCOM_SEED=0x0 cargo test -p mine --test planted -- --exact a_node_that_may_not_fall"), "{text}");
+    assert!(text.contains("s4: {\"crash\":\"ben\"}") && text.contains("  ben: down\n  cho: running, 0 links, 0 messages wait\n"), "{text}");
+    let (again, _) = run_scenario(a_node_that_may_not_fall, shrunk.clone());
+    assert_eq!(again.failure, Some(found.failure), "the shrunk file fails by itself, at the same time");
+    let (other, _) = run_scenario(one_node, shrunk);
+    assert!(other.failure.is_some_and(|failure| failure.detail.contains("other nodes")));
+}
+
+/// An inbox saves nothing: what ben took is gone when he comes back.
+fn an_application_that_forgets(sim: &mut Sim<Inbox>) {
+    let [ann, ben, _] = eight_faults(sim);
+    sim.send_at(millis(500), ann, ben, "note", "1").expect("it is a message");
+    sim.eventually("ben is there and has what he took", secs(60), move |w| {
+        let taken = w.notices(ann).iter().filter(|notice| matches!(notice, Notice::Delivered { device: None, .. })).count();
+        w.app(ben).is_some_and(|app| app.messages().len() >= taken)
+    });
+}
+
+#[test]
+fn a_shrunk_crash_keeps_its_restart() {
+    let found = hunt(an_application_that_forgets, &OPTIONS).expect("it is planted");
+    let steps: Vec<String> = found.shrunk.expect("it was asked for").scenario.steps.into_iter().map(|step| step.id).collect();
+    // Without the restart ben would not be there, which is another failure of the same check.
+    assert_eq!(steps, ["s4", "s5", "s9"], "crash, restart and message");
 }
 
 #[test]
@@ -70,10 +97,42 @@ fn a_panic_in_a_check_is_a_failure_of_its_seed() {
     assert!(report.ladder().contains("partition"), "what happened before it is kept");
 }
 
+/// Cannot bear the third message.
+#[derive(Default)]
+struct Bomb(u32);
+
+impl App for Bomb {
+    fn on_start(&mut self, _cx: &mut AppCx<'_>, _saved: Saved) {}
+
+    fn on_notice(&mut self, _cx: &mut AppCx<'_>, notice: Notice) {
+        self.0 += u32::from(matches!(notice, Notice::Message(_)));
+        assert!(self.0 < 3, "that is too much");
+    }
+}
+
+fn an_application_that_panics(sim: &mut Sim<Bomb>) {
+    let [ann, ben] = sim.nodes(["ann", "ben"], Bomb::default);
+    sim.introduce(ann, [ben]);
+    sim.show(|app| format!("{} messages", app.0));
+    for n in 0..5 {
+        sim.send_at(millis(500 + n * 300), ann, ben, "note", &n.to_string()).expect("it is a message");
+    }
+}
+
+#[test]
+fn a_panic_in_an_application_names_its_node_its_seed_and_the_last_thing_it_was_told() {
+    let found = hunt(an_application_that_panics, &OPTIONS).expect("it panics");
+    assert_eq!((found.failure.check.as_str(), found.failure.detail.as_str()), ("panic", "ben's application: that is too much"));
+    let text = screen(&Named { package: "mine", binary: "planted", name: "an_application_that_panics" }, &found, false);
+    assert!(text.contains("ben: got note from ann: 2\nat the end:\n"), "{text}");
+    assert!(text.contains("  ben: running, 1 links, 0 messages wait; 3 messages\n"), "{text}");
+    assert!(text.contains("again   OVERCOM_SEED=0x0 ") && text.contains("shrunk to 3 steps"), "{text}");
+}
+
 #[test]
 fn what_must_happen_once_and_never_does_is_a_failure() {
     let found = hunt(what_never_happens, &OPTIONS).expect("she never falls");
-    assert_eq!(found.failure.check, "sometimes \"ann is down\"");
+    assert_eq!((found.failure.check.as_str(), found.again.as_str()), ("sometimes \"ann is down\"", "OVERCOM_SEEDS=8"));
 }
 
 #[test]
@@ -85,7 +144,7 @@ fn what_comes_too_late_is_a_failure_at_the_end() {
 #[test]
 fn a_run_that_differs_from_its_twin_is_a_failure_with_the_first_difference() {
     let found = hunt(another_run_each_time, &Options { twice: true, shrink: false, ..OPTIONS }).expect("no two runs are the same");
-    assert_eq!(found.failure.check, "same twice");
+    assert_eq!((found.failure.check.as_str(), found.again.as_str()), ("same twice", "OVERCOM_SEED=0x0 OVERCOM_TWICE=1"));
     assert!(found.failure.detail.contains("9.000000s: ann clock"), "{}", found.failure.detail);
 }
 

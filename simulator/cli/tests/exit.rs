@@ -51,5 +51,18 @@ fn a_file_that_cannot_be_used_is_said_to_be_so_with_the_way_out() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("unknown variant `restrat`") && text.contains("line 2 column"), "{text}");
     assert_eq!(overcom_sim(&["run", "no-such-file.json"]).status.code(), Some(2));
+    for (name, text, words) in [
+        ("text.json", "hello".into(), "this is not JSON"),
+        ("deep.json", "[".repeat(1 << 20), "not a scenario"),
+        ("field.json", SCENARIO.replace("knows", "know"), "unknown field `know`, expected one of `name`"),
+        ("long.json", SCENARIO.replace("2000", "99999999999999"), "\"at_ms\" of step \"fall\" must be at most"),
+        ("bound.json", SCENARIO.replace(r#"{"name":"ann"}"#, r#"{"name":"ann","config":{"dials_max":0}}"#), "dials_max"),
+        ("empty.json", r#"{"overcom_scenario":0,"seed":7}"#.into(), "there are no nodes"),
+    ] {
+        let output = overcom_sim(&["run", file(name, &text).to_str().expect("text")]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), told.lines().count(), output.stdout.len()), (Some(2), 1, 0), "{told}");
+        assert!(told.contains(words), "{told}");
+    }
     assert_eq!(overcom_sim(&["fly"]).status.code(), Some(2));
 }
