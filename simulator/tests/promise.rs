@@ -14,6 +14,8 @@ struct Ledger {
     got: BTreeSet<String>,
     /// How often each id came to this process.
     ids: BTreeMap<MessageId, u32>,
+    /// Whether a text came that its store has already.
+    again: bool,
     /// The last number from each sender's stream, and whether one came out of order.
     disorder: bool,
     last: BTreeMap<(Peer, StreamId), u64>,
@@ -51,7 +53,7 @@ impl App for Ledger {
             self.disorder |= message.id.number <= *last;
             *last = message.id.number;
             cx.save(format!("g{text}"), *b"");
-            self.got.insert(text);
+            self.again |= !self.got.insert(text);
         }
     }
 }
@@ -64,8 +66,8 @@ fn ledgers(sim: &mut Sim<Ledger>) -> [NodeId; 3] {
         sim.introduce(one, all.into_iter().filter(|other| *other != one));
     }
     sim.workload("send", 60, |draws, app, cx| app.send(draws, cx));
-    sim.always("no id comes twice to a process, and each stream in order", |w| {
-        w.apps().map(|app| app.ids.values().all(|times| *times == 1) && !app.disorder).all(|held| held)
+    sim.always("no id comes twice to a process, no text twice to a store, and each stream in order", |w| {
+        w.apps().map(|app| app.ids.values().all(|times| *times == 1) && !app.again && !app.disorder).all(|held| held)
     });
     all
 }
@@ -105,4 +107,16 @@ fn a_rolled_back_store_stops_nobody(sim: &mut Sim<Ledger>) {
     sim.eventually("no message waits any more", secs(700), |w| w.nodes().all(|node| w.node(node).outbox().is_empty()));
 }
 
-main!(stored_messages_come_through_every_fault, a_rolled_back_store_stops_nobody);
+/// A device gets a store back in which its messages wait for people whose devices it did not know yet: it has told them
+/// since, and they must know the messages again.
+fn a_store_from_before_the_first_link_says_the_same_ids(sim: &mut Sim<Ledger>) {
+    let [ann, ben, cho] = ledgers(sim);
+    sim.at(millis(1), fault::partition([ben], [ann, cho]));
+    sim.at(secs(4), fault::heal());
+    sim.at(secs(10), fault::rollback(ben, millis(3_900)));
+    sim.at(secs(20), fault::heal());
+    sim.sometimes("something waits for people without a device", move |w| w.node(ben).outbox().iter().any(|view| view.device.is_none()));
+    sim.eventually("no message waits any more", secs(700), |w| w.nodes().all(|node| w.node(node).outbox().is_empty()));
+}
+
+main!(stored_messages_come_through_every_fault, a_rolled_back_store_stops_nobody, a_store_from_before_the_first_link_says_the_same_ids);

@@ -66,10 +66,10 @@ fn the_digests_of_these_seeds_are_those_of_every_build() {
 }
 
 const GOLDEN: [&str; 6] = [
-    "calm 0x0: 94620275207ba485208fbd637635c136 after 372 events",
-    "calm 0x1: 084957e9411a84b7d52571bd4f708a66 after 372 events",
-    "calm 0xc0ffee: e9430bc7630c72977790d47b19b88d7e after 372 events",
-    "rough 0x0: 2270f16840708189051418299fb5b070 after 317 events",
-    "rough 0x1: 69cb5189c7d6e02d1684b1d96576b6b4 after 352 events",
-    "rough 0xc0ffee: eb2474843d6464f8935912ee5304210e after 297 events",
+    "calm 0x0: 4e2f4b1e59658fcbc02985b650ca29e8 after 372 events",
+    "calm 0x1: d64ddae88eafb9cfe7ce7ff513aed6d0 after 372 events",
+    "calm 0xc0ffee: 7ae28a934e78e1a1d1f5c88e95702664 after 372 events",
+    "rough 0x0: 840d14878f2a11dd6eb41073beecde8c after 317 events",
+    "rough 0x1: 67ee797f11e8bd549614bad00c47ea73 after 352 events",
+    "rough 0xc0ffee: 34c37992900d48d69c30c7e109d76ecd after 297 events",
 ];

@@ -17,11 +17,12 @@ impl Outbox {
             GiveUp::InRam(_) => entry.store.is_none() && !linked,
             GiveUp::All(_) => true,
         };
-        if let Some(waiting) = self.waiting.remove(&user) {
-            let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) = waiting.into_iter().partition(|entry| goes(entry, false));
+        if let Some(mut waiting) = self.waiting.remove(&user) {
+            let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) = waiting.entries.into_iter().partition(|entry| goes(entry, false));
             lost.extend(gone.into_iter().map(|entry| (None, entry, false)));
             if !kept.is_empty() {
-                self.waiting.insert(user, kept);
+                waiting.entries = kept;
+                self.waiting.insert(user, waiting);
             }
         }
         let peers: Vec<Peer> = self.queues_of(user).map(|(peer, _)| *peer).collect();

@@ -35,16 +35,24 @@ struct Entry {
     tag: Tag,
     message: Message,
     until: WallTime,
-    /// Position in the stream; drawn when its device is known.
+    /// Position in the stream: with it the message keeps its id, whatever becomes of it.
     stream: StreamId,
     number: u64,
-    /// Only this device will do.
+    /// The device that it is for; `None`: the first one that will be known.
     device: Option<DeviceId>,
     /// The batch that keeps it; `None`: in RAM.
     store: Option<OpId>,
     /// `Queued` was said.
     queued: bool,
     tries: u8,
+}
+
+/// What waits for a user of whom no device is known, oldest first.
+struct Waiting {
+    entries: VecDeque<Entry>,
+    /// The stream that the first device takes over (spec: LINK-20).
+    stream: StreamId,
+    next: u64,
 }
 
 /// How a tag with several entries stands.
@@ -61,7 +69,7 @@ pub(crate) struct Outbox {
     /// Boxed, so that the map's nodes, which are half empty, are small.
     queues: BTreeMap<Peer, Box<Queue>>,
     /// Messages for users of whom no device is known.
-    waiting: BTreeMap<UserId, VecDeque<Entry>>,
+    waiting: BTreeMap<UserId, Waiting>,
     /// Tags that went to more than one device.
     shared: BTreeMap<Tag, Shared>,
     /// The last batch that is stored.
@@ -96,14 +104,10 @@ impl Outbox {
     /// Takes a message for these devices, or for the first one that will be known (spec: MSG-11).
     pub(crate) fn accept(&mut self, cx: &mut Cx, tag: Tag, send: Send, devices: &[Peer]) {
         let until = cx.wall + send.life.min(crate::command::MESSAGE_LIFE);
-        let Some((last, rest)) = devices.split_last() else {
-            let nowhere = (StreamId::from_bytes([0; 16]), 0);
-            let entry = Entry { device: send.device, ..self.entry(cx, tag, until, send.message, send.keep, nowhere) };
-            if send.keep == Keep::Disk {
-                let _ = save(cx, send.to, None, &entry);
-            }
-            self.waiting.entry(send.to).or_default().push_back(entry);
-            return set_end(cx, send.to, until);
+        set_end(cx, send.to, until);
+        let meant = send.device.map(|device| Peer { user: send.to, device });
+        let Some((last, rest)) = devices.split_last().or_else(|| meant.as_ref().map(|peer| (peer, &[][..]))) else {
+            return self.wait(cx, tag, until, send);
         };
         if !rest.is_empty() {
             self.shared.insert(tag, Shared { left: u32::try_from(devices.len()).unwrap_or(u32::MAX), delivered: false });
@@ -112,7 +116,25 @@ impl Outbox {
             self.push(cx, tag, until, send.message.clone(), send.keep, *peer);
         }
         self.push(cx, tag, until, send.message, send.keep, *last);
-        set_end(cx, send.to, until);
+    }
+
+    /// No device is known: numbered all the same, so that a sender whose disk forgets the device says the same id again.
+    fn wait(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, send: Send) {
+        let waiting = self.waiting(cx, send.to, tag);
+        let position = (waiting.stream, waiting.next);
+        waiting.next = waiting.next.saturating_add(1);
+        let entry = self.entry(cx, tag, until, send.message, send.keep, position);
+        if send.keep == Keep::Disk {
+            let _ = save(cx, send.to, None, &entry);
+        }
+        self.waiting(cx, send.to, tag).entries.push_back(entry);
+    }
+
+    fn waiting(&mut self, cx: &Cx, user: UserId, first: Tag) -> &mut Waiting {
+        self.waiting.entry(user).or_insert_with(|| {
+            let stream = draw_stream(cx, &alloc::format!("stream {user}"), first.number());
+            Waiting { entries: VecDeque::new(), stream, next: 1 }
+        })
     }
 
     fn push(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, peer: Peer) {
@@ -134,7 +156,7 @@ impl Outbox {
     }
 
     fn queue(&mut self, cx: &Cx, peer: Peer) -> &mut Queue {
-        self.queues.entry(peer).or_insert_with(|| Box::new(Queue::new(draw_stream(cx, peer, 0))))
+        self.queues.entry(peer).or_insert_with(|| Box::new(Queue::new(draw_stream(cx, &label(peer), 0))))
     }
 
     /// A device has a link: what waits for its user and has no device goes to it; where its streams stand.
@@ -144,24 +166,17 @@ impl Outbox {
     }
 
     fn assign(&mut self, cx: &mut Cx, peer: Peer) {
-        let Some(mut waiting) = self.waiting.remove(&peer.user) else { return };
-        let mut others = VecDeque::new();
-        while let Some(mut entry) = waiting.pop_front() {
-            if entry.device.is_some_and(|device| device != peer.device) {
-                others.push_back(entry);
-                continue;
-            }
-            (entry.stream, entry.number) = self.queue(cx, peer).number();
+        let Some(waiting) = self.waiting.remove(&peer.user) else { return };
+        let queue = self.queue(cx, peer);
+        queue.take_over(waiting.stream, waiting.next);
+        for mut entry in waiting.entries {
+            entry.device = Some(peer.device);
             if entry.store.is_some() {
-                // Its number is stored before it leaves, in the place of the entry without one.
+                // Its device is stored before it leaves, in the place of the entry without one.
                 cx.store(true, |batch| batch.remove(key(entry.tag, None)));
-                entry.device = Some(peer.device);
                 entry.store = save(cx, peer.user, Some(peer), &entry);
             }
-            self.queue(cx, peer).entries.push_back(entry);
-        }
-        if !others.is_empty() {
-            self.waiting.insert(peer.user, others);
+            queue.entries.push_back(entry);
         }
     }
 
@@ -192,7 +207,7 @@ impl Outbox {
     fn renumber(&mut self, cx: &mut Cx, peer: Peer) {
         let Some(queue) = self.queues.get_mut(&peer) else { return };
         let old = queue.stream;
-        queue.renew_stream(draw_stream(cx, peer, queue.next_number()));
+        queue.renew_stream(draw_stream(cx, &label(peer), queue.next_number()));
         let mut entries = core::mem::take(&mut queue.entries);
         for entry in entries.iter_mut().filter(|entry| entry.stream == old) {
             (entry.stream, entry.number) = queue.number();
@@ -272,7 +287,7 @@ impl Outbox {
     pub(crate) fn on_stored(&mut self, cx: &mut Cx, op: OpId) -> Vec<Peer> {
         self.stored = Some(op);
         let mut ready = Vec::new();
-        for entry in self.waiting.values_mut().flatten() {
+        for entry in self.waiting.values_mut().flat_map(|waiting| &mut waiting.entries) {
             say_queued(cx, entry, op);
         }
         for (peer, queue) in &mut self.queues {
@@ -298,14 +313,14 @@ impl Outbox {
     /// How much waits for a user.
     pub(crate) fn count_of(&self, user: UserId) -> u32 {
         let queued: usize = self.queues_of(user).map(|(_, queue)| queue.entries.len()).sum();
-        let waiting = self.waiting.get(&user).map_or(0, VecDeque::len);
+        let waiting = self.waiting.get(&user).map_or(0, |waiting| waiting.entries.len());
         u32::try_from(queued.saturating_add(waiting)).unwrap_or(u32::MAX)
     }
 
     /// What the messages for a user wait for: for each device, or for the first one.
     pub(crate) fn held(&self, user: UserId) -> impl Iterator<Item = (Option<DeviceId>, Held)> + '_ {
         let is_stored = |entry: &Entry| entry.store.is_none_or(|op| self.stored.is_some_and(|stored| op <= stored));
-        let waiting = self.waiting.get(&user).into_iter().flatten();
+        let waiting = self.waiting.get(&user).into_iter().flat_map(|waiting| &waiting.entries);
         let nowhere = waiting.map(move |entry| (entry.device, if is_stored(entry) { Held::Link } else { Held::Store }));
         let queued = self.queues_of(user).flat_map(|(peer, queue)| {
             let under_way = (queue.sent() > 0).then_some(Held::Taking);
@@ -336,7 +351,7 @@ impl Outbox {
             .iter_mut()
             .filter(|(peer, queue)| peer.user == user && !queue.is_linked())
             .flat_map(|(_, queue)| &mut queue.entries);
-        for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flatten()) {
+        for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flat_map(|waiting| &mut waiting.entries)) {
             entry.tries = entry.tries.saturating_add(1);
         }
     }
@@ -355,7 +370,7 @@ impl Outbox {
     /// Sets when the first message to a user ends (spec: MSG-14).
     pub(crate) fn arm_end(&self, cx: &mut Cx, user: UserId) {
         let queued = self.queues_of(user).flat_map(|(_, queue)| &queue.entries);
-        let first = queued.chain(self.waiting.get(&user).into_iter().flatten()).map(|entry| entry.until).min();
+        let first = queued.chain(self.waiting.get(&user).into_iter().flat_map(|waiting| &waiting.entries)).map(|entry| entry.until).min();
         cx.timers.cancel(TimerKey::Ends(user));
         if let Some(first) = first {
             set_end(cx, user, first);
@@ -382,7 +397,7 @@ impl Outbox {
 
     /// What is not delivered, by receiver.
     pub(crate) fn views(&self) -> impl Iterator<Item = OutboxView> + '_ {
-        let waiting = self.waiting.iter().flat_map(|(user, entries)| entries.iter().map(|entry| view(entry, *user, None, false)));
+        let waiting = self.waiting.iter().flat_map(|(user, waiting)| waiting.entries.iter().map(|entry| view(entry, *user, None, false)));
         let queued = self.queues.iter().flat_map(|(peer, queue)| {
             queue.entries.iter().enumerate().map(|(at, entry)| view(entry, peer.user, Some(peer.device), at < queue.sent()))
         });
@@ -406,9 +421,12 @@ fn message_bytes(message: &Message) -> u64 {
     message.bytes().saturating_add(MESSAGE_FRAME_BYTES) as u64
 }
 
-fn draw_stream(cx: &Cx, peer: Peer, n: u64) -> StreamId {
-    let label = alloc::format!("stream {} {}", peer.user, peer.device);
-    StreamId::from_bytes(cx.rng.fork(&label, n).array())
+fn label(peer: Peer) -> alloc::string::String {
+    alloc::format!("stream {} {}", peer.user, peer.device)
+}
+
+fn draw_stream(cx: &Cx, label: &str, n: u64) -> StreamId {
+    StreamId::from_bytes(cx.rng.fork(label, n).array())
 }
 
 fn view(entry: &Entry, to: UserId, device: Option<DeviceId>, sent: bool) -> OutboxView {

@@ -66,6 +66,11 @@ impl Queue {
         self.next
     }
 
+    /// What was numbered before this device was known is for it: its stream is the present one from now on.
+    pub(super) const fn take_over(&mut self, stream: StreamId, next: u64) {
+        (self.stream, self.next, self.reached, self.disk) = (stream, next, 0, 0);
+    }
+
     /// A stored message is read: it goes to its stream's others, in order.
     pub(super) fn restore(&mut self, entry: Entry) {
         let is_before = |other: &Entry| other.stream == entry.stream && other.number < entry.number;

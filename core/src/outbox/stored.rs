@@ -16,8 +16,7 @@ struct Record {
     to: UserId,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     device: Option<DeviceId>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    position: Option<(StreamId, u64)>,
+    position: (StreamId, u64),
     until: WallTime,
     message: Message,
 }
@@ -29,11 +28,11 @@ impl Outbox {
         let Record { to, device, position, until, message } = serde_json::from_slice(value).ok()?;
         self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(message.bytes() as u64);
-        let (stream, number) = position.unwrap_or((StreamId::from_bytes([0; 16]), 0));
+        let (stream, number) = position;
         let entry = Entry { tag, message, until, stream, number, device, store: Some(OpId::new(0)), queued: true, tries: 0 };
         self.stored = Some(self.stored.unwrap_or(OpId::new(0)));
-        match (device, position) {
-            (Some(device), Some(_)) => {
+        match device {
+            Some(device) => {
                 if key.get(9..)? != device.as_bytes() {
                     return None;
                 }
@@ -41,7 +40,7 @@ impl Outbox {
                 shared.left = shared.left.saturating_add(1);
                 self.queue(cx, Peer { user: to, device }).restore(entry);
             }
-            _ => self.waiting.entry(to).or_default().push_back(entry),
+            None => self.waiting(cx, to, tag).entries.push_back(entry),
         }
         Some(())
     }
@@ -90,8 +89,8 @@ pub(super) fn key(tag: Tag, peer: Option<Peer>) -> Vec<u8> {
 }
 
 pub(super) fn save(cx: &mut Cx, to: UserId, peer: Option<Peer>, entry: &Entry) -> Option<OpId> {
-    let position = peer.map(|_| (entry.stream, entry.number));
-    let record = Record { to, device: entry.device, position, until: entry.until, message: entry.message.clone() };
+    let device = peer.map(|peer| peer.device);
+    let record = Record { to, device, position: (entry.stream, entry.number), until: entry.until, message: entry.message.clone() };
     // The record's types always serialise.
     let value = serde_json::to_vec(&record).ok()?;
     Some(cx.store(true, |batch| batch.put(key(entry.tag, peer), value)))
