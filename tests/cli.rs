@@ -10,13 +10,7 @@ use std::{env, fs};
 /// The program, built once for this run by the cargo that runs the tests.
 pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "overcom"]).status().expect("cargo runs");
-        assert!(built.success(), "the command line does not build");
-        let tests = env::current_exe().expect("the test has a path");
-        let folder = tests.parent().and_then(Path::parent).expect("tests lie two folders deep");
-        folder.join(format!("overcom{}", env::consts::EXE_SUFFIX))
-    })
+    PROGRAM.get_or_init(|| crate::program::overcom().expect("cargo builds"))
 }
 
 /// A data folder of a test's own, gone at its end.

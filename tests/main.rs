@@ -5,6 +5,7 @@ mod conformance;
 mod corpus;
 mod demo;
 mod example;
+mod program;
 mod scratch;
 mod shells;
 mod tidy;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{allocations, determinism, handshake, hostile, memory, poison, renewal, rtt, throughput};
+use crate::{allocations, determinism, handshake, hostile, identity, ladder, memory, poison, renewal, rtt, throughput, transcript};
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +38,21 @@ pub(crate) struct Figure {
 pub(crate) const FIGURES: &[Figure] = &[
     Figure { name: "determinism", promise: "runs of the same seed that differ: 0", measure: determinism::determinism },
     Figure { name: "replay", promise: "recordings that do not replay to their own digests: 0", measure: determinism::replay },
+    Figure {
+        name: "demo-transcript",
+        promise: "lines in which the first example differs in the simulator, on mio and on smol: 0",
+        measure: transcript::transcript,
+    },
+    Figure {
+        name: "ladder-diff",
+        promise: "events and shifts of time that change another number of lines than one and none: 0",
+        measure: ladder::ladder_diff,
+    },
+    Figure {
+        name: "link-identity",
+        promise: "messages lost or repeated, and links late, under crashes and older disks: 0",
+        measure: identity::link_identity,
+    },
     Figure { name: "poison", promise: "contents accepted bare and refused in an envelope: 0", measure: poison::poison },
     Figure { name: "hostile-input", promise: "panics, sessions and leftovers from mutated input: 0", measure: hostile::hostile_input },
     Figure { name: "renewal", promise: "seconds without service in 60 days of weekly renewals: 0", measure: renewal::renewal },

@@ -17,7 +17,8 @@ const HANDSHAKE_WRITES: u64 = 5;
 /// Panics, sessions with whoever was changed on the way, messages out of changed records, changed delegations that
 /// verify, and pipes or links left over. The control changes nothing: sessions come up and messages arrive.
 pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
-    let trials = size.of(2_000, 20_000, 1_000_000);
+    // A trial is 22 inputs: 44,000 of them, a million, ten millions.
+    let trials = size.of(2_000, 45_500, 455_000);
     let mut rng = Rng::from_seed(&seed_of(1, 0)).fork("hostile", 0);
     let mut found = Found::default();
     let mut control = Found::default();

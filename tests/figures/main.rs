@@ -1,20 +1,27 @@
-//! Every measurable promise of Overcom, by name: `figures NAME… | --list | --quick | --full | --write`.
+//! Every measurable promise of Overcom, by name: `figures NAME… | --list | --quick | --full | --write`; and `figures --digests N`,
+//! to compare builds.
 //!
 //! One JSON line per figure: `{"figure","value","unit","target","pass","control","size","seeds","detail"}`; the process
 //! exits with 1 if one misses. `control` is the same figure with the mechanism or the defence off, and must miss.
 
 mod allocations;
+mod demo;
 mod determinism;
 mod figure;
 mod handshake;
 mod hostile;
+mod identity;
+mod ladder;
 mod memory;
 mod meter;
 mod poison;
+#[path = "../program.rs"]
+mod program;
 mod renewal;
 mod rtt;
 mod table;
 mod throughput;
+mod transcript;
 mod wired;
 mod written;
 
@@ -36,10 +43,17 @@ fn main() -> ExitCode {
 
 /// Runs what the arguments ask for; whether every figure passed.
 fn run(arguments: Vec<String>) -> Result<bool, String> {
+    if let [flag, seeds] = &arguments[..]
+        && flag == "--digests"
+    {
+        let seeds = seeds.parse().map_err(|why| format!("--digests {seeds}: {why}"))?;
+        determinism::digests(seeds)?.iter().try_for_each(|line| say(line))?;
+        return Ok(true);
+    }
     let (flags, names): (Vec<String>, Vec<String>) = arguments.into_iter().partition(|argument| argument.starts_with("--"));
     let has = |flag: &str| flags.iter().any(|given| given == flag);
     if let Some(unknown) = flags.iter().find(|flag| !["--list", "--quick", "--full", "--write"].contains(&flag.as_str())) {
-        return Err(format!("unknown option {unknown}; there are --list, --quick, --full and --write"));
+        return Err(format!("unknown option {unknown}; there are --list, --quick, --full and --write, and --digests N alone"));
     }
     if has("--list") {
         FIGURES.iter().try_for_each(|figure| say(&format!("{:16} {}", figure.name, figure.promise)))?;

@@ -1,0 +1,37 @@
+//! Programs of this workspace, built by the cargo that runs whoever asks, with the same profile or with the other one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where programs of the own profile lie: beside this one, or a folder above a test.
+fn folder() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|why| why.to_string())?;
+    let mut folder = own.parent().ok_or("this program lies nowhere")?;
+    if folder.ends_with("deps") {
+        folder = folder.parent().ok_or("tests lie two folders deep")?;
+    }
+    Ok(folder.into())
+}
+
+/// Lets cargo `build` or `run` something in the folder that this program was built in.
+pub(crate) fn cargo(verb: &str, optimised: bool) -> Result<Command, String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([verb, "--quiet", "--locked", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
+    cargo.arg("--target-dir").arg(folder()?.parent().unwrap_or_else(|| Path::new("target")));
+    if optimised {
+        cargo.arg("--release");
+    }
+    Ok(cargo)
+}
+
+/// Whether this program is built with the release profile.
+pub(crate) const IS_OPTIMISED: bool = !cfg!(debug_assertions);
+
+/// Builds the command line `overcom` with the profile of this program.
+pub(crate) fn overcom() -> Result<PathBuf, String> {
+    let built = cargo("build", IS_OPTIMISED)?.args(["--bin", "overcom"]).status().map_err(|why| format!("cargo: {why}"))?;
+    if !built.success() {
+        return Err("the command line does not build".into());
+    }
+    Ok(folder()?.join(format!("overcom{}", std::env::consts::EXE_SUFFIX)))
+}
