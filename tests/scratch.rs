@@ -9,9 +9,13 @@ pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(crate) fn new(name: &str) -> Self {
+        Self::within(&std::env::temp_dir(), name)
+    }
+
+    pub(crate) fn within(parent: &Path, name: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("overcom-{}-{name}-{number}", std::process::id()));
+        let path = parent.join(format!("overcom-{}-{name}-{number}", std::process::id()));
         fs::create_dir_all(&path).expect("a directory for a test");
         Self(path)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{allocations, determinism, handshake, hostile, identity, ladder, memory, poison, renewal, rtt, throughput, transcript};
+use crate::{allocations, determinism, disk, handshake, hostile, identity, ladder, memory, poison, renewal, rtt, throughput, transcript};
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +68,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         name: "link-throughput",
         promise: "CPU of a message over its codec and cipher: at most 1.6",
         measure: throughput::link_throughput,
+    },
+    Figure {
+        name: "link-throughput-disk",
+        promise: "time of a message that is stored on both sides, over a commit: at most 0.1",
+        measure: disk::link_throughput_disk,
     },
     Figure {
         name: "link-rtt",

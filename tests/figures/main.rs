@@ -7,6 +7,7 @@
 mod allocations;
 mod demo;
 mod determinism;
+mod disk;
 mod figure;
 mod handshake;
 mod hostile;
@@ -19,6 +20,8 @@ mod poison;
 mod program;
 mod renewal;
 mod rtt;
+#[path = "../scratch.rs"]
+mod scratch;
 mod table;
 mod throughput;
 mod transcript;
