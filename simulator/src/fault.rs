@@ -65,7 +65,7 @@ pub fn slow_disk(node: NodeId, latency: Duration) -> Fault {
     Do::SlowDisk { node, latency_ms: millis(latency) }
 }
 
-/// The node's disk fails from now on.
+/// The node's disk fails from now on: `Full` when it is written, `Corrupt` and `Newer` when it is read, `Failed` both.
 pub const fn fail_disk(node: NodeId, why: StoreError) -> Fault {
     Do::FailDisk { node, why: Some(why) }
 }

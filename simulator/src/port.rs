@@ -91,3 +91,67 @@ impl Shell for Port<'_> {
         self.engine.machines[self.me].notices.push_back(notice);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use overcom_core::Time;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::engine::{Delivery, Happened, Machine};
+    use crate::network::{Links, Network, standard_address};
+
+    const SENT: u64 = 1_000;
+
+    /// When each of a thousand datagrams arrives that leave one a millisecond, in milliseconds after the first one's start.
+    fn arrivals(network: Network, blocked: bool) -> Vec<u64> {
+        let machine = |n: usize| Machine::new(if n == 0 { "ann" } else { "ben" }, standard_address(n), Clock::default());
+        let mut engine = Engine::new(Links::new(5, network), vec![machine(0), machine(1)]);
+        engine.machines.iter_mut().for_each(|machine| machine.up = true);
+        if blocked {
+            engine.links.block(0, 1);
+        }
+        for n in 0..SENT {
+            engine.now = Time::from_millis(n);
+            let path = Path { local: standard_address(0), remote: standard_address(1) };
+            Port { engine: &mut engine, me: 0 }.send_datagram(path, &Packet::default());
+        }
+        let mut told = Vec::new();
+        while let Some(happened) = engine.next(Time::from_secs(60)) {
+            if let Happened::Told(1, Delivery::Datagram(..)) = happened {
+                told.push(engine.now.as_micros() / 1_000);
+            }
+        }
+        told
+    }
+
+    fn even() -> Network {
+        Network { delay_us: 20_000, jitter_us: 0, ..Network::default() }
+    }
+
+    #[test]
+    fn every_datagram_takes_the_delay_and_comes_once_when_nothing_is_wrong() {
+        assert_eq!(arrivals(even(), false), (0..SENT).map(|n| n + 20).collect::<Vec<_>>());
+        assert_eq!(arrivals(even(), true), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn datagrams_are_lost_and_doubled_as_often_as_is_said() {
+        let lossy = arrivals(Network { loss_ppm: 300_000, ..even() }, false).len();
+        let doubled = arrivals(Network { duplicate_ppm: 300_000, ..even() }, false).len();
+        assert!((600..800).contains(&lossy) && (1_200..1_400).contains(&doubled), "{lossy} {doubled}");
+    }
+
+    #[test]
+    fn a_datagram_that_is_held_up_is_overtaken() {
+        let held = arrivals(Network { reorder_ppm: 100_000, ..even() }, false);
+        let mut even = arrivals(even(), false);
+        let extra = held.iter().max().copied().unwrap_or(0);
+        assert!(held.len() == even.len() && extra > SENT + 20, "{extra}");
+        // Two that were sent at different times arrive in the same millisecond: one of them was overtaken.
+        even.dedup();
+        let mut distinct = held;
+        distinct.dedup();
+        assert!((800..980).contains(&distinct.len()), "{}", distinct.len());
+    }
+}

@@ -185,7 +185,8 @@ pub enum Do<N> {
         /// For each batch and each read.
         latency_ms: u64,
     },
-    /// Its disk fails from now on; `null` mends it.
+    /// Its disk fails from now on: `full` when it is written, `corrupt` and `newer` when it is read, `failed` both; `null`
+    /// mends it.
     FailDisk {
         /// Which node.
         node: N,
