@@ -163,6 +163,12 @@ impl Cx {
         op
     }
 
+    /// Whether more may be stored that can as well be refused or left out: while a batch is on its way, what gathers is
+    /// bounded. What must be stored is bounded by what it belongs to: messages, windows, the application's own (C8).
+    pub(crate) const fn has_store_room(&self) -> bool {
+        self.storage.gathering.changes.len() < self.config.gathering_max()
+    }
+
     /// Adds an application's own changes, under the application's part of the store (spec: STORE-8).
     pub(crate) fn store_for_app(&mut self, changes: &[Change]) {
         self.store(true, |batch| {

@@ -57,6 +57,8 @@ pub(crate) enum Verdict {
     Repeat(u64),
     /// The peer sends more than its window.
     Flood,
+    /// The application is behind with everybody, or too many peers are remembered for what it has not taken of theirs.
+    Full,
 }
 
 /// A run of numbers that nobody can fill any more.
@@ -83,13 +85,17 @@ pub(crate) struct Inbox {
     due_first: u64,
     /// Taken messages whose acknowledgement waits for a store, in the order of the stores.
     storing: VecDeque<(OpId, Due)>,
+    /// What of all peers is not acknowledged.
+    waiting_messages: u64,
+    waiting_bytes: u64,
 }
 
 impl Inbox {
     /// A message came on a proven link (spec: MSG-6).
     pub(crate) fn on_message(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId, number: u64, bytes: usize, disk: bool) -> Verdict {
         self.make_mark(cx, peer, stream);
-        let Some(from) = self.peers.get_mut(&peer) else { return Verdict::Flood };
+        let is_full = self.is_full(cx);
+        let Some(from) = self.peers.get_mut(&peer) else { return Verdict::Full };
         let Some(mark) = mark_of(from, stream) else { return Verdict::Flood };
         if number <= mark.seen {
             return Verdict::Repeat(mark.acknowledged);
@@ -100,10 +106,15 @@ impl Inbox {
             // Not seen: it may come again on another link.
             return Verdict::Flood;
         }
+        if is_full {
+            return Verdict::Full;
+        }
         if let Some(mark) = mark_of(from, stream) {
             mark.seen = number;
             mark.waiting = mark.waiting.saturating_add(1);
         }
+        self.waiting_messages = self.waiting_messages.saturating_add(1);
+        self.waiting_bytes = self.waiting_bytes.saturating_add(u64::from(bytes));
         from.waiting_messages = from.waiting_messages.saturating_add(1);
         from.waiting_bytes = from.waiting_bytes.saturating_add(u64::from(bytes));
         self.due.push_back(Due { peer, stream, number, bytes, disk });
@@ -117,8 +128,7 @@ impl Inbox {
         }
         let due = self.due.pop_front()?;
         self.due_first = self.due_first.saturating_add(1);
-        let from = self.peers.get_mut(&due.peer)?;
-        let Some(mark) = mark_of(from, due.stream) else { return settle(from, &due) };
+        let Some(mark) = self.peers.get_mut(&due.peer).and_then(|from| mark_of(from, due.stream)) else { return self.settle(&due) };
         if due.disk {
             let op = cx.store(true, |batch| batch.put(mark_key(due.peer, due.stream), due.number.to_be_bytes()));
             mark.stored = true;
@@ -133,7 +143,7 @@ impl Inbox {
             self.storing.push_back((op, due));
             return None;
         }
-        settle(from, &due)
+        self.settle(&due)
     }
 
     /// A batch is stored: the next acknowledgement that waited for it.
@@ -144,7 +154,28 @@ impl Inbox {
         if let Some(mark) = mark_of(from, due.stream) {
             mark.storing = mark.storing.saturating_sub(1);
         }
-        settle(from, &due)
+        self.settle(&due)
+    }
+
+    /// A message is taken, and stored where it must be: it counts no more, and may be acknowledged.
+    fn settle(&mut self, due: &Due) -> Option<Ripe> {
+        self.waiting_messages = self.waiting_messages.saturating_sub(1);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(due.bytes));
+        let from = self.peers.get_mut(&due.peer)?;
+        from.waiting_messages = from.waiting_messages.saturating_sub(1);
+        from.waiting_bytes = from.waiting_bytes.saturating_sub(u64::from(due.bytes));
+        let mark = mark_of(from, due.stream)?;
+        mark.waiting = mark.waiting.saturating_sub(1);
+        mark.acknowledged = mark.acknowledged.max(due.number);
+        Some(Ripe { peer: due.peer, stream: due.stream, upto: mark.acknowledged })
+    }
+
+    /// Whether what waits would fill the windows of as many links as there may be: peers who left count too, so that
+    /// strangers who come one after another cannot leave more behind (spec: MSG-9).
+    fn is_full(&self, cx: &Cx) -> bool {
+        let links = u64::from(cx.config.links_user_max);
+        self.waiting_messages >= links.saturating_mul(u64::from(cx.config.window_messages))
+            || self.waiting_bytes >= links.saturating_mul(u64::from(cx.config.window_bytes))
     }
 
     /// Where the peer's streams begin by its own account: gaps that it cannot fill, and where to go on (spec: LINK-22).
@@ -194,6 +225,10 @@ impl Inbox {
     fn make_mark(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId) {
         if !self.peers.contains_key(&peer) && self.peers.len() >= cx.config.book_users_max as usize {
             self.forget_one(cx);
+            if self.peers.len() >= cx.config.book_users_max as usize {
+                // The application has something to take of each: this peer has to wait.
+                return;
+            }
         }
         self.uses = self.uses.saturating_add(1);
         let from = self.peers.entry(peer).or_default();
@@ -256,16 +291,6 @@ fn touch(from: &mut From, stream: StreamId) -> bool {
     let mark = from.marks.remove(at);
     from.marks.push(mark);
     true
-}
-
-/// A message is taken, and stored where it must be: it counts no more, and may be acknowledged.
-fn settle(from: &mut From, due: &Due) -> Option<Ripe> {
-    from.waiting_messages = from.waiting_messages.saturating_sub(1);
-    from.waiting_bytes = from.waiting_bytes.saturating_sub(u64::from(due.bytes));
-    let mark = mark_of(from, due.stream)?;
-    mark.waiting = mark.waiting.saturating_sub(1);
-    mark.acknowledged = mark.acknowledged.max(due.number);
-    Some(Ripe { peer: due.peer, stream: due.stream, upto: mark.acknowledged })
 }
 
 fn mark_key(peer: Peer, stream: StreamId) -> Vec<u8> {

@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use super::Parts;
 use crate::CloseReason;
-use crate::command::{Address, Command, Send};
+use crate::command::{Address, Command, Keep, Send};
 use crate::error::{CommandError, WireError};
 use crate::id::{DeviceId, Peer, Tag, UserId};
 use crate::identity::{Delegation, Refusal, Revocation};
 use crate::notice::{FailReason, Notice};
 use crate::outbox::GiveUp;
-use crate::referral::book::{ADDRESSES_MAX, ENTRIES_MAX};
+use crate::referral::book::{ADDRESSES_MAX, ENTRIES_MAX, FINDS_MAX};
 use crate::trace::Said;
 use crate::view::Phase;
 use crate::wire::line::Line;
@@ -23,6 +23,11 @@ impl Parts {
             Phase::Suspending | Phase::Suspended => return Err(CommandError::Suspended),
             Phase::Expired if !matches!(command, Command::Renew { .. } | Command::Suspend) => return Err(CommandError::Expired),
             Phase::Expired | Phase::Running => {}
+        }
+        // A store that hangs must not make a node grow (C8).
+        if !self.cx.has_store_room() && does_store(&command) {
+            self.outbox.set_refused();
+            return Err(CommandError::Full);
         }
         match command {
             Command::Send(send) => self.send(send),
@@ -94,6 +99,9 @@ impl Parts {
 
     fn find(&mut self, user: UserId) -> Result<Tag, CommandError> {
         let linked = self.links.devices_of(user).next();
+        if self.book.user(user).is_some_and(|known| known.finds.len() >= FINDS_MAX) {
+            return Err(CommandError::Full);
+        }
         if linked.is_none() && self.book.user_mut(&mut self.cx, user).is_none() {
             return Err(CommandError::Full);
         }
@@ -192,6 +200,15 @@ impl Parts {
         self.phase = Phase::Suspending;
         self.dials.stop(&mut self.cx);
         self.links.close_all(&mut self.cx, CloseReason::Suspended);
+    }
+}
+
+/// Whether what a command asks for is written to the store.
+const fn does_store(command: &Command) -> bool {
+    match command {
+        Command::Send(send) => matches!(send.keep, Keep::Disk),
+        Command::Introduce { .. } | Command::Forget { .. } | Command::Enter { .. } | Command::Renew { .. } | Command::Revoke { .. } => true,
+        Command::Find { .. } | Command::Suspend => false,
     }
 }
 

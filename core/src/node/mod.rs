@@ -18,6 +18,8 @@ mod explain_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
 mod property_tests;
 mod seek;
 mod settle;

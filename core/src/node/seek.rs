@@ -20,6 +20,8 @@ use crate::wire::line::Line;
 
 /// People that are dialled so as to ask them, when nobody is linked (DETAILS 17).
 const ASKED_BY_DIAL_MAX: usize = 4;
+/// Users that are sought in one call, as many as timers run in one; the others follow after the first wait (C7).
+const SOUGHT_AT_ONCE_MAX: usize = 1_024;
 /// The longest wait between two dials of an entry peer (guess: as a stored message's) (spec: FIND-6).
 const ENTRY_WAIT_MAX: Duration = Duration::from_secs(300);
 
@@ -69,9 +71,12 @@ impl Parts {
     pub(super) fn seek_all(&mut self) {
         let mut users = self.outbox.users();
         users.extend(self.book.users().filter(|(_, known)| !known.finds.is_empty()).map(|(user, _)| *user));
-        for user in users {
-            if self.is_wanted(user) {
-                self.seek_anew(user);
+        users.retain(|user| self.is_wanted(*user));
+        self.dials.finish_all(&mut self.cx, users.iter().map(|user| Target::User(*user)));
+        for (at, user) in users.into_iter().enumerate() {
+            self.stop_seeking(user);
+            if self.begin(user, 0) && at < SOUGHT_AT_ONCE_MAX {
+                self.attempt(user);
             }
         }
         for at in 0..u32::try_from(self.book.entries.len()).unwrap_or(0) {
@@ -176,8 +181,17 @@ impl Parts {
     /// Searches for `wanted` through people one is linked with, or through one new link; dials people to ask if there is none.
     pub(super) fn search(&mut self, wanted: UserId, only: Option<PipeId>) {
         let me = self.me().user;
-        let peers = self.links.peers().filter(|(peer, pipe)| peer.user != wanted && only.is_none_or(|only| only == *pipe));
+        let mut is_somebody = false;
+        // Who has not read the last ones is not asked more: the next try comes by itself.
+        let peers = self.links.peers().filter(|(peer, pipe)| {
+            let is_askable = peer.user != wanted && only.is_none_or(|only| only == *pipe);
+            is_somebody |= is_askable;
+            is_askable && self.links.has_room(*pipe)
+        });
         let branches = Searches::branches(wanted, me, None, self.cx.config.search_units, peers);
+        if branches.is_empty() && is_somebody {
+            return;
+        }
         if branches.is_empty() {
             if only.is_none() && !self.dial_someone_to_ask(wanted) {
                 self.on_search_over(wanted);
@@ -213,6 +227,10 @@ impl Parts {
     pub(super) fn search_through(&mut self, pipe: PipeId) {
         let wanted: Vec<UserId> = self.book.users().filter(|(_, known)| known.tries.is_some()).map(|(user, _)| *user).collect();
         for user in wanted {
+            if !self.links.has_room(pipe) {
+                // The others are searched for at their next try.
+                return;
+            }
             if self.is_wanted(user) && !self.dials.is_dialling(Target::User(user)) {
                 self.search(user, Some(pipe));
             }
@@ -237,7 +255,7 @@ impl Parts {
             self.on_wanted(pipe, &checked);
             return;
         }
-        let peers = self.links.peers();
+        let peers = self.links.peers().filter(|(_, pipe)| self.links.has_room(*pipe));
         let branches = Searches::branches(wanted, searcher, Some(pipe), checked.budget.saturating_sub(1), peers);
         if branches.is_empty() {
             self.cx.stats.searches_dropped = self.cx.stats.searches_dropped.saturating_add(1);
@@ -363,7 +381,9 @@ impl Parts {
 
     /// The delegation has ended: what waits only in RAM fails.
     pub(super) fn give_up_expired(&mut self) {
-        for user in self.outbox.users() {
+        let users = self.outbox.users();
+        self.dials.finish_all(&mut self.cx, users.iter().map(|user| Target::User(*user)));
+        for user in users {
             self.outbox.give_up(&mut self.cx, user, GiveUp::InRam(FailReason::Expired));
             self.stop_seeking(user);
         }

@@ -26,6 +26,8 @@ const STEADY: Duration = Duration::from_secs(10);
 /// Three swaps in this time are a twin (DECISIONS 15).
 const TWIN_TIME: Duration = Duration::from_secs(60);
 const TWIN_SWAPS: usize = 3;
+/// Swaps that are remembered (guess: more devices than that do not run twice at one time).
+const TWINS_MAX: usize = 64;
 /// Units that a revocation or a delegation to be verified costs its sender (guess: as much as eight visits of a search)
 /// (spec: FIND-12).
 const SIGNED_UNITS: u32 = 8;
@@ -237,6 +239,8 @@ impl Parts {
                 }
             }
             Verdict::Flood => self.links.fault(&mut self.cx, pipe, CloseReason::Flood),
+            // Not seen: it comes again when there is room.
+            Verdict::Full => self.links.close(&mut self.cx, pipe, CloseReason::Full),
         }
     }
 
@@ -302,6 +306,10 @@ impl Parts {
         if !matters || revocation.app() != self.own.app() {
             return;
         }
+        // A peer will say it again; an own wish was refused before (C8).
+        if from.is_some() && !self.cx.has_store_room() {
+            return;
+        }
         if !self.own.revocations.learn(&self.cx.config.crypto, revocation.clone()).unwrap_or(false) {
             return;
         }
@@ -326,9 +334,12 @@ impl Parts {
         }
     }
 
-    fn on_swap(&mut self, peer: Peer) {
+    pub(super) fn on_swap(&mut self, peer: Peer) {
         let now = self.cx.now;
         self.twins.retain(|(_, at)| now.since(*at) <= TWIN_TIME);
+        if self.twins.len() >= TWINS_MAX {
+            self.twins.remove(0);
+        }
         self.twins.push((peer, now));
         if self.twins.iter().filter(|(other, _)| *other == peer).count() >= TWIN_SWAPS {
             self.twins.retain(|(other, _)| *other != peer);

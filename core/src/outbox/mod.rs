@@ -7,6 +7,7 @@ mod stored;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use crate::command::{Keep, Send};
 use crate::cx::Cx;
@@ -78,6 +79,8 @@ pub(crate) struct Outbox {
     bytes: u64,
     /// A caller was refused for want of room and waits for `Ready`.
     refused: bool,
+    /// Counts up whenever a stream is left, so that no device is ever given the same one again.
+    streams_left: u64,
 }
 
 /// The next message of a device.
@@ -156,7 +159,20 @@ impl Outbox {
     }
 
     fn queue(&mut self, cx: &Cx, peer: Peer) -> &mut Queue {
-        self.queues.entry(peer).or_insert_with(|| Box::new(Queue::new(draw_stream(cx, &label(peer), 0))))
+        if !self.queues.contains_key(&peer) && self.queues.len() >= cx.config.book_users_max as usize {
+            self.forget_queue();
+        }
+        let streams_left = self.streams_left;
+        self.queues.entry(peer).or_insert_with(|| Box::new(Queue::new(draw_stream(cx, &label(peer), streams_left))))
+    }
+
+    /// Forgets the queue of one device for which nothing waits and that has no link; a new stream begins if it comes back.
+    /// So there are at most as many queues as users in the book, links and messages together. O(queues).
+    fn forget_queue(&mut self) {
+        let idle = self.queues.iter().find(|(_, queue)| !queue.is_linked() && queue.entries.is_empty()).map(|(peer, _)| *peer);
+        if idle.is_some_and(|peer| self.queues.remove(&peer).is_some()) {
+            self.streams_left = self.streams_left.saturating_add(1);
+        }
     }
 
     /// A device has a link: what waits for its user and has no device goes to it; where its streams stand.
@@ -207,7 +223,8 @@ impl Outbox {
     fn renumber(&mut self, cx: &mut Cx, peer: Peer) {
         let Some(queue) = self.queues.get_mut(&peer) else { return };
         let old = queue.stream;
-        queue.renew_stream(draw_stream(cx, &label(peer), queue.next_number()));
+        self.streams_left = self.streams_left.saturating_add(1);
+        queue.renew_stream(draw_stream(cx, &label(peer), self.streams_left));
         let mut entries = core::mem::take(&mut queue.entries);
         for entry in entries.iter_mut().filter(|entry| entry.stream == old) {
             (entry.stream, entry.number) = queue.number();
@@ -275,9 +292,13 @@ impl Outbox {
     fn forget(&mut self, cx: &mut Cx, entry: &Entry) {
         self.count = self.count.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(entry.message.bytes() as u64);
-        // Room for a few, so that a caller who waits does not come for one message each time.
+        self.tell_ready(cx);
+    }
+
+    /// Tells a caller who was refused that there is room: for a few, so that it does not come for one message each time.
+    fn tell_ready(&mut self, cx: &mut Cx) {
         let is_roomy = self.count <= cx.config.outbox_messages_max / 2 && self.bytes <= u64::from(cx.config.outbox_bytes_max / 2);
-        if self.refused && is_roomy {
+        if self.refused && is_roomy && cx.has_store_room() {
             self.refused = false;
             cx.notify(Notice::Ready);
         }
@@ -286,6 +307,7 @@ impl Outbox {
     /// A batch is stored, and with it every message that waited for it: says `Queued`. The devices that may have more to get.
     pub(crate) fn on_stored(&mut self, cx: &mut Cx, op: OpId) -> Vec<Peer> {
         self.stored = Some(op);
+        self.tell_ready(cx);
         let mut ready = Vec::new();
         for entry in self.waiting.values_mut().flat_map(|waiting| &mut waiting.entries) {
             say_queued(cx, entry, op);
@@ -339,18 +361,13 @@ impl Outbox {
     }
 
     fn queues_of(&self, user: UserId) -> impl Iterator<Item = (&Peer, &Queue)> {
-        let low = Peer { user, device: DeviceId::from_bytes([0; 16]) };
-        let high = Peer { user, device: DeviceId::from_bytes([255; 16]) };
-        self.queues.range(low..=high).map(|(peer, queue)| (peer, &**queue))
+        self.queues.range(devices_of(user)).map(|(peer, queue)| (peer, &**queue))
     }
 
     /// One more try was made for a user.
     pub(crate) fn on_try(&mut self, user: UserId) {
-        let of_user = self
-            .queues
-            .iter_mut()
-            .filter(|(peer, queue)| peer.user == user && !queue.is_linked())
-            .flat_map(|(_, queue)| &mut queue.entries);
+        let of_user =
+            self.queues.range_mut(devices_of(user)).filter(|(_, queue)| !queue.is_linked()).flat_map(|(_, queue)| &mut queue.entries);
         for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flat_map(|waiting| &mut waiting.entries)) {
             entry.tries = entry.tries.saturating_add(1);
         }
@@ -403,6 +420,11 @@ impl Outbox {
         });
         waiting.chain(queued)
     }
+}
+
+/// Where the devices of a user stand among all.
+fn devices_of(user: UserId) -> RangeInclusive<Peer> {
+    Peer { user, device: DeviceId::from_bytes([0; 16]) }..=Peer { user, device: DeviceId::from_bytes([255; 16]) }
 }
 
 fn say_queued(cx: &mut Cx, entry: &mut Entry, op: OpId) {

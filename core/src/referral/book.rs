@@ -23,6 +23,8 @@ pub(crate) const ENTRIES_KEY: &[u8] = b"e";
 pub(crate) const ADDRESSES_MAX: usize = 8;
 pub(crate) const ENTRIES_MAX: usize = 8;
 const SEARCHES_MAX: usize = 4;
+/// Finds of one user that wait at once (guess: more callers than one application has parts).
+pub(crate) const FINDS_MAX: usize = 64;
 
 /// What is known of one user.
 #[derive(Default)]
@@ -136,6 +138,10 @@ impl Book {
     /// A device has proven itself: remembered, so that the next time it costs no round trip. `false`: it was known so.
     pub(crate) fn on_proven(&mut self, cx: &mut Cx, delegation: &Delegation) -> bool {
         let devices_max = cx.config.devices_per_user_max as usize;
+        if !cx.has_store_room() && self.user(delegation.user()).is_none_or(|known| !known.introduced) {
+            // Strangers who come while nothing can be stored are met again another time.
+            return false;
+        }
         let Some(known) = self.user_mut(cx, delegation.user()) else { return false };
         if known.devices.get(delegation.device()).is_some_and(|old| old == delegation || old.until() > delegation.until()) {
             return false;

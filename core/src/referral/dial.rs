@@ -40,28 +40,35 @@ struct Round {
     current: Option<Address>,
     /// The connect or look-up under way.
     op: Option<OpId>,
+    /// Its place in `waiting`.
+    turn: Option<u64>,
 }
 
 #[derive(Default)]
 pub(crate) struct Dials {
     rounds: BTreeMap<Target, Round>,
     ops: BTreeMap<OpId, Target>,
-    /// Rounds that wait for their turn.
-    waiting: VecDeque<Target>,
+    /// Rounds that wait for their turn, in the order in which they came.
+    waiting: BTreeMap<u64, Target>,
+    turns: u64,
     active: u32,
     pub(crate) effects: VecDeque<Effect>,
 }
 
 impl Dials {
-    /// Begins a round, unless one is under way for this target (spec: FIND-5).
+    /// Begins a round, unless one is under way for this target, or one for as many targets as the book has users: whoever
+    /// is wanted is tried again (spec: FIND-5).
     pub(crate) fn start(&mut self, cx: &mut Cx, target: Target, addresses: impl IntoIterator<Item = Address>) {
-        if self.rounds.contains_key(&target) {
+        let is_full = matches!(target, Target::User(_)) && self.rounds.len() >= cx.config.book_users_max as usize;
+        if self.rounds.contains_key(&target) || is_full {
             return;
         }
-        let round = Round { addresses: addresses.into_iter().collect(), ips: VecDeque::new(), current: None, op: None };
+        let turn = (self.active >= cx.config.dials_max).then_some(self.turns);
+        let round = Round { addresses: addresses.into_iter().collect(), ips: VecDeque::new(), current: None, op: None, turn };
         self.rounds.insert(target, round);
-        if self.active >= cx.config.dials_max {
-            self.waiting.push_back(target);
+        if let Some(turn) = turn {
+            self.turns = turn.saturating_add(1);
+            self.waiting.insert(turn, target);
         } else {
             self.active = self.active.saturating_add(1);
             self.next(cx, target);
@@ -134,11 +141,24 @@ impl Dials {
             self.ops.remove(&op);
             cx.timers.cancel(TimerKey::Dial(op));
         }
-        match self.waiting.iter().position(|waiting| *waiting == target) {
-            Some(at) => drop(self.waiting.remove(at)),
+        match round.turn {
+            Some(turn) => drop(self.waiting.remove(&turn)),
             None => self.turn_over(cx),
         }
         round.current
+    }
+
+    /// [`finish`](Self::finish) for many: none of them gets the turn of another before it is finished itself.
+    pub(crate) fn finish_all(&mut self, cx: &mut Cx, targets: impl Iterator<Item = Target> + Clone) {
+        let is_waiting = |dials: &Self, target| dials.rounds.get(&target).is_some_and(|round| round.turn.is_some());
+        for target in targets.clone() {
+            if is_waiting(self, target) {
+                let _ = self.finish(cx, target);
+            }
+        }
+        for target in targets {
+            let _ = self.finish(cx, target);
+        }
     }
 
     fn next(&mut self, cx: &mut Cx, target: Target) {
@@ -183,8 +203,13 @@ impl Dials {
 
     /// One round is over: the next that waits begins.
     fn turn_over(&mut self, cx: &mut Cx) {
-        match self.waiting.pop_front() {
-            Some(target) => self.next(cx, target),
+        match self.waiting.pop_first() {
+            Some((_, target)) => {
+                if let Some(round) = self.rounds.get_mut(&target) {
+                    round.turn = None;
+                }
+                self.next(cx, target);
+            }
             None => self.active = self.active.saturating_sub(1),
         }
     }

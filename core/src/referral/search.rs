@@ -213,6 +213,18 @@ impl Searches {
         self.spent.remove(&pipe);
     }
 
+    /// How many searches are remembered.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        self.crumbs.len().max(self.order.len())
+    }
+
+    /// How many searches of this node's own are remembered: each was signed once.
+    #[cfg(test)]
+    pub(crate) fn signed(&self) -> usize {
+        self.crumbs.values().filter(|crumb| crumb.from.is_none()).count()
+    }
+
     fn remember(&mut self, cx: &Cx, id: SearchId, wanted: UserId, from: Option<PipeId>) {
         while let Some(oldest) = self.order.front() {
             let is_old = self.crumbs.get(oldest).is_none_or(|crumb| cx.now.since(crumb.at) > REMEMBERED);
