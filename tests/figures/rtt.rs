@@ -28,8 +28,8 @@ const WARM_UP: u64 = 100;
 const RUN: u32 = 50;
 /// The text of a message, so that its line has some 300 bytes.
 const TEXT_BYTES: usize = 225;
-/// What such a line is on the wire: itself and its newline, a tag and a length.
-const WIRE_BYTES: usize = 300 + 1 + 16 + 2;
+/// What such a line is on the wire: itself and its newline, a tag and a length; the acknowledgement beside it is the node's own.
+const WIRE_BYTES: usize = 302 + 1 + 16 + 2;
 /// As much as a node reads at once.
 const READ_BYTES: usize = 64 << 10;
 /// No block takes longer.

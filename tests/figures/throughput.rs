@@ -20,7 +20,7 @@ const ALONE: Pace = Pace { batch: 1, under_way: UNDER_WAY_MAX };
 /// sealing and opening the same lines at the run's mean record size. The control lets the node turn after every message,
 /// so that none is gathered with another.
 pub(crate) fn link_throughput(size: Size) -> Result<Measured, String> {
-    let (blocks, messages) = (size.of(5, 10, 40), size.of(20_000, 100_000, 250_000));
+    let (blocks, messages) = (size.of(5, 20, 40), size.of(20_000, 100_000, 250_000));
     let mut standard = Wired::start(Config::desktop(), Keep::Memory, [MemoryStore::new(), MemoryStore::new()])?;
     let fast = Crypto::with_aead(ring_aead());
     let mut ring = Wired::start(Config::desktop().crypto(fast), Keep::Memory, [MemoryStore::new(), MemoryStore::new()])?;
