@@ -3,6 +3,10 @@
 //! A [`Sim`] runs the very same [`App`](overcom_core::App) and [`Driver`](overcom_core::Driver) as the runtimes. One
 //! seed decides everything; [`main!`](crate::main) makes `cargo test` look for seeds that break a check.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod clock;
 pub mod conformance;
 mod describe;

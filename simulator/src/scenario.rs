@@ -355,7 +355,9 @@ impl Scenario {
     /// [`ScenarioError`] with line and column, or with the name that is wrong.
     pub fn from_json(text: &str) -> Result<Self, ScenarioError> {
         let wrong = |why: serde_json::Error| {
-            let is_json = why.is_data() || why.to_string().starts_with("recursion");
+            // Numbers and depths beyond what is read are JSON all the same.
+            let is_json =
+                why.is_data() || ["recursion limit", "number out of range"].iter().any(|limit| why.to_string().starts_with(limit));
             if is_json { ScenarioError::Shape(why.to_string()) } else { ScenarioError::Json(why.to_string()) }
         };
         let scenario: Self = serde_json::from_str(text).map_err(wrong)?;
@@ -453,6 +455,7 @@ mod tests {
         assert!(error(twice).contains("twice"));
         assert!(error(&step.replace("crash", "crush")).contains("unknown variant `crush`"));
         assert!(error("hello").contains("not JSON") && error("").contains("not JSON"));
+        assert!(error(r#"{"overcom_scenario":0,"seed":1e400}"#).starts_with("not a scenario: number out of range"));
         assert!(error(r#"{"overcom_scenario":0,"seed":1}"#).contains("no nodes"));
         assert!(error(&"[".repeat(100_000)).contains("not a scenario"));
     }
@@ -486,6 +489,13 @@ mod tests {
         );
         assert!(with(r#","config":{"keep_alive_ms":5000}"#).is_ok());
         assert!(with(r#","config":{"keep_alive":5000}"#).expect_err("there is none").to_string().contains("unknown field `keep_alive`"));
+    }
+
+    #[test]
+    fn the_example_in_the_readme_is_a_scenario() {
+        let readme = include_str!("../README.md");
+        let example = readme.split_once("```json\n").and_then(|(_, rest)| rest.split_once("```")).expect("there is one").0;
+        assert_eq!(Scenario::from_json(example).map(|scenario| scenario.steps.len()), Ok(5));
     }
 
     #[test]
