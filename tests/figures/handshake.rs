@@ -13,13 +13,15 @@ use crate::table::{Person, Table};
 const AGREEMENTS: u64 = 6;
 /// Public keys that it draws: one ephemeral key on each side.
 const DRAWN: u64 = 2;
-/// Peers between two looks at what a curve operation costs, so that a slow minute of the machine slows both.
+/// Peers in a block; the median block counts.
 const BLOCK: u64 = 10;
 
 static AGREED: AtomicU64 = AtomicU64::new(0);
 static FIXED: AtomicU64 = AtomicU64::new(0);
+/// CPU inside the curve operations where they happen, in nanoseconds: caches are as cold for them as for the rest.
+static CURVE: AtomicU64 = AtomicU64::new(0);
 
-/// CPU of both sides from the wish to the link, over 6 agreements, 2 public keys and the delegations checked: the worse
+/// CPU of both sides from the wish to the link, over that of its 6 agreements, 2 public keys and delegation checks: the worse
 /// of first contacts and of contacts between peers who know each other. The control forgives no check of a delegation,
 /// as if the cache of their signatures were off.
 pub(crate) fn handshake_cost(size: Size) -> Result<Measured, String> {
@@ -32,10 +34,14 @@ pub(crate) fn handshake_cost(size: Size) -> Result<Measured, String> {
     let (mut cold, mut warm, mut unforgiven) = (Vec::new(), Vec::new(), Vec::new());
     let mut checks = 0;
     for block in 0..peers / BLOCK {
-        let unit = Units::measure()?;
+        let clock = cpu_of(1_000, cpu);
         let (mut first, mut again) = (Sum::default(), Sum::default());
+        let mut check = Duration::ZERO;
         for number in 0..BLOCK {
-            let peer = table.seat(config, &Person::draw(1, 1 + block * BLOCK + number)?)?;
+            let person = Person::draw(1, 1 + block * BLOCK + number)?;
+            let delegation = person.credentials.delegation();
+            check += cpu_of(1, || delegation.verify(&Crypto::standard())).saturating_sub(clock) / u32::try_from(BLOCK).unwrap_or(1);
+            let peer = table.seat(config, &person)?;
             table.run();
             table.introduce(peer, hub)?;
             first.add(&link(&mut table, peer, hub)?);
@@ -46,9 +52,10 @@ pub(crate) fn handshake_cost(size: Size) -> Result<Measured, String> {
             table.run();
         }
         checks += first.checks + again.checks;
-        cold.push(first.cpu.as_secs_f64() / unit.floor(BLOCK, first.checks).as_secs_f64());
-        warm.push(again.cpu.as_secs_f64() / unit.floor(BLOCK, again.checks).as_secs_f64());
-        unforgiven.push(first.cpu.as_secs_f64() / unit.floor(BLOCK, 0).as_secs_f64());
+        let checked = check * u32::try_from(first.checks).map_err(|why| why.to_string())?;
+        cold.push(first.ratio(clock, checked));
+        warm.push(again.ratio(clock, Duration::ZERO));
+        unforgiven.push(first.ratio(clock, Duration::ZERO));
         for sum in [&first, &again] {
             if sum.agreed != AGREEMENTS * BLOCK || sum.fixed != DRAWN * BLOCK {
                 return Err(format!("{BLOCK} handshakes took {} agreements and {} public keys", sum.agreed, sum.fixed));
@@ -74,14 +81,25 @@ pub(crate) fn handshake_cost(size: Size) -> Result<Measured, String> {
 #[derive(Default)]
 struct Sum {
     cpu: Duration,
+    curve: Duration,
     agreed: u64,
     fixed: u64,
     checks: u64,
 }
 
 impl Sum {
+    /// Everything over the curve operations, both without what reading the clock took.
+    fn ratio(&self, clock: Duration, checks: Duration) -> f64 {
+        let reads = u32::try_from(self.agreed + self.fixed).unwrap_or(u32::MAX);
+        // Of two readings around an operation about one falls into it, and one beside it.
+        let all = self.cpu.saturating_sub(clock * reads * 2);
+        let curve = self.curve.saturating_sub(clock * reads) + checks;
+        all.as_secs_f64() / curve.as_secs_f64()
+    }
+
     fn add(&mut self, other: &Self) {
         self.cpu += other.cpu;
+        self.curve += other.curve;
         self.agreed += other.agreed;
         self.fixed += other.fixed;
         self.checks += other.checks;
@@ -91,7 +109,8 @@ impl Sum {
 fn link(table: &mut Table, peer: usize, hub: usize) -> Result<Sum, String> {
     let read = |table: &Table| {
         let checks = |seat: usize| table.seats[seat].node().map_or(0, |node| node.stats().signatures_checked);
-        (AGREED.load(Ordering::Relaxed), FIXED.load(Ordering::Relaxed), checks(peer) + checks(hub))
+        let counted = [&AGREED, &FIXED, &CURVE].map(|counter| counter.load(Ordering::Relaxed));
+        (counted, checks(peer) + checks(hub))
     };
     let user = table.user(hub)?;
     let before = read(table);
@@ -104,41 +123,25 @@ fn link(table: &mut Table, peer: usize, hub: usize) -> Result<Sum, String> {
     if links != 1 {
         return Err(format!("a peer has {links} links after its handshake"));
     }
-    Ok(Sum { cpu, agreed: after.0 - before.0, fixed: after.1 - before.1, checks: after.2 - before.2 })
-}
-
-/// What one curve operation costs now.
-struct Units {
-    agree: Duration,
-    public_of: Duration,
-    verify: Duration,
-}
-
-impl Units {
-    fn measure() -> Result<Self, String> {
-        let crypto = Crypto::standard();
-        let person = Person::draw(2, 0)?;
-        let delegation = person.credentials.delegation();
-        let (secret, public) = ([0x42; 32], standard_public_of_agreement(&[0x17; 32]));
-        Ok(Self {
-            agree: cpu_of(60, || standard_agree(&secret, &public)),
-            public_of: cpu_of(60, || standard_public_of_agreement(&secret)),
-            verify: cpu_of(60, || delegation.verify(&crypto)),
-        })
-    }
-
-    fn floor(&self, handshakes: u64, checks: u64) -> Duration {
-        let times = |unit: Duration, count: u64| unit.mul_f64(count as f64);
-        times(self.agree, handshakes * AGREEMENTS) + times(self.public_of, handshakes * DRAWN) + times(self.verify, checks)
-    }
+    let [agreed, fixed, curve] = [0, 1, 2].map(|at| after.0[at] - before.0[at]);
+    Ok(Sum { cpu, curve: Duration::from_nanos(curve), agreed, fixed, checks: after.1 - before.1 })
 }
 
 fn counted_agree(secret: &[u8; 32], public: &[u8; 32]) -> Option<[u8; 32]> {
     AGREED.fetch_add(1, Ordering::Relaxed);
-    standard_agree(secret, public)
+    timed(|| standard_agree(secret, public))
 }
 
 fn counted_public_of(secret: &[u8; 32]) -> [u8; 32] {
     FIXED.fetch_add(1, Ordering::Relaxed);
-    standard_public_of_agreement(secret)
+    timed(|| standard_public_of_agreement(secret))
+}
+
+/// Does `work` and adds its CPU to the curve's.
+fn timed<T>(work: impl FnOnce() -> T) -> T {
+    let begun = cpu();
+    let result = work();
+    let spent = cpu().saturating_sub(begun);
+    CURVE.fetch_add(u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    result
 }
