@@ -206,11 +206,7 @@ impl Own {
             Refusal::Expired => CloseReason::Expired,
             Refusal::NotYet => CloseReason::NotYet,
         })?;
-        let before = self.delegations.len();
-        self.delegations.check(&config.crypto, delegation).map_err(|_| CloseReason::Delegation)?;
-        if self.delegations.len() != before {
-            *checked = checked.saturating_add(1);
-        }
+        self.delegations.check(&config.crypto, delegation, checked).map_err(|_| CloseReason::Delegation)?;
         if self.revocations.is_revoked(delegation) { Err(CloseReason::Revoked) } else { Ok(()) }
     }
 }
