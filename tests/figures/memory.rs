@@ -9,6 +9,8 @@ use crate::meter::heap_of;
 use crate::table::{Person, Table};
 
 const KIB: f64 = 1_024.0;
+/// Messages that may wait for their acknowledgements at once, less than an outbox takes.
+const ACKNOWLEDGED_EACH: u64 = 1_000;
 /// Links of the node in `node-memory`'s control.
 const CONTROL_LINKS: u64 = 16;
 
@@ -131,6 +133,9 @@ impl Star {
                 self.table.send(from, to, message).map_err(|why| why.to_string())?;
             }
             self.table.run();
+            if number.is_multiple_of(ACKNOWLEDGED_EACH) {
+                self.table.pass(Duration::from_millis(50));
+            }
         }
         self.table.pass(Duration::from_secs(2));
         Ok(())

@@ -198,7 +198,7 @@ impl Links {
         if matches!(it.stage, Stage::Gone) {
             return;
         }
-        let mut held = core::mem::take(&mut it.raw);
+        let mut held = core::mem::take(&mut it.buffers.raw);
         let all: &[u8] = if held.is_empty() {
             bytes
         } else {
@@ -220,8 +220,11 @@ impl Links {
         if !rest.is_empty()
             && let Some(it) = self.pipes.get_mut(&pipe)
         {
-            it.raw = cx.buffer();
-            it.raw.extend_from_slice(rest);
+            it.buffers.raw = cx.buffer();
+            it.buffers.raw.extend_from_slice(rest);
+        }
+        if let Some(it) = self.pipes.get_mut(&pipe) {
+            it.rest(cx.now, cx.config.keep_alive());
         }
         self.scratch = scratch;
         cx.recycle(held);
@@ -273,10 +276,10 @@ impl Links {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
             let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
-            if it.line.is_empty() {
+            if it.buffers.line.is_empty() {
                 self.on_line(cx, own, pipe, line)?;
             } else {
-                let mut whole = core::mem::take(&mut it.line);
+                let mut whole = core::mem::take(&mut it.buffers.line);
                 whole.extend_from_slice(line);
                 let result = self.on_line(cx, own, pipe, &whole);
                 cx.recycle(whole);
@@ -287,13 +290,13 @@ impl Links {
             && !rest.is_empty()
             && !matches!(it.stage, Stage::Gone)
         {
-            if it.line.len().saturating_add(rest.len()) > cx.config.line_bytes_max as usize {
+            if it.buffers.line.len().saturating_add(rest.len()) > cx.config.line_bytes_max as usize {
                 return Err(CloseReason::Malformed);
             }
-            if it.line.capacity() == 0 {
-                it.line = cx.buffer();
+            if it.buffers.line.capacity() == 0 {
+                it.buffers.line = cx.buffer();
             }
-            it.line.extend_from_slice(rest);
+            it.buffers.line.extend_from_slice(rest);
         }
         Ok(())
     }

@@ -21,12 +21,12 @@ impl Links {
     /// Says a line on a link or a sealed pipe; nothing if the pipe is not there.
     pub(crate) fn say(&mut self, cx: &mut Cx, pipe: PipeId, line: &Line<'_>, said: impl FnOnce() -> Said) {
         let Some(it) = self.pipes.get_mut(&pipe).filter(|it| it.sealer.is_some()) else { return };
-        if it.out.capacity() == 0 {
-            it.out = cx.buffer();
+        if it.buffers.out.capacity() == 0 {
+            it.buffers.out = cx.buffer();
         }
-        line.write(&mut it.out);
+        line.write(&mut it.buffers.out);
         let waiting_max = (cx.config.line_bytes_max as usize).saturating_add(WAITING_BYTES_MAX).saturating_add(ANSWERS_BYTES_MAX);
-        let is_unread = it.out.len() > waiting_max;
+        let is_unread = it.buffers.out.len() > waiting_max;
         let with = it.with();
         cx.saw(with, true, said);
         self.mark(pipe);
@@ -40,7 +40,7 @@ impl Links {
         cx.stats.faults = cx.stats.faults.saturating_add(1);
         self.end(cx, pipe, CloseReason::Flood);
         if let Some(it) = self.pipes.get_mut(&pipe) {
-            it.out = Vec::new();
+            it.buffers.out = Vec::new();
         }
         self.hang_up(cx, pipe);
     }
@@ -48,16 +48,16 @@ impl Links {
     /// Says a message; `body` is its JSON without the number.
     pub(crate) fn say_message(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, number: u64, disk: bool, body: &str) {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
-        if it.out.capacity() == 0 {
-            it.out = cx.buffer();
+        if it.buffers.out.capacity() == 0 {
+            it.buffers.out = cx.buffer();
         }
         let Stage::Up(link) = &mut it.stage else { return };
         link.last_use = cx.now;
         if link.stream_out != Some(stream) {
             link.stream_out = Some(stream);
-            Line::Stream(stream).write(&mut it.out);
+            Line::Stream(stream).write(&mut it.buffers.out);
         }
-        write_message(&mut it.out, number, disk, body);
+        write_message(&mut it.buffers.out, number, disk, body);
         if cx.is_observed() {
             let kind = body.strip_prefix("\"type\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default();
             let with = Some(link.with);
@@ -68,7 +68,7 @@ impl Links {
 
     /// Whether a pipe takes more messages now.
     pub(crate) fn has_room(&self, pipe: PipeId) -> bool {
-        self.pipes.get(&pipe).is_some_and(|it| it.out.len() < WAITING_BYTES_MAX && matches!(it.stage, Stage::Up(_)))
+        self.pipes.get(&pipe).is_some_and(|it| it.buffers.out.len() < WAITING_BYTES_MAX && matches!(it.stage, Stage::Up(_)))
     }
 
     /// Seals and writes whatever this call has left on pipes that have credit (spec: LINK-7).
@@ -89,20 +89,20 @@ impl Links {
             return;
         }
         if let Stage::Up(link) = &mut it.stage
-            && (link.acknowledge_now || (!it.out.is_empty() && link.acknowledge.is_some()))
+            && (link.acknowledge_now || (!it.buffers.out.is_empty() && link.acknowledge.is_some()))
         {
-            if it.out.capacity() == 0 {
-                it.out = cx.buffer();
+            if it.buffers.out.capacity() == 0 {
+                it.buffers.out = cx.buffer();
             }
-            let said = ack_line(link, &mut it.out);
+            let said = ack_line(link, &mut it.buffers.out);
             cx.timers.cancel(TimerKey::Acknowledge(pipe));
             let with = Some(link.with);
             if let Some(upto) = said {
                 cx.saw(with, true, || Said::Acknowledged { upto });
             }
         }
-        let mut packet = core::mem::take(&mut it.clear);
-        if packet.capacity() == 0 && !it.out.is_empty() {
+        let mut packet = core::mem::take(&mut it.buffers.clear);
+        if packet.capacity() == 0 && !it.buffers.out.is_empty() {
             packet = cx.buffer();
         }
         let sealed = it.seal_into(&mut packet, &cx.config.crypto, WAITING_BYTES_MAX, RECORD_BYTES_MAX);
@@ -110,9 +110,10 @@ impl Links {
             Ok(records) => cx.stats.records_out = cx.stats.records_out.saturating_add(records),
             Err(_) => packet.clear(),
         }
-        if it.out.is_empty() {
-            cx.recycle(core::mem::take(&mut it.out));
+        if it.buffers.out.is_empty() {
+            cx.recycle(core::mem::take(&mut it.buffers.out));
         }
+        it.rest(cx.now, cx.config.keep_alive());
         let is_empty = packet.is_empty();
         if is_empty {
             cx.recycle(packet);
@@ -120,7 +121,7 @@ impl Links {
             it.writing = true;
             cx.actions.push_back(Action::Write { pipe, packet: Packet::from_vec(packet) });
         }
-        if matches!(it.stage, Stage::Gone) && it.out.is_empty() {
+        if matches!(it.stage, Stage::Gone) && it.buffers.out.is_empty() {
             self.hang_up(cx, pipe);
         } else if matches!(it.stage, Stage::Up(_)) && !is_empty {
             self.effects.push_back(Effect::Room(pipe));

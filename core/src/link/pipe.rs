@@ -1,8 +1,9 @@
 //! One pipe and, once its other end is proven, the link on it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::ops::Range;
+use core::ops::{Deref, DerefMut, Range};
 use core::time::Duration;
 
 use crate::LinkPeer;
@@ -27,14 +28,7 @@ pub(super) struct Pipe {
     pub(super) stage: Stage,
     pub(super) sealer: Option<Sealer>,
     pub(super) opener: Option<Opener>,
-    /// Part of a unit; no buffer while there is none.
-    pub(super) raw: Vec<u8>,
-    /// Part of a line; no buffer while there is none.
-    pub(super) line: Vec<u8>,
-    /// Bytes to write as they are.
-    pub(super) clear: Vec<u8>,
-    /// Lines to seal.
-    pub(super) out: Vec<u8>,
+    pub(super) buffers: Buffers,
     pub(super) last_in: Time,
     /// A `Write` is outstanding.
     pub(super) writing: bool,
@@ -42,6 +36,48 @@ pub(super) struct Pipe {
     pub(super) hung_up: bool,
     /// It is in the list of pipes to flush.
     pub(super) dirty: bool,
+}
+
+/// A pipe's buffers. They look empty while they are not there, as for most of the life of an idle link.
+pub(super) struct Buffers(Option<Box<Filled>>);
+
+/// What a pipe's buffers hold.
+pub(super) struct Filled {
+    /// Part of a unit.
+    pub(super) raw: Vec<u8>,
+    /// Part of a line.
+    pub(super) line: Vec<u8>,
+    /// Bytes to write as they are.
+    pub(super) clear: Vec<u8>,
+    /// Lines to seal.
+    pub(super) out: Vec<u8>,
+}
+
+impl Filled {
+    const EMPTY: Self = Self { raw: Vec::new(), line: Vec::new(), clear: Vec::new(), out: Vec::new() };
+}
+
+impl Buffers {
+    /// Gives the memory back if nothing is in it.
+    pub(super) fn shrink(&mut self) {
+        if [&self.raw, &self.line, &self.clear, &self.out].into_iter().all(Vec::is_empty) {
+            self.0 = None;
+        }
+    }
+}
+
+impl Deref for Buffers {
+    type Target = Filled;
+
+    fn deref(&self) -> &Filled {
+        self.0.as_deref().unwrap_or(const { &Filled::EMPTY })
+    }
+}
+
+impl DerefMut for Buffers {
+    fn deref_mut(&mut self) -> &mut Filled {
+        self.0.get_or_insert_with(|| Box::new(Filled::EMPTY))
+    }
 }
 
 /// Where a pipe is in its life.
@@ -98,14 +134,8 @@ impl Shown {
 }
 
 impl Pipe {
-    pub(super) const fn new(
-        ends: (SocketAddr, SocketAddr),
-        dialled: bool,
-        op: Option<OpId>,
-        state: State,
-        clear: Vec<u8>,
-        now: Time,
-    ) -> Self {
+    pub(super) fn new(ends: (SocketAddr, SocketAddr), dialled: bool, op: Option<OpId>, state: State, clear: Vec<u8>, now: Time) -> Self {
+        let buffers = Buffers(Some(Box::new(Filled { clear, ..Filled::EMPTY })));
         Self {
             ends,
             dialled,
@@ -113,10 +143,7 @@ impl Pipe {
             stage: Stage::Shaking(Some(state)),
             sealer: None,
             opener: None,
-            raw: Vec::new(),
-            line: Vec::new(),
-            clear,
-            out: Vec::new(),
+            buffers,
             last_in: now,
             writing: false,
             hung_up: false,
@@ -133,14 +160,18 @@ impl Pipe {
             stage: Stage::Gone,
             sealer: None,
             opener: None,
-            raw: Vec::new(),
-            line: Vec::new(),
-            clear: Vec::new(),
-            out: Vec::new(),
+            buffers: Buffers(None),
             last_in: Time::ZERO,
             writing: false,
             hung_up: true,
             dirty: false,
+        }
+    }
+
+    /// Gives empty buffers back, unless the link is in use: then they are wanted again soon.
+    pub(super) fn rest(&mut self, now: Time, period: Duration) {
+        if self.link().is_some_and(|link| now.since(link.last_use) >= period) {
+            self.buffers.shrink();
         }
     }
 
@@ -166,11 +197,14 @@ impl Pipe {
         bytes_max: usize,
         record_bytes_max: usize,
     ) -> Result<u64, NoiseError> {
+        if self.buffers.out.is_empty() {
+            return Ok(0);
+        }
         let Some(sealer) = &mut self.sealer else { return Ok(0) };
         let mut records = 0_u64;
         let mut done = 0;
-        while done < self.out.len() && packet.len() < bytes_max {
-            let rest = self.out.get(done..).unwrap_or_default();
+        while done < self.buffers.out.len() && packet.len() < bytes_max {
+            let rest = self.buffers.out.get(done..).unwrap_or_default();
             let plain = rest.get(..rest.len().min(record_bytes_max.saturating_sub(TAG_BYTES))).unwrap_or_default();
             let length = plain.len().saturating_add(TAG_BYTES);
             packet.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
@@ -181,10 +215,10 @@ impl Pipe {
             done = done.saturating_add(plain.len());
             records = records.saturating_add(1);
         }
-        if done >= self.out.len() {
-            self.out.clear();
+        if done >= self.buffers.out.len() {
+            self.buffers.out.clear();
         } else {
-            self.out.drain(..done);
+            self.buffers.out.drain(..done);
         }
         Ok(records)
     }

@@ -26,9 +26,9 @@ impl Links {
         let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
         let Stage::Shaking(state) = &mut it.stage else { return Ok(()) };
         let Some(state) = state.take() else { return Ok(()) };
-        let mut clear = core::mem::take(&mut it.clear);
+        let mut clear = core::mem::take(&mut it.buffers.clear);
         let result = state.handle(unit, &mut hx(own, cx, &mut clear));
-        it.clear = clear;
+        it.buffers.clear = clear;
         self.mark(pipe);
         match result? {
             Next::Wait(state) => self.wait(pipe, state),
@@ -203,8 +203,8 @@ impl Links {
         let (op, dialled, remote) = (it.op, it.dialled, it.ends.1);
         let stage = core::mem::replace(&mut it.stage, Stage::Gone);
         it.opener = None;
-        cx.recycle(core::mem::take(&mut it.raw));
-        cx.recycle(core::mem::take(&mut it.line));
+        cx.recycle(core::mem::take(&mut it.buffers.raw));
+        cx.recycle(core::mem::take(&mut it.buffers.line));
         for key in [TimerKey::Handshake(pipe), TimerKey::KeepAlive(pipe), TimerKey::Acknowledge(pipe), TimerKey::LinkEnd(pipe)] {
             cx.timers.cancel(key);
         }
@@ -316,7 +316,7 @@ impl Links {
             self.close(cx, pipe, CloseReason::Silent);
             return;
         }
-        if is_idle && it.out.is_empty() {
+        if is_idle && it.buffers.out.is_empty() {
             self.close(cx, pipe, CloseReason::Idle);
             return;
         }
@@ -343,10 +343,10 @@ impl Links {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
         let Stage::Up(link) = &mut it.stage else { return };
         if link.acknowledge.as_ref().is_some_and(|waiting| waiting.stream != stream) {
-            if it.out.capacity() == 0 {
-                it.out = cx.buffer();
+            if it.buffers.out.capacity() == 0 {
+                it.buffers.out = cx.buffer();
             }
-            let _ = ack_line(link, &mut it.out);
+            let _ = ack_line(link, &mut it.buffers.out);
         }
         link.last_use = cx.now;
         link.acknowledge = Some(Acknowledged { stream, upto });
