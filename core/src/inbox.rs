@@ -33,7 +33,7 @@ struct Mark {
 struct From {
     marks: Vec<Mark>,
     waiting_messages: u32,
-    waiting_bytes: u64,
+    waiting_bytes: u32,
     /// When it was used last, counted in uses.
     used: u64,
 }
@@ -101,7 +101,7 @@ impl Inbox {
             return Verdict::Repeat(mark.acknowledged);
         }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let is_over = from.waiting_messages >= cx.config.window_messages || from.waiting_bytes > u64::from(cx.config.window_bytes);
+        let is_over = from.waiting_messages >= cx.config.window_messages || from.waiting_bytes > cx.config.window_bytes;
         if is_over && from.waiting_messages > 0 {
             // Not seen: it may come again on another link.
             return Verdict::Flood;
@@ -116,7 +116,7 @@ impl Inbox {
         self.waiting_messages = self.waiting_messages.saturating_add(1);
         self.waiting_bytes = self.waiting_bytes.saturating_add(u64::from(bytes));
         from.waiting_messages = from.waiting_messages.saturating_add(1);
-        from.waiting_bytes = from.waiting_bytes.saturating_add(u64::from(bytes));
+        from.waiting_bytes = from.waiting_bytes.saturating_add(bytes);
         self.due.push_back(Due { peer, stream, number, bytes, disk });
         Verdict::Fresh(self.due_first.saturating_add(self.due.len() as u64).saturating_sub(1))
     }
@@ -163,7 +163,7 @@ impl Inbox {
         self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(due.bytes));
         let from = self.peers.get_mut(&due.peer)?;
         from.waiting_messages = from.waiting_messages.saturating_sub(1);
-        from.waiting_bytes = from.waiting_bytes.saturating_sub(u64::from(due.bytes));
+        from.waiting_bytes = from.waiting_bytes.saturating_sub(due.bytes);
         let mark = mark_of(from, due.stream)?;
         mark.waiting = mark.waiting.saturating_sub(1);
         mark.acknowledged = mark.acknowledged.max(due.number);

@@ -20,7 +20,7 @@ pub(crate) enum TimerKey<U = UserId> {
     /// A pipe that was closed has not gone yet.
     Linger(PipeId),
     /// What waits for a user is tried again.
-Retry(U),
+    Retry(U),
     /// The life of the first message to a user is over.
     Ends(U),
     /// A `Connect` or `Resolve` takes too long.

@@ -141,9 +141,9 @@ impl Links {
 
     fn on_pong(&mut self, cx: &mut Cx, pipe: PipeId, token: u64) {
         let Some(link) = self.link(pipe) else { return };
-        if let Some(sent) = link.ping.filter(|sent| sent.as_micros() == token) {
-            link.rtt = Some(cx.now.since(sent));
-            link.ping = None;
+        if link.pinged && link.ping.as_micros() == token {
+            link.rtt_us = Some(u32::try_from(cx.now.since(link.ping).as_micros()).unwrap_or(u32::MAX));
+            link.pinged = false;
         }
         let with = Some(link.with);
         cx.saw(with, false, || Said::Pong);

@@ -11,7 +11,7 @@ mod registry;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::LinkPeer;
 use crate::action::Action;
@@ -129,7 +129,6 @@ impl Links {
         self.handshakes = self.handshakes.saturating_add(1);
         let rng = cx.rng.fork("handshake", self.handshakes);
         let mut clear = cx.buffer();
-        let dialled = want.is_some();
         let state = match want {
             Some(want) => State::dial(want, rng, &mut hx(own, cx, &mut clear)),
             None => Ok(State::listen(rng)),
@@ -138,12 +137,12 @@ impl Links {
         cx.timers.set(TimerKey::Handshake(pipe), cx.now + cx.config.handshake());
         match state {
             Ok(state) => {
-                self.pipes.insert(pipe, Box::new(Pipe::new(ends, dialled, op, state, clear, cx.now)));
+                self.pipes.insert(pipe, Box::new(Pipe::new(ends, op, state, clear, cx.now)));
                 self.mark(pipe);
             }
             Err(why) => {
                 let unused = State::listen(cx.rng.fork("unused", 0));
-                self.pipes.insert(pipe, Box::new(Pipe::new(ends, dialled, op, unused, clear, cx.now)));
+                self.pipes.insert(pipe, Box::new(Pipe::new(ends, op, unused, clear, cx.now)));
                 self.close(cx, pipe, why);
             }
         }
@@ -372,8 +371,8 @@ impl Links {
     }
 
     /// A pipe's two ends.
-    pub(crate) fn ends(&self, pipe: PipeId) -> Option<(SocketAddr, SocketAddr)> {
-        self.pipes.get(&pipe).map(|it| it.ends)
+    pub(crate) fn ends(&self, pipe: PipeId) -> Option<(IpAddr, SocketAddr)> {
+        self.pipes.get(&pipe).map(|it| (it.local, it.remote))
     }
 
     /// A link, if it is up.

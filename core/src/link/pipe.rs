@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::ops::{Deref, DerefMut, Range};
 use core::time::Duration;
 
@@ -20,10 +20,10 @@ use crate::wire::line::{Acknowledged, MessageLine, write_acknowledged};
 
 /// A pipe, from its opening to its end.
 pub(super) struct Pipe {
-    /// This end and the other.
-    pub(super) ends: (SocketAddr, SocketAddr),
-    pub(super) dialled: bool,
-    /// The `Connect` that it came of.
+    /// This end, as the network names it.
+    pub(super) local: IpAddr,
+    pub(super) remote: SocketAddr,
+    /// The `Connect` that it came of, if it was dialled.
     pub(super) op: Option<OpId>,
     pub(super) stage: Stage,
     pub(super) sealer: Option<Sealer>,
@@ -100,9 +100,12 @@ pub(crate) struct Link {
     pub(crate) since: Time,
     /// When a message or an acknowledgement passed last.
     pub(crate) last_use: Time,
-    /// When the last ping went out, if it is not answered; its token is this time.
-    pub(crate) ping: Option<Time>,
-    pub(crate) rtt: Option<Duration>,
+    /// When the last ping went out; its token is this time.
+    pub(crate) ping: Time,
+    /// It is not answered.
+    pub(crate) pinged: bool,
+    /// Microseconds, at most an hour.
+    pub(crate) rtt_us: Option<u32>,
     /// The stream of the messages that come (spec: LINK-24).
     pub(crate) stream_in: Option<StreamId>,
     /// The peer has said where its streams stand.
@@ -122,23 +125,33 @@ pub(crate) struct Link {
 /// What of a peer's delegation counts while its link is up, whatever the address book remembers.
 #[derive(Clone, Copy)]
 pub(crate) struct Shown {
-    pub(crate) noise: [u8; 32],
+    /// The first half of the key that the link was proven with: enough to know it again, and half as long.
+    noise: [u8; 16],
     pub(crate) from: WallTime,
     pub(crate) until: WallTime,
 }
 
 impl Shown {
     pub(super) fn of(delegation: &Delegation) -> Self {
-        Self { noise: *delegation.noise(), from: delegation.from(), until: delegation.until() }
+        Self { noise: half(delegation.noise()), from: delegation.from(), until: delegation.until() }
+    }
+
+    /// Whether `delegation` is for the key that the link was proven with.
+    pub(crate) fn is_key_of(&self, delegation: &Delegation) -> bool {
+        self.noise == half(delegation.noise())
     }
 }
 
+fn half(key: &[u8; 32]) -> [u8; 16] {
+    key.first_chunk().copied().unwrap_or_default()
+}
+
 impl Pipe {
-    pub(super) fn new(ends: (SocketAddr, SocketAddr), dialled: bool, op: Option<OpId>, state: State, clear: Vec<u8>, now: Time) -> Self {
+    pub(super) fn new(ends: (SocketAddr, SocketAddr), op: Option<OpId>, state: State, clear: Vec<u8>, now: Time) -> Self {
         let buffers = Buffers(Some(Box::new(Filled { clear, ..Filled::EMPTY })));
         Self {
-            ends,
-            dialled,
+            local: ends.0.ip(),
+            remote: ends.1,
             op,
             stage: Stage::Shaking(Some(state)),
             sealer: None,
@@ -154,8 +167,8 @@ impl Pipe {
     /// A pipe that is closed before it begins.
     pub(super) const fn gone(ends: (SocketAddr, SocketAddr)) -> Self {
         Self {
-            ends,
-            dialled: false,
+            local: ends.0.ip(),
+            remote: ends.1,
             op: None,
             stage: Stage::Gone,
             sealer: None,
@@ -228,10 +241,10 @@ impl Pipe {
         Some(LinkView {
             with: link.with,
             pipe,
-            remote: self.ends.1,
-            dialled: self.dialled,
+            remote: self.remote,
+            dialled: self.op.is_some(),
             since: link.since,
-            rtt: link.rtt,
+            rtt: link.rtt_us.map(|us| Duration::from_micros(u64::from(us))),
             unacknowledged: link.unacknowledged,
             until: link.shown.map(|shown| shown.until),
         })
@@ -246,8 +259,9 @@ impl Link {
             boot,
             since: now,
             last_use: now,
-            ping: None,
-            rtt: None,
+            ping: Time::ZERO,
+            pinged: false,
+            rtt_us: None,
             stream_in: None,
             resumed: false,
             stream_out: None,

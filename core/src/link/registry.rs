@@ -165,7 +165,7 @@ impl Links {
 
     /// Whether this side dialled.
     pub(crate) fn is_dialled(&self, pipe: PipeId) -> bool {
-        self.pipes.get(&pipe).is_some_and(|it| it.dialled)
+        self.pipes.get(&pipe).is_some_and(|it| it.op.is_some())
     }
 
     /// The hello of a peer that was known before it spoke: now its life is known too (spec: LINK-5).
@@ -200,7 +200,7 @@ impl Links {
     /// A pipe is over on this side: tells the node, forgets keys and buffers. What is left to write stays.
     pub(super) fn end(&mut self, cx: &mut Cx, pipe: PipeId, why: CloseReason) {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
-        let (op, dialled, remote) = (it.op, it.dialled, it.ends.1);
+        let (op, dialled, remote) = (it.op, it.op.is_some(), it.remote);
         let stage = core::mem::replace(&mut it.stage, Stage::Gone);
         it.opener = None;
         cx.recycle(core::mem::take(&mut it.buffers.raw));
@@ -331,7 +331,7 @@ impl Links {
             next = cx.now + period;
             let token = cx.now.as_micros();
             if let Some(link) = self.link(pipe) {
-                link.ping = Some(cx.now);
+                (link.ping, link.pinged) = (cx.now, true);
             }
             self.say(cx, pipe, &Line::Ping(token), || Said::Ping);
         }

@@ -21,7 +21,7 @@ impl Parts {
         if let Some(known) = self.book.user(user) {
             explanation.known = known.devices.iter().map(crate::identity::Delegation::device).collect();
             explanation.addresses.clone_from(&known.addresses);
-            explanation.searches = known.searches.iter().copied().collect();
+            explanation.searches = known.searches.iter().flat_map(|searches| searches.iter()).copied().collect();
             explanation.last_failure = known.failure;
         }
         let is_sought = self.book.user(user).is_some_and(|known| !known.finds.is_empty());
@@ -73,7 +73,7 @@ impl Parts {
             Waiting::Dial
         } else if known.is_some_and(|known| is_searched(known, |since| self.cx.now.since(since))) {
             Waiting::Search
-        } else if known.is_none_or(|known| known.addresses.is_empty() && known.searches.is_empty()) {
+        } else if known.is_none_or(|known| known.addresses.is_empty() && known.searches.is_none()) {
             Waiting::Address
         } else {
             Waiting::Retry

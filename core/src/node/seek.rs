@@ -1,7 +1,7 @@
 //! From "something waits for a user" to a link with them: dial what is known, search through people, try again later.
 
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::Parts;
@@ -198,7 +198,7 @@ impl Parts {
             }
             return;
         }
-        let locals: Vec<SocketAddr> = branches.iter().filter_map(|(pipe, _)| self.links.ends(*pipe)).map(|(local, _)| local).collect();
+        let locals: Vec<IpAddr> = branches.iter().filter_map(|(pipe, _)| self.links.ends(*pipe)).map(|(local, _)| local).collect();
         let addresses = search::own_addresses(&self.listening, locals.into_iter());
         let Some(signed) = self.searches.sign(&mut self.cx, &self.own, wanted, addresses) else { return };
         let asked = u32::try_from(branches.len()).unwrap_or(u32::MAX);

@@ -269,11 +269,11 @@ impl Parts {
     /// A peer shows a delegation: at the start of a link, or a newer one in band (spec: LINK-25).
     fn on_delegation(&mut self, pipe: PipeId, delegation: &Delegation) {
         let Some(link) = self.links.link(pipe) else { return };
-        let (with, noise) = (link.with, link.shown.map(|shown| shown.noise));
+        let (with, is_its_key) = (link.with, link.shown.is_some_and(|shown| shown.is_key_of(delegation)));
         if with != LinkPeer::User(delegation.peer()) {
             return self.links.fault(&mut self.cx, pipe, CloseReason::WrongPeer);
         }
-        if noise != Some(*delegation.noise()) {
+        if !is_its_key {
             return self.links.fault(&mut self.cx, pipe, CloseReason::Delegation);
         }
         if !self.own.delegations.is_known(delegation) && !self.pay(pipe) {

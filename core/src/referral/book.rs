@@ -33,7 +33,8 @@ pub(crate) struct User {
     /// The application has introduced them.
     pub(crate) introduced: bool,
     pub(crate) devices: Devices,
-    pub(crate) searches: VecDeque<SearchView>,
+    /// The last ones, oldest first; few users are searched for.
+    pub(crate) searches: Option<Box<VecDeque<SearchView>>>,
     pub(crate) finds: Vec<Tag>,
     /// How many tries were made since something began to wait; `None`: nothing waits.
     pub(crate) tries: Option<u32>,
@@ -156,16 +157,17 @@ impl Book {
     /// A search went out for a user.
     pub(crate) fn on_search(&mut self, user: UserId, at: Time, asked: u32) {
         if let Some(known) = self.users.get_mut(&user) {
-            if known.searches.len() >= SEARCHES_MAX {
-                known.searches.pop_front();
+            let searches = known.searches.get_or_insert_default();
+            if searches.len() >= SEARCHES_MAX {
+                searches.pop_front();
             }
-            known.searches.push_back(SearchView { at, asked, status: None });
+            searches.push_back(SearchView { at, asked, status: None });
         }
     }
 
     /// A search for a user was answered; the best answer counts (200 before 202 before the others).
     pub(crate) fn on_answer(&mut self, user: UserId, status: u16) {
-        if let Some(search) = self.users.get_mut(&user).and_then(|known| known.searches.back_mut()) {
+        if let Some(search) = self.users.get_mut(&user).and_then(|known| known.searches.as_mut()?.back_mut()) {
             search.status = Some(search.status.map_or(status, |old| old.min(status)));
         }
     }

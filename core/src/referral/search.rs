@@ -3,7 +3,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use serde_json::value::RawValue;
@@ -247,9 +247,9 @@ impl Signed {
 }
 
 /// Where this node can be dialled, as far as it can tell: what the shell says, and how links see this end.
-pub(crate) fn own_addresses(listening: &[SocketAddr], links: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+pub(crate) fn own_addresses(listening: &[SocketAddr], links: impl Iterator<Item = IpAddr>) -> Vec<SocketAddr> {
     let Some(port) = listening.first().map(SocketAddr::port) else { return Vec::new() };
-    let seen = links.map(|local| SocketAddr::new(local.ip(), port));
+    let seen = links.map(|local| SocketAddr::new(local, port));
     let mut found: Vec<SocketAddr> = Vec::new();
     for address in seen.chain(listening.iter().copied()).map(plain_socket) {
         if scope(address).is_some() && !found.contains(&address) && found.len() < ADDRESSES_MAX {
