@@ -93,8 +93,8 @@ pub(super) enum Stage {
 /// A link that is up.
 pub(crate) struct Link {
     pub(crate) with: LinkPeer,
-    /// What the peer has shown (user links).
-    pub(crate) shown: Option<Shown>,
+    /// What the peer has shown; only on user links, see [`shown`](Self::shown).
+    pub(super) shown: Shown,
     /// The peer's life; `None` until its hello has come.
     pub(crate) boot: Option<BootId>,
     pub(crate) since: Time,
@@ -123,7 +123,7 @@ pub(crate) struct Link {
 }
 
 /// What of a peer's delegation counts while its link is up, whatever the address book remembers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Shown {
     /// The first half of the key that the link was proven with: enough to know it again, and half as long.
     noise: [u8; 16],
@@ -246,16 +246,21 @@ impl Pipe {
             since: link.since,
             rtt: link.rtt_us.map(|us| Duration::from_micros(u64::from(us))),
             unacknowledged: link.unacknowledged,
-            until: link.shown.map(|shown| shown.until),
+            until: link.shown().map(|shown| shown.until),
         })
     }
 }
 
 impl Link {
-    pub(super) const fn new(with: LinkPeer, shown: Option<Shown>, boot: Option<BootId>, now: Time) -> Self {
+    /// What the peer has shown; `None` on service links.
+    pub(crate) fn shown(&self) -> Option<Shown> {
+        matches!(self.with, LinkPeer::User(_)).then_some(self.shown)
+    }
+
+    pub(super) fn new(with: LinkPeer, shown: Option<Shown>, boot: Option<BootId>, now: Time) -> Self {
         Self {
             with,
-            shown,
+            shown: shown.unwrap_or_default(),
             boot,
             since: now,
             last_use: now,

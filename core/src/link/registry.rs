@@ -288,7 +288,7 @@ impl Links {
 
     /// Sets when a user link ends with a delegation: ten minutes after the earlier one.
     pub(crate) fn set_end(&mut self, cx: &mut Cx, pipe: PipeId, my_end: WallTime) {
-        if let Some(shown) = self.link(pipe).and_then(|link| link.shown) {
+        if let Some(shown) = self.link(pipe).and_then(|link| link.shown()) {
             let end = shown.until.min(my_end) + EXPIRY_GRACE;
             cx.timers.set(TimerKey::LinkEnd(pipe), cx.now + end.since(cx.wall));
         }
@@ -297,9 +297,9 @@ impl Links {
     /// A peer has shown a delegation: the one that ends last counts.
     pub(crate) fn set_shown(&mut self, cx: &mut Cx, pipe: PipeId, delegation: &crate::identity::Delegation, my_end: WallTime) {
         if let Some(link) = self.link(pipe)
-            && link.shown.is_some_and(|old| old.until < delegation.until())
+            && link.shown().is_some_and(|old| old.until < delegation.until())
         {
-            link.shown = Some(Shown::of(delegation));
+            link.shown = Shown::of(delegation);
             self.set_end(cx, pipe, my_end);
         }
     }

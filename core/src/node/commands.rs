@@ -110,7 +110,9 @@ impl Parts {
             Some(peer) => self.cx.notify(Notice::Found { tag, peer }),
             None => {
                 if let Some(known) = self.book.known_mut(user) {
-                    known.finds.push(tag);
+                    let mut finds = core::mem::take(&mut known.finds).into_vec();
+                    finds.push(tag);
+                    known.finds = finds.into_boxed_slice();
                 }
                 self.seek(user);
             }

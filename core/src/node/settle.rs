@@ -269,7 +269,7 @@ impl Parts {
     /// A peer shows a delegation: at the start of a link, or a newer one in band (spec: LINK-25).
     fn on_delegation(&mut self, pipe: PipeId, delegation: &Delegation) {
         let Some(link) = self.links.link(pipe) else { return };
-        let (with, is_its_key) = (link.with, link.shown.is_some_and(|shown| shown.is_key_of(delegation)));
+        let (with, is_its_key) = (link.with, link.shown().is_some_and(|shown| shown.is_key_of(delegation)));
         if with != LinkPeer::User(delegation.peer()) {
             return self.links.fault(&mut self.cx, pipe, CloseReason::WrongPeer);
         }
@@ -320,7 +320,7 @@ impl Parts {
             if Some(pipe) != from {
                 self.links.say(&mut self.cx, pipe, &Line::Revocation(revocation.clone()), || Said::Revocation);
             }
-            let shown = self.links.link(pipe).and_then(|link| link.shown);
+            let shown = self.links.link(pipe).and_then(|link| link.shown());
             if peer.user == user && shown.is_some_and(|shown| revocation.takes_back(peer.device, shown.from)) {
                 self.links.close(&mut self.cx, pipe, CloseReason::Revoked);
             }

@@ -439,8 +439,8 @@ fn set_end(cx: &mut Cx, user: UserId, until: WallTime) {
     cx.timers.set_at_latest(TimerKey::Ends(user), cx.now + until.since(cx.wall));
 }
 
-fn message_bytes(message: &Message) -> u64 {
-    message.bytes().saturating_add(MESSAGE_FRAME_BYTES) as u64
+fn message_bytes(message: &Message) -> u32 {
+    u32::try_from(message.bytes().saturating_add(MESSAGE_FRAME_BYTES)).unwrap_or(u32::MAX)
 }
 
 fn label(peer: Peer) -> alloc::string::String {

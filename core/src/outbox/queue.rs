@@ -1,5 +1,6 @@
 //! What waits for one device: its streams and numbers, what is under way, and the window.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -9,6 +10,8 @@ use crate::wire::line::{Acknowledged, StreamStart};
 
 /// What may be under way before the peer has said its window (guess: the smallest profile's window).
 const FIRST_WINDOW: (u32, u32) = (16, 16 << 10);
+/// Without a link.
+const NO_WINDOW: (u32, u32) = (0, 0);
 /// Streams of which messages may be under way at once: a reader remembers no more (DECISIONS 15) (spec: LINK-27).
 const STREAMS_MAX: usize = 4;
 
@@ -16,12 +19,12 @@ const STREAMS_MAX: usize = 4;
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
     /// How many of the first entries are on their way on the present link.
-    sent: usize,
-    sent_bytes: u64,
+    sent: u32,
+    sent_bytes: u32,
     /// What was given up while it was under way: the reader counts it until it acknowledges it.
-    given_up: Vec<GivenUp>,
+    given_up: Box<[GivenUp]>,
+    /// Messages and bytes that may be under way; none without a link.
     window: (u32, u32),
-    linked: bool,
     /// This life's stream to this device (spec: LINK-20).
     pub(super) stream: StreamId,
     next: u64,
@@ -35,18 +38,17 @@ pub(super) struct Queue {
 struct GivenUp {
     stream: StreamId,
     number: u64,
-    bytes: u64,
+    bytes: u32,
 }
 
 impl Queue {
-    pub(super) const fn new(stream: StreamId) -> Self {
+    pub(super) fn new(stream: StreamId) -> Self {
         Self {
             entries: VecDeque::new(),
             sent: 0,
             sent_bytes: 0,
-            given_up: Vec::new(),
-            window: FIRST_WINDOW,
-            linked: false,
+            given_up: Box::default(),
+            window: NO_WINDOW,
             stream,
             next: 1,
             reached: 0,
@@ -83,7 +85,7 @@ impl Queue {
 
     /// A link is up: nothing is under way on it. Where the streams stand, at most four (spec: LINK-21, LINK-27).
     pub(super) fn on_link(&mut self) -> Vec<StreamStart> {
-        self.reset(true);
+        self.reset(FIRST_WINDOW);
         let mut starts: Vec<StreamStart> = Vec::new();
         for entry in self.entries.iter().filter(|entry| entry.stream != self.stream) {
             if starts.last().is_none_or(|last| last.id != entry.stream) {
@@ -100,17 +102,17 @@ impl Queue {
 
     /// The link is gone: everything that was under way waits again. Whether anything was ever said to this device.
     pub(super) fn on_unlink(&mut self) -> bool {
-        self.reset(false);
+        self.reset(NO_WINDOW);
         self.next > 1 || !self.entries.is_empty()
     }
 
-    fn reset(&mut self, linked: bool) {
-        (self.sent, self.sent_bytes, self.window, self.linked) = (0, 0, FIRST_WINDOW, linked);
-        self.given_up = Vec::new();
+    fn reset(&mut self, window: (u32, u32)) {
+        (self.sent, self.sent_bytes, self.window) = (0, 0, window);
+        self.given_up = Box::default();
     }
 
     pub(super) const fn is_linked(&self) -> bool {
-        self.linked
+        self.window.0 > 0
     }
 
     /// The peer has said its window.
@@ -122,36 +124,36 @@ impl Queue {
     pub(super) fn renew_stream(&mut self, stream: StreamId) {
         self.stream = stream;
         (self.next, self.reached, self.sent, self.sent_bytes, self.disk) = (1, 0, 0, 0, 0);
-        self.given_up = Vec::new();
+        self.given_up = Box::default();
     }
 
     /// How many of the first entries are under way.
     pub(super) const fn sent(&self) -> usize {
-        self.sent
+        self.sent as usize
     }
 
     /// Why the next message does not leave; `None`: it may, or there is none (spec: MSG-9, STORE-5).
     pub(super) fn held(&self, stored: Option<OpId>) -> Option<Held> {
-        let entry = self.entries.get(self.sent)?;
-        if !self.linked {
+        let entry = self.entries.get(self.sent())?;
+        if !self.is_linked() {
             return Some(Held::Link);
         }
         if entry.store.is_some_and(|op| stored.is_none_or(|stored| op > stored)) {
             return Some(Held::Store);
         }
-        let count = self.sent.saturating_add(self.given_up.len());
+        let count = self.sent().saturating_add(self.given_up.len());
         let bytes = self.given_up.iter().fold(self.sent_bytes, |sum, message| sum.saturating_add(message.bytes));
-        let fits = count < self.window.0 as usize && bytes.saturating_add(message_bytes(&entry.message)) <= u64::from(self.window.1);
+        let fits = count < self.window.0 as usize && bytes.saturating_add(message_bytes(&entry.message)) <= self.window.1;
         if count > 0 && !(fits && self.may_name(entry.stream)) { Some(Held::Window) } else { None }
     }
 
     /// Whether a message of `stream` may leave next: it is of the stream of the last one, or the reader remembers one more.
     fn may_name(&self, stream: StreamId) -> bool {
-        let Some(last) = self.sent.checked_sub(1).and_then(|at| self.entries.get(at)) else { return true };
+        let Some(last) = self.sent().checked_sub(1).and_then(|at| self.entries.get(at)) else { return true };
         if last.stream == stream {
             return true;
         }
-        let under_way = self.entries.iter().take(self.sent).zip(self.entries.iter().skip(1));
+        let under_way = self.entries.iter().take(self.sent()).zip(self.entries.iter().skip(1));
         under_way.filter(|(one, next)| one.stream != next.stream).count() < STREAMS_MAX
     }
 
@@ -160,7 +162,7 @@ impl Queue {
         if self.held(stored).is_some() {
             return None;
         }
-        let entry = self.entries.get(self.sent)?;
+        let entry = self.entries.get(self.sent())?;
         self.sent = self.sent.saturating_add(1);
         self.sent_bytes = self.sent_bytes.saturating_add(message_bytes(&entry.message));
         if entry.stream == self.stream {
@@ -177,7 +179,11 @@ impl Queue {
     /// Takes out one message after the other that is acknowledged. Streams are acknowledged apart: what is of a later one
     /// need not wait for the reader's store.
     pub(super) fn take_acknowledged(&mut self, acknowledged: &Acknowledged) -> Option<Entry> {
-        self.given_up.retain(|message| message.stream != acknowledged.stream || message.number > acknowledged.upto);
+        if !self.given_up.is_empty() {
+            let mut given_up = core::mem::take(&mut self.given_up).into_vec();
+            given_up.retain(|message| message.stream != acknowledged.stream || message.number > acknowledged.upto);
+            self.given_up = given_up.into_boxed_slice();
+        }
         let at = self.entries.iter().position(|entry| entry.stream == acknowledged.stream)?;
         if self.entries.get(at)?.number > acknowledged.upto {
             return None;
@@ -198,12 +204,14 @@ impl Queue {
                 at = at.saturating_add(1);
                 continue;
             }
-            let was_sent = at < self.sent;
+            let was_sent = at < self.sent();
             let Some(entry) = self.remove(at) else { break };
             if was_sent {
                 // Its acknowledgement may come yet, and frees the reader's window then.
                 let bytes = message_bytes(&entry.message);
-                self.given_up.push(GivenUp { stream: entry.stream, number: entry.number, bytes });
+                let mut given_up = core::mem::take(&mut self.given_up).into_vec();
+                given_up.push(GivenUp { stream: entry.stream, number: entry.number, bytes });
+                self.given_up = given_up.into_boxed_slice();
             }
             gone.push((entry, was_sent));
         }
@@ -212,7 +220,7 @@ impl Queue {
 
     fn remove(&mut self, at: usize) -> Option<Entry> {
         let entry = self.entries.remove(at)?;
-        if at < self.sent {
+        if at < self.sent() {
             self.sent = self.sent.saturating_sub(1);
             self.sent_bytes = self.sent_bytes.saturating_sub(message_bytes(&entry.message));
         }

@@ -35,7 +35,7 @@ pub(crate) struct User {
     pub(crate) devices: Devices,
     /// The last ones, oldest first; few users are searched for.
     pub(crate) searches: Option<Box<VecDeque<SearchView>>>,
-    pub(crate) finds: Vec<Tag>,
+    pub(crate) finds: Box<[Tag]>,
     /// How many tries were made since something began to wait; `None`: nothing waits.
     pub(crate) tries: Option<u32>,
     /// How many tries came, one after the other, to a link that fell at once without having been of use.
@@ -110,7 +110,7 @@ impl Book {
     /// Takes a user's addresses out. The devices that were proven stay known.
     pub(crate) fn forget(&mut self, cx: &mut Cx, user: UserId) -> Vec<Tag> {
         let Some(known) = self.users.get_mut(&user) else { return Vec::new() };
-        let finds = core::mem::take(&mut known.finds);
+        let finds = core::mem::take(&mut known.finds).into_vec();
         (known.introduced, known.tries) = (false, None);
         known.addresses.clear();
         cx.store(true, |batch| batch.remove(user_key(BOOK_PREFIX, user)));
