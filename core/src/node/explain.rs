@@ -85,6 +85,7 @@ impl Parts {
 fn is_searched(known: &User, age: impl Fn(crate::time::Time) -> Duration) -> bool {
     known
         .searches
-        .back()
+        .as_ref()
+        .and_then(|searches| searches.back())
         .is_some_and(|search| search.status.is_none_or(|status| status == FOUND || status == PASSED) && age(search.at) <= CRUMBS)
 }

@@ -33,7 +33,8 @@ pub(crate) struct User {
     /// The application has introduced them.
     pub(crate) introduced: bool,
     pub(crate) devices: Devices,
-    /// The last ones, oldest first; few users are searched for.
+    /// The last ones, oldest first.
+    #[expect(clippy::box_collection, reason = "few users are searched for, and all the others pay for the room")]
     pub(crate) searches: Option<Box<VecDeque<SearchView>>>,
     pub(crate) finds: Box<[Tag]>,
     /// How many tries were made since something began to wait; `None`: nothing waits.
