@@ -154,14 +154,24 @@ pub enum StoreError {
     Failed,
 }
 
+impl StoreError {
+    /// Every one, in order; for tables and tests.
+    pub const ALL: [Self; 4] = [Self::Full, Self::Corrupt, Self::Newer, Self::Failed];
+
+    /// The cause, and what a person can do about it. What was said to be stored is kept in each case.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Full => ("the disk is full", "make room and start again"),
+            Self::Corrupt => ("the store is damaged", "put a copy back, or move it away to start with an empty one"),
+            Self::Newer => ("the store was written by a newer version", "use that version"),
+            Self::Failed => ("the store does not work", "look at the disk and start again"),
+        }
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "the disk is full",
-            Self::Corrupt => "the store is damaged",
-            Self::Newer => "the store was written by a newer version",
-            Self::Failed => "the store does not work",
-        })
+        f.write_str(self.explain().0)
     }
 }
 

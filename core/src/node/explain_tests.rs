@@ -137,5 +137,19 @@ fn who_refuses_is_told_with_the_reason() {
     bench.handle(Event::pipe_bytes(pipe, b"overcom/1 version\n"));
     let explanation = bench.node.explain(alice());
     assert_eq!(explanation.why, vec![Waiting::Retry]);
-    assert!(lines(&explanation).contains("10.0.0.2:7575: refused: the other end speaks another version, 0 s ago"), "{explanation}");
+    assert!(lines(&explanation).contains("10.0.0.2:7575: closed: the other end speaks another version, 0 s ago"), "{explanation}");
+}
+
+#[test]
+fn every_reason_that_people_meet_has_a_cause_and_a_way_out_and_no_two_sound_alike() {
+    let mut told = vec![];
+    told.extend(CloseReason::ALL.map(CloseReason::explain));
+    told.push(CloseReason::Unknown(499).explain());
+    told.extend(StoreError::ALL.map(StoreError::explain));
+    told.extend(Waiting::ALL.map(Waiting::explain));
+    for (cause, advice) in &told {
+        assert!(cause.len() > 10 && advice.len() > 6 && !cause.ends_with('.') && !advice.ends_with('.'), "{cause}; {advice}");
+    }
+    let causes: alloc::collections::BTreeSet<&str> = told.iter().map(|(cause, _)| *cause).collect();
+    assert_eq!(causes.len(), told.len());
 }

@@ -71,7 +71,10 @@ impl Waiting {
             Self::Dial => ("the known addresses are being dialled", "nothing"),
             Self::Search => ("peers were asked where the user is", "nothing; they have a minute to answer"),
             Self::PeerRevoked => ("the device that it is for is revoked", "wait until the user has a new device, or forget the user"),
-            Self::Address => ("no address is known and nobody is linked who could be asked", "introduce an address, or enter by a peer"),
+            Self::Address => (
+                "no address is known and nobody is linked who could be asked",
+                "introduce an address of theirs, or of somebody who knows them",
+            ),
             Self::Retry => ("nobody has answered so far", "is the other device on? has its address changed?"),
         }
     }
@@ -140,7 +143,7 @@ impl fmt::Display for AttemptOutcome {
             Self::Linked => f.write_str("a link came up"),
             Self::NotConnected(why) => write!(f, "{why}"),
             Self::NotResolved(why) => write!(f, "{why}"),
-            Self::Closed(why) => write!(f, "refused: {why}"),
+            Self::Closed(why) => write!(f, "closed: {why}"),
         }
     }
 }

@@ -211,14 +211,18 @@ fn failure(notice: &Notice) -> Option<String> {
         let (cause, advice) = why.explain();
         return Some(format!("a message failed: {cause}; {advice}"));
     }
-    if let Notice::Stopped { why, .. } = notice { Some(format!("a node has stopped: {why}; try again")) } else { None }
+    if let Notice::Stopped { why, .. } = notice {
+        let (cause, advice) = why.explain();
+        return Some(format!("a node has stopped: {cause}; {advice}"));
+    }
+    None
 }
 
-/// For its owner only: it holds keys.
 fn unwritten(path: &Path, why: &std::io::Error) -> Fail {
     Fail::failed(format!("{} cannot be written: {}", path.display(), overcom_std::advice(why)))
 }
 
+/// For its owner only: it holds keys.
 fn create(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);

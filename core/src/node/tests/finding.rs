@@ -35,7 +35,7 @@ fn a_known_peer_that_refuses_is_dialled_less_and_less_often_until_it_is_of_use()
     let alice = net.user(1);
     let explanation = net.seats[0].driver.node().explain(alice);
     assert_eq!((explanation.why.as_slice(), explanation.next_try.is_some()), (&[Waiting::Retry][..], true));
-    assert!(explanation.to_string().contains("10.0.0.2:7575: refused: a delegation is not valid yet"), "{explanation}");
+    assert!(explanation.to_string().contains("10.0.0.2:7575: closed: a delegation is not valid yet"), "{explanation}");
     let lost = net.send(0, 1, "lost", Keep::Memory);
     net.pass(Duration::from_secs(10));
     assert!(net.has(0, |n| *n == Notice::Failed { tag: lost, why: FailReason::Refused(CloseReason::NotYet) }));
