@@ -11,6 +11,7 @@ use overcom_core::{App, AppCx, Command, Config, Crypto, Keep, Message, Notice, S
 use overcom_mio::AppRuntime;
 use overcom_smol::run_app;
 use overcom_std::{Clock, MemoryStore, Setup, ring_aead};
+#[cfg(target_os = "linux")]
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 use smol::Async;
@@ -106,10 +107,30 @@ impl std::fmt::Display for Series {
 }
 
 /// Two cores that this process may use.
+#[cfg(target_os = "linux")]
 fn cores() -> Result<[usize; 2], String> {
     let allowed = sched_getaffinity(None).map_err(|why| why.to_string())?;
     let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
     cores.next().zip(cores.next()).map(|(one, other)| [one, other]).ok_or_else(|| "two cores are needed".into())
+}
+
+/// Keeps this thread on one core.
+#[cfg(target_os = "linux")]
+fn pin(core: usize) -> io::Result<()> {
+    let mut only = CpuSet::new();
+    only.set(core);
+    Ok(sched_setaffinity(None, &only)?)
+}
+
+/// Elsewhere the system places the threads.
+#[cfg(not(target_os = "linux"))]
+fn cores() -> Result<[usize; 2], String> {
+    if thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) { Ok([0, 1]) } else { Err("two cores are needed".into()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin(_: usize) -> io::Result<()> {
+    Ok(())
 }
 
 /// Runs `work` on a thread that stays on one core.
@@ -118,9 +139,7 @@ fn pinned<R: std::marker::Send + 'static>(
     work: impl FnOnce() -> io::Result<R> + std::marker::Send + 'static,
 ) -> Result<JoinHandle<io::Result<R>>, String> {
     let started = thread::Builder::new().spawn(move || {
-        let mut only = CpuSet::new();
-        only.set(core);
-        sched_setaffinity(None, &only)?;
+        pin(core)?;
         work()
     });
     started.map_err(|why| why.to_string())
