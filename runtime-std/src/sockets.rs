@@ -309,6 +309,15 @@ mod tests {
         assert_eq!(bind_anywhere(Some(port)).unwrap().local.port(), port);
     }
 
+    // spec-test: SHELL-5
+    #[test]
+    fn without_a_remembered_port_the_usual_one_is_taken_and_any_other_while_it_is_busy() {
+        let (first, second) = (bind_anywhere(None).unwrap(), bind_anywhere(None).unwrap());
+        // Whoever has it, this test or another program: it is 7575 that is not free any more.
+        assert!(matches!(bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 7_575))), Err(BindError::PortInUse(7_575))));
+        assert!(second.local.port() != 7_575 && second.local.port() != first.local.port());
+    }
+
     #[test]
     fn a_dial_may_leave_from_the_listening_port() {
         let (here, there) = (bind(loopback(0)).unwrap(), bind(loopback(0)).unwrap());

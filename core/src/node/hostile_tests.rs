@@ -329,6 +329,18 @@ fn a_search_makes_a_node_dial_only_addresses_of_the_scope_that_it_came_in() {
     assert_eq!(bench.connects.iter().map(|(_, to)| *to).collect::<Vec<_>>(), [at("10.0.0.5:7575")]);
 }
 
+// spec-test: FIND-7
+#[test]
+fn a_search_tells_where_the_searcher_listens() {
+    let mut bench = bench();
+    bench.handle(Event::addresses(&[at("10.0.0.1:7575"), at("0.0.0.0:7575")], false));
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    bench.node.command(bench.now, Command::find(UserId::from_bytes([4; 32]))).unwrap();
+    bench.run();
+    foe.listen(&mut bench);
+    assert!(foe.heard.contains("\"addresses\":[\"10.0.0.1:7575\"]"), "{}", foe.heard);
+}
+
 #[test]
 fn a_search_that_is_forged_old_or_of_too_many_addresses_does_nothing() {
     let mut bench = bench();

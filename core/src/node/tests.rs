@@ -10,6 +10,7 @@ use core::time::Duration;
 use crate::trace::{Detail, Journal, Ladder};
 use crate::*;
 
+mod behaviours;
 mod contract;
 mod finding;
 mod refusals;
@@ -68,6 +69,11 @@ struct Seat {
     fail_store: bool,
     hold_stores: bool,
     takes: bool,
+    /// Every byte that this node wrote.
+    wrote: Vec<u8>,
+    /// After so many writes the rest is kept back, and told at once by `let_go`.
+    writes_left: Option<u32>,
+    held: Vec<u8>,
 }
 
 struct Net {
@@ -103,7 +109,19 @@ impl Net {
         let mut driver = Driver::new(node).observed(Journal::new(name));
         driver.handle(self.now, Event::addresses(&[at], false));
         let (table, pipes) = (Table::default(), BTreeMap::new());
-        self.seats.push(Seat { driver, table, store, at, pipes, fail_store: false, hold_stores: false, takes: true });
+        self.seats.push(Seat {
+            driver,
+            table,
+            store,
+            at,
+            pipes,
+            fail_store: false,
+            hold_stores: false,
+            takes: true,
+            wrote: Vec::new(),
+            writes_left: None,
+            held: Vec::new(),
+        });
     }
 
     /// Everything that happens without time passing.
@@ -161,7 +179,14 @@ impl Net {
             },
             Done::Write(pipe, packet) => {
                 if let Some((other, theirs)) = self.seats[at].pipes.get(&pipe).copied() {
-                    self.seats[other].driver.handle(now, Event::pipe_bytes(theirs, packet.bytes()));
+                    let seat = &mut self.seats[at];
+                    seat.wrote.extend_from_slice(packet.bytes());
+                    if seat.writes_left == Some(0) {
+                        seat.held.extend_from_slice(packet.bytes());
+                    } else {
+                        seat.writes_left = seat.writes_left.map(|left| left - 1);
+                        self.seats[other].driver.handle(now, Event::pipe_bytes(theirs, packet.bytes()));
+                    }
                     self.seats[at].driver.handle(now, Event::pipe_written(pipe));
                 }
                 self.seats[at].driver.recycle(packet);
@@ -192,6 +217,14 @@ impl Net {
                 seat.driver.handle(now, Event::loaded(op, Ok(Page { items, more: items.len() < all.len() })));
             }
         }
+    }
+
+    /// Tells the other end at once what was kept back.
+    fn let_go(&mut self, at: usize) {
+        let held = core::mem::take(&mut self.seats[at].held);
+        self.seats[at].writes_left = None;
+        let (other, theirs) = *self.seats[at].pipes.values().next().unwrap();
+        self.seats[other].driver.handle(self.now, Event::pipe_bytes(theirs, &held));
     }
 
     /// Ends a pipe at both ends.

@@ -1,5 +1,7 @@
 use std::fs;
 
+use overcom_core::Seed;
+
 use super::*;
 use crate::store::test_directory;
 
@@ -74,4 +76,27 @@ fn nothing_secret_is_shown() {
     let secret = text.split('"').find(|part| part.len() == 43).unwrap();
     let shown = format!("{file:?}");
     assert!(!shown.contains(secret) && !shown.contains("171"), "{shown}");
+}
+
+// spec-test: SHELL-12, NODE-12
+#[test]
+fn a_passphrase_is_nowhere_but_in_its_stretched_key() {
+    let phrase = "seven unlikely herons paint the lighthouse";
+    let home = test_directory("keys-phrase");
+    let path = home.path().join("identity.json");
+    let secret = stretch("alice", phrase, false).unwrap();
+    let file = IdentityFile::create(&path, &secret).unwrap();
+    let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes([1; 32])));
+    let now = WallTime::from_millis(1_800_000_000_000);
+    let delegation = Delegation::sign(file.secret(), &keys.grant(app(), now, now + Duration::from_secs(60))).unwrap();
+    // All that a node, its peers, its store and its traces can ever be given.
+    let made = keys.credentials(delegation.clone());
+    let shown =
+        [fs::read_to_string(&path).unwrap(), made.to_secret_json().as_str().into(), delegation.to_json(), format!("{file:?} {made:?}")];
+    let encoded = URL_SAFE_NO_PAD.encode(phrase);
+    for word in ["herons", "lighthouse", encoded.get(4..12).unwrap(), encoded.get(20..28).unwrap()] {
+        assert!(!shown.concat().contains(word), "{word}");
+    }
+    let weak = stretch("alice", "herons", false).unwrap_err();
+    assert!(!format!("{weak} {weak:?}").contains("herons"));
 }
