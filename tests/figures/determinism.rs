@@ -11,6 +11,7 @@ use crate::demo::{Demo, RUNTIMES};
 use crate::figure::{Measured, Size};
 use crate::program::{IS_OPTIMISED, cargo};
 use crate::table::{Person, Table, WALL, seed_of};
+use crate::threads::each;
 
 const PEOPLE: u64 = 4;
 const STEPS: u64 = 60;
@@ -26,10 +27,8 @@ pub(crate) fn determinism(size: Size) -> Result<Measured, String> {
     let (seeds, builds) = (size.of(20, 1_000, 1_000), size.of(0, 100, 100));
     let mut differ = u32::try_from(differing_builds(builds)?).map_err(|why| why.to_string())?;
     let (mut control, mut events) = (0, 0);
-    for seed in 0..seeds {
-        let (first, second) = (simulated(seed)?, simulated(seed)?);
-        events += first.1;
-        let is_same = first == second && recording(seed, || WALL)? == recording(seed, || WALL)?;
+    for (is_same, count) in each(seeds, twice)? {
+        events += count;
         differ += u32::from(!is_same);
     }
     let clock = Clock::start();
@@ -57,6 +56,12 @@ pub(crate) fn determinism(size: Size) -> Result<Measured, String> {
             seeds.min(20)
         ),
     })
+}
+
+/// Whether two runs of a seed are the same, and how many simulated events the first one has.
+fn twice(seed: u64) -> Result<(bool, u64), String> {
+    let (first, second) = (simulated(seed)?, simulated(seed)?);
+    Ok((first == second && recording(seed, || WALL)? == recording(seed, || WALL)?, first.1))
 }
 
 /// A line for each seed: the digests of its simulated network, and of the nodes on its table.

@@ -25,7 +25,7 @@ static CURVE: AtomicU64 = AtomicU64::new(0);
 /// of first contacts and of contacts between peers who know each other. The control forgives no check of a delegation,
 /// as if the cache of their signatures were off.
 pub(crate) fn handshake_cost(size: Size) -> Result<Measured, String> {
-    let peers = size.of(50, 300, 1_000);
+    let peers = size.of(50, 1_000, 1_000);
     let crypto = Crypto::with_agreement(AgreeFns { agree: counted_agree, public_of: counted_public_of });
     let mut table = Table::new(1, |_, _| {});
     let config = Config::desktop().crypto(crypto).links_user_max(65_536).pipes_pending_max(65_536);

@@ -10,6 +10,10 @@ use overcom_core::{Command, Config, Crypto, Delegation, Event, Message, Notice, 
 
 use crate::figure::{Measured, Size};
 use crate::table::{Person, Table, seed_of};
+use crate::threads::each;
+
+/// Parts of the figure, each with draws of its own.
+const PARTS: u64 = 20;
 
 /// Writes of a handshake in which each side has shown itself: two of the dialler, then both sides' hellos.
 const HANDSHAKE_WRITES: u64 = 5;
@@ -18,21 +22,12 @@ const HANDSHAKE_WRITES: u64 = 5;
 /// verify, and pipes or links left over. The control changes nothing: sessions come up and messages arrive.
 pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
     // A trial is 22 inputs: 44,000 of them, a million, ten millions.
-    let trials = size.of(2_000, 45_500, 455_000);
-    let mut rng = Rng::from_seed(&seed_of(1, 0)).fork("hostile", 0);
-    let mut found = Found::default();
-    let mut control = Found::default();
-    let people = [Person::draw(1, 0)?, Person::draw(1, 1)?];
-    for _ in 0..trials {
-        found.add(&guarded(|| handshake(&people, Some((rng.below(HANDSHAKE_WRITES), rng.u64()))))?);
-        found.add(&guarded(|| record(&people, Some(rng.u64())))?);
+    let trials = size.of(2_000, 45_460, 454_560);
+    let (mut found, mut control) = (Found::default(), Found::default());
+    for (part, untouched) in each(PARTS, |part| trials_of(part, trials / PARTS))? {
+        found.add(&part);
+        control.add(&untouched);
     }
-    for _ in 0..trials / 100 {
-        control.add(&guarded(|| handshake(&people, None))?);
-        control.add(&guarded(|| record(&people, None))?);
-    }
-    found.add(&guarded(|| strangers(&people[0], &mut rng, trials * 10))?);
-    found.add(&guarded(|| delegations(&people[0], &mut rng, trials * 10))?);
     Ok(Measured {
         value: found.sum(),
         unit: "breaches",
@@ -44,9 +39,27 @@ pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
             "{found:?} of {trials} changed handshakes, {trials} changed records, {} strangers' inputs and as many delegations; \
              control: {} handshakes and records left as they are",
             trials * 10,
-            trials / 100
+            trials / PARTS / 100 * PARTS
         ),
     })
+}
+
+/// One part's trials, and the control's.
+fn trials_of(part: u64, trials: u64) -> Result<(Found, Found), String> {
+    let mut rng = Rng::from_seed(&seed_of(1, 0)).fork("hostile", part);
+    let (mut found, mut control) = (Found::default(), Found::default());
+    let people = [Person::draw(1, 0)?, Person::draw(1, 1)?];
+    for _ in 0..trials {
+        found.add(&guarded(|| handshake(&people, Some((rng.below(HANDSHAKE_WRITES), rng.u64()))))?);
+        found.add(&guarded(|| record(&people, Some(rng.u64())))?);
+    }
+    for _ in 0..trials / 100 {
+        control.add(&guarded(|| handshake(&people, None))?);
+        control.add(&guarded(|| record(&people, None))?);
+    }
+    found.add(&guarded(|| strangers(&people[0], &mut rng, trials * 10))?);
+    found.add(&guarded(|| delegations(&people[0], &mut rng, trials * 10))?);
+    Ok((found, control))
 }
 
 /// What should not have happened.

@@ -7,14 +7,13 @@ mod watch;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use overcom_core::{Time, UserId};
 use overcom_simulator::{Draws, Network, NodeId, Sim, fault, millis, secs};
 
 use crate::figure::{Measured, Size};
+use crate::threads::each;
 use ledger::{Ledger, Record};
 use watch::Watch;
 
@@ -31,29 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(700);
 /// streams, and a sender that goes on counting where its disk stands.
 pub(crate) fn link_identity(size: Size) -> Result<Measured, String> {
     let seeds = size.of(300, 10_000, 10_000);
-    let next = AtomicU64::new(0);
-    let sum = Mutex::new(Ok(Outcome::default()));
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        return;
-                    }
-                    let outcome = trial(seed);
-                    if let Ok(mut sum) = sum.lock() {
-                        match (&mut *sum, outcome) {
-                            (Ok(sum), Ok(outcome)) => sum.add(seed, &outcome),
-                            (Ok(_), Err(why)) => *sum = Err(format!("seed {seed}: {why}")),
-                            (Err(_), _) => return,
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let sum = sum.into_inner().map_err(|_| "a trial panicked")??;
+    let mut sum = Outcome::default();
+    for (seed, outcome) in (0..).zip(each(seeds, trial)?) {
+        sum.add(seed, &outcome);
+    }
     let Outcome { lost, repeated, late, lost_without, messages, replaced, first_bad } = sum;
     let bad = first_bad.map(|seed| format!("; the first seed that misses is {seed}")).unwrap_or_default();
     Ok(Measured {

@@ -23,6 +23,7 @@ mod rtt;
 #[path = "../scratch.rs"]
 mod scratch;
 mod table;
+mod threads;
 mod throughput;
 mod transcript;
 mod wired;
