@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
@@ -33,10 +32,10 @@ impl Message {
     /// than 1 MiB less 1 KiB.
     pub fn new<T: Serialize + ?Sized>(kind: &str, payload: &T) -> Result<Self, CommandError> {
         // Without std, serde_json writes into a buffer of its own; from there it is copied once, to the exact size.
-        let text = serde_json::to_vec(payload).map_err(|_| CommandError::Payload(WireError::Json))?;
+        let text = serde_json::to_string(payload).map_err(|_| CommandError::Payload(WireError::Json))?;
         let mut body = begin(kind, text.len())?;
         let start = body.len();
-        body.extend_from_slice(&text);
+        body.push_str(&text);
         Self::finish(body, start)
     }
 
@@ -47,7 +46,7 @@ impl Message {
     pub fn from_text(kind: &str, payload: &str) -> Result<Self, CommandError> {
         let mut body = begin(kind, payload.len())?;
         let start = body.len();
-        body.extend_from_slice(payload.as_bytes());
+        body.push_str(payload);
         Self::finish(body, start)
     }
 
@@ -67,18 +66,18 @@ impl Message {
         Self::from_text(&whole.r#type, whole.payload.map_or("null", RawValue::get))
     }
 
-    fn finish(mut body: Vec<u8>, start: usize) -> Result<Self, CommandError> {
+    fn finish(mut body: String, start: usize) -> Result<Self, CommandError> {
         let payload = body.get(start..).unwrap_or_default();
-        match wire::walk(payload, wire::Limits::MESSAGE) {
+        match wire::walk_text(payload, wire::Limits::MESSAGE) {
             Ok(()) => {}
             Err(WireError::Space) => {
-                let compact = wire::compact_within(payload, wire::Limits::MESSAGE).map_err(CommandError::Payload)?;
+                let compact = wire::compact_within(payload.as_bytes(), wire::Limits::MESSAGE).map_err(CommandError::Payload)?;
+                let compact = core::str::from_utf8(&compact).map_err(|_| CommandError::Payload(WireError::Utf8))?;
                 body.truncate(start);
-                body.extend_from_slice(&compact);
+                body.push_str(compact);
             }
             Err(why) => return Err(CommandError::Payload(why)),
         }
-        let body = String::from_utf8(body).map_err(|_| CommandError::Payload(WireError::Utf8))?;
         Ok(Self { body: body.into_boxed_str() })
     }
 
@@ -137,14 +136,15 @@ impl<'de> Deserialize<'de> for Message {
 const PREFIX: &str = "\"type\":\"";
 const MIDDLE: &str = "\",\"payload\":";
 
-fn begin(kind: &str, payload_bytes: usize) -> Result<Vec<u8>, CommandError> {
+fn begin(kind: &str, payload_bytes: usize) -> Result<String, CommandError> {
     if !is_kind(kind) {
         return Err(CommandError::Kind);
     }
-    let mut body = Vec::with_capacity(PREFIX.len().saturating_add(kind.len()).saturating_add(MIDDLE.len()).saturating_add(payload_bytes));
-    body.extend_from_slice(PREFIX.as_bytes());
-    body.extend_from_slice(kind.as_bytes());
-    body.extend_from_slice(MIDDLE.as_bytes());
+    let mut body =
+        String::with_capacity(PREFIX.len().saturating_add(kind.len()).saturating_add(MIDDLE.len()).saturating_add(payload_bytes));
+    body.push_str(PREFIX);
+    body.push_str(kind);
+    body.push_str(MIDDLE);
     Ok(body)
 }
 

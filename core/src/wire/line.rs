@@ -169,6 +169,31 @@ impl<'de> Deserialize<'de> for CloseLine {
 impl<'a> MessageLine<'a> {
     /// Reads a message's line; `None` if it is a line of another kind. Most lines are messages, so they are read apart.
     pub(crate) fn parse(text: &'a str) -> Option<Result<Self, WireError>> {
+        Self::parse_as_written(text).map(Ok).or_else(|| Self::parse_as_json(text))
+    }
+
+    /// Reads what [`write_message`] writes: the frame by comparing, and only the payload as JSON. `None` for anything else,
+    /// which may be the same message in other words.
+    fn parse_as_written(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix(FRAME)?.strip_suffix("}}")?;
+        let (digits, rest) = rest.split_once(',')?;
+        let number = match digits.as_bytes() {
+            [b'1'..=b'9', more @ ..] if more.iter().all(u8::is_ascii_digit) => digits.parse().ok()?,
+            _ => return None,
+        };
+        let (disk, rest) = match rest.strip_prefix(DISK) {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let (r#type, payload) = rest.strip_prefix("\"type\":\"")?.split_once('"')?;
+        if r#type.contains('\\') {
+            return None;
+        }
+        let payload = serde_json::from_str(payload.strip_prefix(",\"payload\":")?).ok()?;
+        Some(Self { number, disk, r#type, payload })
+    }
+
+    fn parse_as_json(text: &'a str) -> Option<Result<Self, WireError>> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Whole<'a> {
@@ -198,11 +223,18 @@ impl Line<'_> {
     }
 }
 
+/// How a message's line begins, and what stands behind its number when it is kept on disk.
+const FRAME: &str = "{\"message\":{\"number\":";
+const DISK: &str = "\"disk\":true,";
+
 /// Writes a message's line around a body that is JSON already: one copy, no allocation (spec: MSG-4).
 pub(crate) fn write_message(out: &mut Vec<u8>, number: u64, disk: bool, body: &str) {
-    out.extend_from_slice(b"{\"message\":{\"number\":");
+    out.extend_from_slice(FRAME.as_bytes());
     write_number(out, number);
-    out.extend_from_slice(if disk { b",\"disk\":true," } else { b"," });
+    out.push(b',');
+    if disk {
+        out.extend_from_slice(DISK.as_bytes());
+    }
     out.extend_from_slice(body.as_bytes());
     out.extend_from_slice(b"}}\n");
 }
@@ -249,6 +281,36 @@ mod tests {
             let Ok(Line::Message(line)) = Line::parse(text) else { panic!("{text}") };
             assert_eq!((line.number, line.disk, line.r#type, line.payload.get()), (number, disk, "bla", r#"{"a":[1,2]}"#));
         }
+    }
+
+    #[test]
+    fn a_message_line_is_read_the_same_by_hand_and_by_serde_whatever_is_changed_in_it() {
+        let read =
+            |message: &MessageLine<'_>| (message.number, message.disk, String::from(message.r#type), String::from(message.payload.get()));
+        let (mut by_hand, mut by_serde) = (0, 0);
+        for disk in [false, true] {
+            let mut line = Vec::new();
+            write_message(&mut line, 1_020, disk, r#""type":"bla","payload":{"a":[1,"}}"],"b":null}"#);
+            line.pop();
+            let alphabet = b"{}[]\",:\\ 0179adeno-";
+            for at in 0..line.len() {
+                for byte in alphabet.iter().copied().map(Some).chain([None]) {
+                    let mut changed = line.clone();
+                    match byte {
+                        Some(byte) => changed[at] = byte,
+                        None => drop(changed.remove(at)),
+                    }
+                    let text = core::str::from_utf8(&changed).unwrap();
+                    let json = MessageLine::parse_as_json(text).and_then(Result::ok).map(|message| read(&message));
+                    if let Some(message) = MessageLine::parse_as_written(text) {
+                        assert_eq!(Some(read(&message)), json, "{text}");
+                        by_hand += 1;
+                    }
+                    by_serde += usize::from(json.is_some());
+                }
+            }
+        }
+        assert!(by_hand > 100 && by_serde > by_hand, "{by_hand} {by_serde}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 pub(crate) mod line;
 pub(crate) mod strict;
 
-pub(crate) use strict::{Limits, check_line, compact, compact_within, walk};
+pub(crate) use strict::{Limits, check_line, compact, compact_within, walk, walk_text};
 
 /// The longest signed content (spec: WIRE-2). Strictly under [`LINE_BYTES_MAX`], so that what is valid alone is valid
 /// in every envelope.

@@ -54,7 +54,22 @@ pub(crate) fn walk(bytes: &[u8], limits: Limits) -> Result<(), WireError> {
     if bytes.len() > limits.bytes_max {
         return Err(WireError::TooLong);
     }
-    scan::<false>(bytes, limits).map(|_| ())
+    scan::<false>(utf8(bytes)?, limits).map(|_| ())
+}
+
+/// [`walk`] over what is text already.
+///
+/// # Errors
+/// Like [`walk`], but for `Utf8`.
+pub(crate) fn walk_text(text: &str, limits: Limits) -> Result<(), WireError> {
+    if text.len() > limits.bytes_max {
+        return Err(WireError::TooLong);
+    }
+    scan::<false>(text, limits).map(|_| ())
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, WireError> {
+    core::str::from_utf8(bytes).map_err(|_| WireError::Utf8)
 }
 
 /// An application's JSON as it will be signed and sent: without white space between tokens, all else as written
@@ -74,7 +89,7 @@ pub(crate) fn compact_within(bytes: &[u8], limits: Limits) -> Result<Vec<u8>, Wi
     if bytes.len() > LINE_BYTES_MAX {
         return Err(WireError::TooLong);
     }
-    let out = scan::<true>(bytes, limits)?;
+    let out = scan::<true>(utf8(bytes)?, limits)?;
     if out.len() > limits.bytes_max { Err(WireError::TooLong) } else { Ok(out) }
 }
 
@@ -151,12 +166,9 @@ fn plain_end(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// The walk; with `SPACES`, white space between tokens is passed over and what is left is returned.
-fn scan<const SPACES: bool>(bytes: &[u8], limits: Limits) -> Result<Vec<u8>, WireError> {
-    if core::str::from_utf8(bytes).is_err() {
-        return Err(WireError::Utf8);
-    }
+fn scan<const SPACES: bool>(text: &str, limits: Limits) -> Result<Vec<u8>, WireError> {
     let mut walk = Walk::<SPACES> {
-        bytes,
+        bytes: text.as_bytes(),
         at: 0,
         limits,
         frames: [Frame::default(); DEPTH_MAX],
