@@ -112,7 +112,7 @@ pub(crate) fn replay(size: Size) -> Result<Measured, String> {
     for runtime in (0..runs).flat_map(|_| RUNTIMES) {
         one_by_one(&demo.play(runtime)?.recording).iter().for_each(|text| found.add(text));
     }
-    let Replayed { recordings, wrong, control, inputs } = found;
+    let Replayed { recordings, wrong, control, inputs, first } = found;
     Ok(Measured {
         value: f64::from(wrong),
         unit: "recordings",
@@ -122,9 +122,10 @@ pub(crate) fn replay(size: Size) -> Result<Measured, String> {
         seeds,
         detail: format!(
             "{recordings} recordings, of them {} from the simulator and {} each from mio and smol; control: those that fail without one \
-             of their inputs",
+             of their inputs{}",
             runs * LIVES,
-            runs * NODES
+            runs * NODES,
+            first.map(|why| format!("; the first that does not: {why}")).unwrap_or_default()
         ),
     })
 }
@@ -136,6 +137,8 @@ struct Replayed {
     wrong: u32,
     control: u32,
     inputs: u64,
+    /// Why the first one does not replay.
+    first: Option<String>,
 }
 
 impl Replayed {
@@ -145,9 +148,15 @@ impl Replayed {
             Ok(replays) if replays.iter().all(|replay| replay.compared > 0) => {
                 self.inputs += replays.iter().map(|replay| replay.inputs).sum::<u64>()
             }
-            Ok(_) | Err(_) => self.wrong += 1,
+            Ok(_) => self.fail("a recording without a digest to compare".into()),
+            Err(why) => self.fail(why.to_string()),
         }
         self.control += u32::from(replay_text(&without_a_line(text), Builds::Same).is_err());
+    }
+
+    fn fail(&mut self, why: String) {
+        self.wrong += 1;
+        self.first.get_or_insert(why);
     }
 }
 
