@@ -49,6 +49,8 @@ pub(crate) enum Effect {
     Acknowledged(PipeId, Acknowledged),
     /// Where the streams stand.
     Resume(PipeId, Box<Resume>),
+    /// The delegation by which a peer was proven, checked just now.
+    Proven(Box<Delegation>),
     /// The peer's delegation is a newer one.
     Delegation(PipeId, Box<Delegation>),
     /// A revocation came.

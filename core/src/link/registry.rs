@@ -92,7 +92,7 @@ impl Links {
         cx.timers.cancel(TimerKey::Handshake(pipe));
         cx.timers.set(TimerKey::KeepAlive(pipe), cx.now + cx.config.keep_alive());
         if let Some(delegation) = delegation {
-            self.effects.push_back(Effect::Delegation(pipe, Box::new(delegation)));
+            self.effects.push_back(Effect::Proven(Box::new(delegation)));
             self.set_end(cx, pipe, my_end);
         }
         if let Some(time) = time {

@@ -89,6 +89,7 @@ impl Parts {
                 }
             }
             LinkEffect::Resume(pipe, resume) => self.on_resume(pipe, &resume),
+            LinkEffect::Proven(delegation) => drop(self.book.on_proven(&mut self.cx, &delegation)),
             LinkEffect::Delegation(pipe, delegation) => self.on_delegation(pipe, &delegation),
             LinkEffect::Revocation(pipe, revocation) => {
                 if self.pay(pipe) {
@@ -266,7 +267,7 @@ impl Parts {
         }
     }
 
-    /// A peer shows a delegation: at the start of a link, or a newer one in band (spec: LINK-25).
+    /// A peer shows a delegation in a line: a late proof, or a newer one (spec: LINK-25).
     fn on_delegation(&mut self, pipe: PipeId, delegation: &Delegation) {
         let Some(link) = self.links.link(pipe) else { return };
         let (with, is_its_key) = (link.with, link.shown().is_some_and(|shown| shown.is_key_of(delegation)));
