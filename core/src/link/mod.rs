@@ -37,8 +37,8 @@ const LINGER_MS: u64 = 1_000;
 
 /// What the node has to carry over to other machines.
 pub(crate) enum Effect {
-    /// A link is the one that its peer is reached on from now on.
-    Up(PipeId),
+    /// A link is the one that its peer is reached on from now on; it may have ended since.
+    Up { with: LinkPeer, pipe: PipeId, remote: SocketAddr, dialled: bool },
     /// A link that was up has ended.
     Down { with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason },
     /// A pipe ended before it was a peer's link.

@@ -95,6 +95,8 @@ pub(crate) struct Link {
     pub(crate) with: LinkPeer,
     /// What the peer has shown; only on user links, see [`shown`](Self::shown).
     pub(super) shown: Shown,
+    /// It is, or was, the link that its peer is reached on.
+    pub(super) up: bool,
     /// The peer's life; `None` until its hello has come.
     pub(crate) boot: Option<BootId>,
     pub(crate) since: Time,
@@ -261,6 +263,7 @@ impl Link {
         Self {
             with,
             shown: shown.unwrap_or_default(),
+            up: false,
             boot,
             since: now,
             last_use: now,

@@ -159,8 +159,14 @@ impl Links {
     }
 
     fn is_up(&mut self, cx: &mut Cx, pipe: PipeId) {
+        let Some(it) = self.pipes.get_mut(&pipe) else { return };
+        let (remote, dialled) = (it.remote, it.op.is_some());
+        let Some(link) = it.link() else { return };
+        link.up = true;
+        let with = link.with;
         cx.stats.links_up = cx.stats.links_up.saturating_add(1);
-        self.effects.push_back(Effect::Up(pipe));
+        cx.saw(Some(with), dialled, || Said::Up);
+        self.effects.push_back(Effect::Up { with, pipe, remote, dialled });
     }
 
     /// Whether this side dialled.
@@ -216,11 +222,10 @@ impl Links {
                 Effect::Refused { pipe, op, remote, dialled, why }
             }
             Stage::Up(link) => {
-                let (was_current, next) = self.unregister(link.with, pipe, dialled);
-                if let Some(next) = next {
+                if let Some(next) = self.unregister(link.with, pipe, dialled) {
                     self.is_up(cx, next);
                 }
-                if was_current {
+                if link.up {
                     Effect::Down { with: link.with, pipe, op, since: link.since, why }
                 } else {
                     Effect::Refused { pipe, op, remote, dialled, why }
@@ -230,8 +235,8 @@ impl Links {
         self.effects.push_back(effect);
     }
 
-    /// Takes a link out of the registry: whether it was its peer's link, and which one is now.
-    fn unregister(&mut self, with: LinkPeer, pipe: PipeId, dialled: bool) -> (bool, Option<PipeId>) {
+    /// Takes a link out of the registry: which one takes its place, if one does.
+    fn unregister(&mut self, with: LinkPeer, pipe: PipeId, dialled: bool) -> Option<PipeId> {
         match with {
             LinkPeer::Service(key) => {
                 if !dialled {
@@ -240,23 +245,20 @@ impl Links {
                 if self.services.get(&key) == Some(&pipe) {
                     self.services.remove(&key);
                 }
-                (true, None)
+                None
             }
             LinkPeer::User(peer) => {
                 if self.extras.get(&peer) == Some(&pipe) {
                     self.extras.remove(&peer);
-                    return (false, None);
+                    return None;
                 }
                 if self.users.get(&peer) != Some(&pipe) {
-                    // Replaced: it was up until now.
-                    return (true, None);
+                    return None;
                 }
                 self.users.remove(&peer);
-                let next = self.extras.remove(&peer);
-                if let Some(next) = next {
-                    self.users.insert(peer, next);
-                }
-                (true, next)
+                let next = self.extras.remove(&peer)?;
+                self.users.insert(peer, next);
+                Some(next)
             }
         }
     }

@@ -66,7 +66,10 @@ impl Parts {
 
     fn on_link_effect(&mut self, effect: LinkEffect) {
         match effect {
-            LinkEffect::Up(pipe) => self.on_up(pipe),
+            LinkEffect::Up { with, pipe, remote, dialled } => {
+                self.cx.notify(Notice::LinkUp { with, remote, dialled });
+                self.on_up(with, pipe);
+            }
             LinkEffect::Down { with, pipe, op, since, why } => self.on_down(with, pipe, op, since, why),
             LinkEffect::Refused { pipe, op, remote, dialled, why } => {
                 self.searches.on_unlink(pipe);
@@ -128,12 +131,10 @@ impl Parts {
         }
     }
 
-    fn on_up(&mut self, pipe: PipeId) {
-        let Some(link) = self.links.link(pipe) else { return };
-        let with = link.with;
-        let (Some((_, remote)), dialled) = (self.links.ends(pipe), self.links.is_dialled(pipe)) else { return };
-        self.cx.saw(Some(with), dialled, || Said::Up);
-        self.cx.notify(Notice::LinkUp { with, remote, dialled });
+    fn on_up(&mut self, with: LinkPeer, pipe: PipeId) {
+        if self.links.link(pipe).is_none() {
+            return;
+        }
         let target = self.links.op(pipe).and_then(|op| self.dials.on_opened(&mut self.cx, op));
         match with {
             LinkPeer::User(peer) => {

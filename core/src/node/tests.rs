@@ -425,6 +425,10 @@ fn two_dials_at_once_leave_one_link_and_every_message_comes_once() {
     net.pass(Duration::from_secs(2));
     for at in 0..2 {
         assert_eq!(net.seats[at].driver.node().links().count(), 1, "{}", net.ladder());
+        let count = |wanted: fn(&Notice) -> bool| net.seats[at].table.notices.iter().filter(|notice| wanted(notice)).count();
+        let ups = count(|notice| matches!(notice, Notice::LinkUp { .. }));
+        let downs = count(|notice| matches!(notice, Notice::LinkDown { .. }));
+        assert_eq!(ups, downs + 1, "a link that never was the peer's is not told to be down");
     }
     assert_eq!((net.got(0), net.got(1)), (vec!["\"to bob\"".to_string()], vec!["\"to alice\"".to_string()]));
 }

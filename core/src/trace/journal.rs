@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::observed::{Observed, Said};
-use crate::{Command, CommandError, FailReason, LinkPeer, NodeKey, Notice, Peer, SearchId, Tag, Time, UserId};
+use super::observed::Observed;
+use crate::{Command, CommandError, FailReason, NodeKey, Notice, Peer, SearchId, Tag, Time, UserId};
 
 /// How many entries a journal keeps before it drops the newer ones and counts them (guess: an hour of a busy demo).
 pub const JOURNAL_ENTRIES_MAX: usize = 100_000;
@@ -172,25 +172,7 @@ impl Journal {
     }
 
     pub(crate) fn on_observed(&mut self, at: Time, observed: Observed) {
-        let place = if observed.what == Said::Up { self.first_of_call(at, observed.with) } else { None };
         self.push(at, Happened::Said(observed));
-        if let Some(moved) = place.and_then(|place| self.entries.get_mut(place..)) {
-            moved.rotate_right(1);
-        }
-    }
-
-    /// The first line of a link that is only now told to be up: it came with the bytes that proved its other end, and how
-    /// a pipe cuts bytes must not show. `None` if there is none.
-    fn first_of_call(&self, at: Time, with: Option<LinkPeer>) -> Option<usize> {
-        if self.entries.len() >= self.entries_max {
-            return None;
-        }
-        let lines = self.entries.iter().enumerate().rev().take_while(|(_, entry)| entry.at == at);
-        let of_link = lines.filter_map(|(place, entry)| match &entry.what {
-            Happened::Said(said) if said.with == with => Some((place, &said.what)),
-            Happened::Said(_) | Happened::Asked { .. } | Happened::Told(_) => None,
-        });
-        of_link.take_while(|(_, what)| !matches!(what, Said::Up | Said::Down(_) | Said::Hello)).last().map(|(place, _)| place)
     }
 
     pub(crate) fn on_notice(&mut self, at: Time, notice: &Notice) {

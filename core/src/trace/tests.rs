@@ -105,22 +105,6 @@ fn a_shift_of_times_changes_no_line_and_one_event_more_changes_one() {
 }
 
 #[test]
-fn a_link_is_up_before_its_first_line_however_the_bytes_came() {
-    let mut journal = journal("alice", 0);
-    say(&mut journal, 1, 1, false, message(1));
-    say(&mut journal, 2, 2, false, message(7));
-    say(&mut journal, 2, 1, false, Said::Hello);
-    say(&mut journal, 2, 1, false, message(2));
-    say(&mut journal, 2, 2, false, message(8));
-    say(&mut journal, 2, 1, false, message(3));
-    say(&mut journal, 2, 1, false, Said::Up);
-    let told: Vec<String> = Ladder::of([journal]).detail(Detail::Wire).rungs().iter().map(ToString::to_string).collect();
-    let expected = ["user1 -> alice: message bla", "user2 -> alice: message bla", "user1 -> alice: hello", "user1 -> alice: link up"];
-    assert_eq!(told[..4], expected, "{told:#?}");
-    assert_eq!(told[4..], ["user1 -> alice: message bla", "user2 -> alice: message bla", "user1 -> alice: message bla"]);
-}
-
-#[test]
 fn one_node_alone_tells_what_it_heard_with_the_others_names() {
     let ladder = Ladder::of(example(0)).per_node("alice");
     let expected = "\

@@ -92,6 +92,9 @@ fn a_dialler_that_knows_the_device_writes_at_once_and_what_comes_with_its_proof_
     let up = net.seats[1].table.notices.iter().rposition(|notice| matches!(notice, Notice::LinkUp { .. }));
     let first = net.seats[1].table.notices.iter().position(|notice| matches!(notice, Notice::Message(it) if it.payload() == "\"one\""));
     assert!(up < first);
+    let ladder = net.ladder();
+    let (up, first) = (ladder.rfind("bob -> alice: link up"), ladder.rfind("bob -> alice: message"));
+    assert!(up.is_some() && up < first, "{ladder}");
 }
 
 // spec-test: MSG-1, MSG-3
