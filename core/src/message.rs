@@ -208,3 +208,34 @@ impl fmt::Debug for Received {
         write!(f, "Received({:?} from {}, {} bytes)", self.kind(), self.from.user, self.payload().len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec-test: MSG-2
+    #[test]
+    fn a_type_is_1_to_64_bytes_that_need_no_escapes() {
+        let longest = "é".repeat(32);
+        for good in ["a", "to-do/1 done", "search", "Ünïcode", longest.as_str()] {
+            assert_eq!(Message::new(good, &1).unwrap().kind(), good);
+        }
+        let too_long = "a".repeat(65);
+        for bad in ["", too_long.as_str(), "a\"b", "a\\b", "a\nb", "a\u{7f}", "\u{0}", "\u{85}"] {
+            assert_eq!(Message::new(bad, &1), Err(CommandError::Kind), "{bad:?}");
+        }
+    }
+
+    // spec-test: MSG-1
+    #[test]
+    fn a_payload_is_any_json_nested_at_most_12_deep() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        for good in ["null", "-1.5e300", "\"\\u00e9\"", "{\"a\":[]}", nested(12).as_str()] {
+            assert_eq!(Message::from_text("bla", good).unwrap().payload(), good);
+        }
+        assert_eq!(Message::from_text("bla", " { \"a\" : [ 1 ] } ").unwrap().payload(), "{\"a\":[1]}");
+        for bad in ["", "{", "01", "{\"a\":1,\"a\":2}", "[\"\\ud800\"]", nested(13).as_str()] {
+            assert!(matches!(Message::from_text("bla", bad), Err(CommandError::Payload(_))), "{bad}");
+        }
+    }
+}

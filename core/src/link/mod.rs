@@ -65,7 +65,7 @@ pub(crate) enum Effect {
     Twin(Peer),
     /// Nothing was said to a peer or by it for a while.
     Quiet(Peer),
-    /// What a peer's wall clock says, in milliseconds ahead of ours.
+    /// A peer has told its wall clock: by how many milliseconds ours is ahead of it (negative: behind).
     PeerClock(LinkPeer, i64),
 }
 

@@ -171,6 +171,18 @@ impl Foe {
         foe
     }
 
+    /// A foe on another device of its user, whose link is up.
+    pub(super) fn linked_elsewhere(bench: &mut Bench, name: &str) -> Self {
+        let mut foe = Self::new(bench, name, "test");
+        let identity = IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0).array());
+        let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes([8; 32])));
+        let grant = keys.grant(AppId::new("test").unwrap(), WALL, WALL + Duration::from_secs(3_600));
+        foe.own.credentials = keys.credentials(Delegation::sign(&identity, &grant).unwrap());
+        foe.own.user_keys = foe.own.credentials.noise_pair(&foe.config.crypto);
+        foe.shake(bench, Kind::User);
+        foe
+    }
+
     /// Goes through the handshake as the dialler of a known device, as far as the node lets it.
     pub(super) fn shake(&mut self, bench: &mut Bench, kind: Kind) {
         let known = bench.node.0.own.credentials.delegation().clone();
@@ -178,6 +190,16 @@ impl Foe {
             Kind::User => Want::User { user: known.user(), known: [known].into() },
             Kind::Service => Want::Service { key: None },
         };
+        self.shake_as(bench, want);
+    }
+
+    /// Goes through the handshake without showing itself: it waits for the node's proof, and then says nothing.
+    pub(super) fn shake_unproven(&mut self, bench: &mut Bench) {
+        let want = Want::User { user: bench.node.me().user, known: Vec::new() };
+        self.shake_as(bench, want);
+    }
+
+    fn shake_as(&mut self, bench: &mut Bench, want: Want) {
         let (mut out, mut checked) = (Vec::new(), 0);
         let rng = Rng::from_seed(&Seed::from_bytes([5; 32])).fork("foe", self.pipe.number());
         let mut hx = Hx { own: &mut self.own, config: &self.config, wall: WALL, out: &mut out, checked: &mut checked };

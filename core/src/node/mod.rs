@@ -21,10 +21,14 @@ mod hostile_tests;
 mod limit_tests;
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod search_tests;
 mod seek;
 mod settle;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

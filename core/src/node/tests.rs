@@ -452,6 +452,7 @@ fn suspend_says_goodbye_and_quiet_and_addresses_wake_the_node() {
     assert_eq!(net.got(1), ["\"one\"", "\"two\""]);
 }
 
+// spec-test: STORE-8
 #[test]
 fn what_a_caller_sends_and_saves_before_the_next_event_is_one_batch() {
     let mut net = Net::new(&["bob", "alice", "eve"]);

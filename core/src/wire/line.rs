@@ -14,6 +14,7 @@ use crate::error::WireError;
 use crate::id::{BootId, SearchId, StreamId};
 use crate::identity::{Delegation, Revocation};
 use crate::time::WallTime;
+use crate::wire::INTEGER_MAX;
 
 /// One line.
 #[derive(Serialize, Deserialize)]
@@ -40,9 +41,9 @@ pub(crate) enum Line<'a> {
     /// What became of a search.
     SearchAnswer(SearchAnswer),
     /// Are you there?
-    Ping(u64),
+    Ping(#[serde(deserialize_with = "integer")] u64),
     /// I am here.
-    Pong(u64),
+    Pong(#[serde(deserialize_with = "integer")] u64),
     /// The last line of a link.
     Close(CloseLine),
 }
@@ -51,6 +52,7 @@ pub(crate) enum Line<'a> {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct MessageLine<'a> {
     /// Its number in the stream.
+    #[serde(deserialize_with = "integer")]
     pub(crate) number: u64,
     /// Whether the reader must store its mark before it acknowledges.
     #[serde(default)]
@@ -68,6 +70,7 @@ pub(crate) struct Acknowledged {
     /// Of which stream.
     pub(crate) stream: StreamId,
     /// All numbers up to this one.
+    #[serde(deserialize_with = "integer")]
     pub(crate) upto: u64,
 }
 
@@ -102,8 +105,10 @@ pub(crate) struct StreamStart {
     /// The stream.
     pub(crate) id: StreamId,
     /// The first number that was not acknowledged.
+    #[serde(deserialize_with = "integer")]
     pub(crate) first: u64,
     /// The highest acknowledged number that was to survive a crash of the reader.
+    #[serde(deserialize_with = "integer")]
     pub(crate) disk: u64,
 }
 
@@ -178,7 +183,9 @@ impl<'a> MessageLine<'a> {
         let rest = text.strip_prefix(FRAME)?.strip_suffix("}}")?;
         let (digits, rest) = rest.split_once(',')?;
         let number = match digits.as_bytes() {
-            [b'1'..=b'9', more @ ..] if more.iter().all(u8::is_ascii_digit) => digits.parse().ok()?,
+            [b'1'..=b'9', more @ ..] if more.iter().all(u8::is_ascii_digit) => {
+                digits.parse().ok().filter(|number| *number <= INTEGER_MAX)?
+            }
             _ => return None,
         };
         let (disk, rest) = match rest.strip_prefix(DISK) {
@@ -221,6 +228,12 @@ impl Line<'_> {
             out.push(b'\n');
         }
     }
+}
+
+/// Reads a number of the protocol's own: no larger than every reader keeps (spec: WIRE-6).
+fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    if number <= INTEGER_MAX { Ok(number) } else { Err(serde::de::Error::custom("a number above 2^53-1")) }
 }
 
 /// How a message's line begins, and what stands behind its number when it is kept on disk.
@@ -274,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_message_line_written_by_hand_reads_back_as_serde_reads_it() {
-        for (number, disk) in [(0, false), (7, true), (u64::MAX, false)] {
+        for (number, disk) in [(0, false), (7, true), (INTEGER_MAX, false)] {
             let mut out = Vec::new();
             write_message(&mut out, number, disk, r#""type":"bla","payload":{"a":[1,2]}"#);
             let text = core::str::from_utf8(&out).unwrap().strip_suffix('\n').unwrap();
@@ -324,6 +337,40 @@ mod tests {
         }
     }
 
+    // spec-test: WIRE-6
+    #[test]
+    fn a_number_that_some_reader_would_not_keep_is_refused_in_every_line() {
+        let stream = "AAAAAAAAAAAAAAAAAAAAAA";
+        for number in ["9007199254740991", "9007199254740992", "1.0", "1e3", "-1", "18446744073709551616"] {
+            let lines = [
+                alloc::format!(r#"{{"message":{{"number":{number},"type":"bla","payload":1}}}}"#),
+                alloc::format!(r#"{{"message":{{"type":"bla","number":{number},"payload":1}}}}"#),
+                alloc::format!(r#"{{"acknowledged":{{"stream":"{stream}","upto":{number}}}}}"#),
+                alloc::format!(
+                    r#"{{"resume":{{"streams":[{{"id":"{stream}","first":{number},"disk":0}}],"received":[],"messages":1,"bytes":1}}}}"#
+                ),
+                alloc::format!(
+                    r#"{{"resume":{{"streams":[{{"id":"{stream}","first":1,"disk":{number}}}],"received":[],"messages":1,"bytes":1}}}}"#
+                ),
+                alloc::format!(r#"{{"ping":{number}}}"#),
+                alloc::format!(r#"{{"pong":{number}}}"#),
+            ];
+            for line in lines {
+                assert_eq!(Line::parse(&line).is_ok(), number == "9007199254740991", "{line}");
+                let message = MessageLine::parse(&line).map(|read| read.is_ok());
+                assert_eq!(message, line.starts_with("{\"message").then_some(number == "9007199254740991"), "{line}");
+            }
+        }
+    }
+
+    // spec-test: LINK-1
+    #[test]
+    fn a_line_of_an_unknown_kind_and_one_with_two_kinds_are_refused() {
+        for bad in [r#"{"nonsense":1}"#, r#"{"ping":1,"pong":1}"#, "{}", "[]", "", r#"{"ping":-1}"#] {
+            assert!(Line::parse(bad).is_err(), "{bad}");
+        }
+    }
+
     // spec-test: LINK-30, LINK-31
     #[test]
     fn every_reason_is_read_as_it_was_written_and_a_newer_one_keeps_its_status() {
@@ -342,13 +389,6 @@ mod tests {
         for bad in
             [r#"{"close":{"status":70000,"reason":"idle"}}"#, r#"{"close":{"status":410,"reason":7}}"#, r#"{"close":{"status":410}}"#]
         {
-            assert!(Line::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_line_of_an_unknown_kind_and_one_with_two_kinds_are_refused() {
-        for bad in [r#"{"nonsense":1}"#, r#"{"ping":1,"pong":1}"#, "{}", "[]", "", r#"{"ping":-1}"#] {
             assert!(Line::parse(bad).is_err(), "{bad}");
         }
     }

@@ -252,3 +252,56 @@ fn a_newer_store_is_called_newer_though_its_values_cannot_be_read_and_nothing_is
     assert!(matches!(&actions[..], [Action::Notify { notice: Notice::Stopped { why: StoreError::Newer } }]), "{actions:?}");
     assert_eq!(node.deadline(), None);
 }
+
+// spec-test: STORE-7, FIND-1
+#[test]
+fn each_start_counts_tags_anew_and_keeps_what_was_introduced() {
+    let mut net = Net::new(&["bob", "alice"]);
+    net.introduce(0, 1);
+    let alice = net.user(1);
+    let mut tags = Vec::new();
+    for life in 1..4 {
+        tags.extend([net.send(0, 1, "a", Keep::Memory), net.send(0, 1, "b", Keep::Memory)]);
+        net.run();
+        net.restart(0, "bob", life);
+        net.run();
+        assert_eq!(net.seats[0].driver.node().explain(alice).addresses.len(), 1, "introduced once, known in life {life}");
+    }
+    let starts: Vec<u64> = tags.iter().map(|tag| tag.number() >> 32).collect();
+    assert_eq!(starts, [1, 1, 2, 2, 3, 3]);
+    assert!(tags.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+// spec-test: STORE-8
+#[test]
+fn what_is_saved_with_a_taken_message_shares_the_batch_of_its_mark_and_comes_back_before_the_start() {
+    let mut net = Net::new(&["bob", "alice"]);
+    net.introduce(0, 1);
+    net.send(0, 1, "first", Keep::Memory);
+    net.pass(Duration::from_secs(1));
+    net.seats[1].takes = false;
+    let before = net.seats[1].table.notices.len();
+    net.send(0, 1, "kept", Keep::Disk);
+    net.run();
+    net.seats[1].hold_stores = true;
+    let (now, taken) = (net.now, net.seats[1].table.notices.len() - before);
+    let saved = Change { key: b"last".to_vec(), value: Some(b"kept".to_vec()) };
+    net.seats[1].driver.handle(now, Event::taken(taken as u64, &[saved]));
+    net.run();
+    let keys = |done: &Done| -> Option<Vec<u8>> {
+        if let Done::Store(_, batch) = done { Some(batch.changes.iter().map(|change| change.key[0]).collect()) } else { None }
+    };
+    let mut batches: Vec<Vec<u8>> = net.seats[1].table.done.iter().filter_map(keys).collect();
+    batches.iter_mut().for_each(|keys| keys.sort_unstable());
+    assert_eq!(batches, [b"am".to_vec()]);
+    net.seats[1].hold_stores = false;
+    net.run();
+    net.restart(1, "alice", 1);
+    net.run();
+    let notices = &net.seats[1].table.notices;
+    let restored = notices.iter().position(
+        |notice| matches!(notice, Notice::Restored { items, .. } if items == &[Item { key: b"last".to_vec(), value: b"kept".to_vec() }]),
+    );
+    let started = notices.iter().position(|notice| matches!(notice, Notice::Started { .. }));
+    assert!(restored.is_some() && restored < started, "{notices:?}");
+}

@@ -1,0 +1,144 @@
+//! Whom a node asks for a user, whom it answers, and whom it dials for others.
+
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::bench_tests::{Bench, Foe, at};
+use super::hostile_tests::search;
+use super::tests::{WALL, credentials};
+use crate::id::to_base64;
+use crate::*;
+
+fn bench() -> Bench {
+    Bench::new(Config::test())
+}
+
+fn user(name: &str) -> UserId {
+    credentials(name, "test").delegation().user()
+}
+
+fn foes(bench: &mut Bench, count: usize) -> Vec<Foe> {
+    (0..count).map(|n| Foe::linked(bench, &format!("foe {n}"))).collect()
+}
+
+/// The budget that a foe was given with the only search that it was told.
+fn budget(foe: &Foe) -> Option<u32> {
+    assert!(foe.heard.matches("\"search\":{").count() <= 1);
+    foe.heard.split("\"search\":{\"budget\":").nth(1)?.split(',').next()?.parse().ok()
+}
+
+fn answer(id: u8, status: u16) -> alloc::string::String {
+    format!("{{\"search_answer\":{{\"id\":\"{}\",\"status\":{status}}}}}\n", to_base64(&[id; 16]))
+}
+
+fn distance(foe: &Foe, wanted: UserId) -> Vec<u8> {
+    let user = foe.own.credentials.delegation().user();
+    user.as_bytes().iter().zip(wanted.as_bytes()).map(|(a, b)| a ^ b).collect()
+}
+
+// spec-test: FIND-10, FIND-11
+#[test]
+fn a_search_goes_on_to_the_four_nearest_with_shares_of_one_unit_less_and_their_last_answer_comes_back() {
+    let mut bench = bench();
+    let mut asker = Foe::linked(&mut bench, "asker");
+    let mut searcher = Foe::linked(&mut bench, "eve");
+    let mut foes = foes(&mut bench, 6);
+    let wanted = user("carol");
+    foes.sort_by_key(|foe| distance(foe, wanted));
+    asker.say(&mut bench, search("carol", "eve", &[], WALL, 1, 1_000, true));
+    for foe in foes.iter_mut().chain([&mut searcher]) {
+        foe.listen(&mut bench);
+    }
+    // 64 at most, one for this node: 63 in four shares, the nearest with the rest.
+    let budgets: Vec<Option<u32>> = foes.iter().map(budget).collect();
+    assert_eq!(budgets, [Some(18), Some(15), Some(15), Some(15), None, None]);
+    assert_eq!((budget(&searcher), budget(&asker)), (None, None));
+    assert!(asker.heard.ends_with(&answer(1, 202)), "{}", asker.heard);
+    for foe in &mut foes[..3] {
+        foe.say(&mut bench, answer(1, 404));
+        asker.listen(&mut bench);
+        assert!(!asker.heard.contains("404"), "somebody may still know");
+    }
+    foes[3].say(&mut bench, answer(1, 404));
+    asker.listen(&mut bench);
+    assert!(asker.heard.ends_with(&answer(1, 404)), "{}", asker.heard);
+}
+
+// spec-test: FIND-11
+#[test]
+fn an_answer_finds_its_way_back_for_a_minute_and_with_nobody_to_ask_there_is_one_at_once() {
+    for (seconds, expected) in [(59, 200), (61, 202)] {
+        let mut bench = bench();
+        let mut asker = Foe::linked(&mut bench, "asker");
+        asker.say(&mut bench, search("carol", "eve", &[], WALL, 1, 64, true));
+        assert!(asker.heard.ends_with(&answer(1, 404)), "{}", asker.heard);
+        let mut other = Foe::linked(&mut bench, "other");
+        asker.say(&mut bench, search("carol", "eve", &[], WALL, 2, 64, true));
+        bench.pass(Duration::from_secs(seconds));
+        other.say(&mut bench, answer(2, 200));
+        asker.listen(&mut bench);
+        let last = asker.heard.rsplit("\"search_answer\"").next().unwrap();
+        assert!(last.contains(&format!("\"status\":{expected}}}")), "{seconds} s: {last}");
+    }
+}
+
+// spec-test: FIND-13
+#[test]
+fn the_wanted_node_dials_an_address_once_and_a_searcher_thrice_in_ten_seconds() {
+    let mut bench = bench();
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    let dialled = |bench: &Bench| -> Vec<SocketAddr> { bench.connects.iter().map(|(_, to)| *to).collect() };
+    foe.say(&mut bench, search("bob", "eve", &["10.0.0.5:1"], WALL, 1, 64, true));
+    foe.say(&mut bench, search("bob", "carol", &["10.0.0.5:1"], WALL, 2, 64, true));
+    assert_eq!(dialled(&bench), [at("10.0.0.5:1")], "the second one is for the same address");
+    assert!(foe.heard.ends_with(&answer(2, 404)), "{}", foe.heard);
+    for (op, _) in core::mem::take(&mut bench.connects) {
+        bench.handle(Event::connect_failed(op, ConnectError::Refused));
+    }
+    let refused = bench.node.stats().dials_refused;
+    foe.say(&mut bench, search("bob", "eve", &["10.0.0.6:1", "10.0.0.7:1", "10.0.0.8:1"], WALL, 3, 64, true));
+    assert_eq!(bench.node.stats().dials_refused - refused, 1, "one dial for this searcher was used up before");
+    bench.pass(Duration::from_secs(11));
+    let refused = bench.node.stats().dials_refused;
+    foe.say(&mut bench, search("bob", "eve", &["10.0.0.5:1"], WALL, 4, 64, true));
+    assert_eq!(bench.node.stats().dials_refused, refused);
+}
+
+// spec-test: FIND-15
+#[test]
+fn who_has_no_link_dials_four_people_to_ask_them() {
+    let mut bench = bench();
+    for n in 0..6 {
+        let address = at(&format!("10.0.1.{n}:7575"));
+        bench.node.command(bench.now, Command::introduce(user(&format!("friend {n}")), [address.into()])).unwrap();
+    }
+    bench.run();
+    assert_eq!(bench.connects, []);
+    bench.node.command(bench.now, Command::find(user("carol"))).unwrap();
+    bench.run();
+    assert_eq!(bench.connects.len(), 4);
+}
+
+// spec-test: FIND-1, FIND-2
+#[test]
+fn one_to_eight_addresses_that_can_be_dialled_are_taken_and_a_new_introduction_replaces_them() {
+    let mut bench = bench();
+    let carol = user("carol");
+    let addresses = |count: u8| (0..count).map(|n| Address::from(at(&format!("10.0.2.{n}:7575")))).collect::<Vec<_>>();
+    let introduce =
+        |bench: &mut Bench, addresses: Vec<Address>| bench.node.command(bench.now, Command::introduce(carol, addresses)).map(|_| ());
+    for wrong in [addresses(0), addresses(9)] {
+        assert_eq!(introduce(&mut bench, wrong), Err(CommandError::Address));
+    }
+    for nowhere in ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1", "240.0.0.1:1", "10.0.0.1:0"] {
+        assert_eq!(introduce(&mut bench, vec![at(nowhere).into()]), Err(CommandError::Address), "{nowhere}");
+    }
+    assert_eq!((bench.node.explain(carol).addresses.len(), bench.stored(b'b')), (0, 0));
+    let known = |bench: &Bench| bench.node.explain(carol).addresses.iter().map(|view| view.address.clone()).collect::<Vec<_>>();
+    assert_eq!(introduce(&mut bench, addresses(8)), Ok(()));
+    assert_eq!(known(&bench), addresses(8));
+    assert_eq!(introduce(&mut bench, vec![at("10.0.3.1:1").into()]), Ok(()));
+    assert_eq!(known(&bench), [at("10.0.3.1:1").into()]);
+}
