@@ -85,6 +85,11 @@ impl Cx {
         self.actions.push_back(Action::Notify { notice });
     }
 
+    /// Whether notices that must not be dropped can follow: half is kept for what else happens (guess).
+    pub(crate) const fn has_notice_room(&self) -> bool {
+        self.plain_untaken < self.config.notices_max / 2
+    }
+
     /// Queues a peer's message. Never dropped: the peers' windows bound them.
     pub(crate) fn notify_message(&mut self, notice: Notice, due: u64) {
         self.untaken.push_back(Untaken::Message(due));

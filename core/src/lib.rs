@@ -65,7 +65,7 @@
 //! | `Resolved` | for each `Resolve` | the next address waits ten seconds |
 //! | `Stored` | when it is as durable as was asked; it answers for all before it | no message leaves that is kept on disk |
 //! | `Loaded` | for each `Load`, in key order | the node never starts |
-//! | `Taken` | when the application has come back for more | peers stall at their window, notices are dropped |
+//! | `Taken` | when the application has come back for more | peers stall at their window, notices are dropped, a start with many saved items waits |
 //!
 //! # Three kinds of time
 //!

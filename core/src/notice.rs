@@ -13,6 +13,8 @@ use crate::{CloseReason, DeviceId, Entry, Item, NodeKey, Peer, Received, SearchI
 #[non_exhaustive]
 pub enum Notice {
     /// What the application had saved, in key order; before `Started`, one or more pages (the last is `more: false`).
+    ///
+    /// The next page is read once fewer than half of [`Config::notices_max`](crate::Config::notices_max) notices are not taken, so that no item is dropped.
     #[non_exhaustive]
     Restored {
         /// Keys and values as they were saved.

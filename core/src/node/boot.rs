@@ -35,6 +35,8 @@ const PAGE_ITEMS: u32 = 256;
 /// Where a start stands.
 pub(super) struct Boot {
     loading: Option<OpId>,
+    /// Where the next page begins, while the application has to take notices before it is read.
+    held: Option<Vec<u8>>,
     /// The batch that counts this start.
     counting: Option<OpId>,
     starts: u64,
@@ -48,7 +50,7 @@ pub(super) struct Boot {
 
 impl Boot {
     pub(super) const fn new(secret: NodeSecret) -> Self {
-        Self { loading: None, counting: None, starts: 0, is_unreadable: false, secret, has_secret: false, next_tag: 0 }
+        Self { loading: None, held: None, counting: None, starts: 0, is_unreadable: false, secret, has_secret: false, next_tag: 0 }
     }
 }
 
@@ -97,8 +99,22 @@ impl Parts {
             self.cx.notify(Notice::Restored { items: restored, more: next.is_some() });
         }
         match next {
-            Some(from) => self.load_from(from),
+            Some(from) => {
+                self.boot.held = Some(from);
+                self.load_held();
+            }
             None => self.count_start(),
+        }
+    }
+
+    /// Asks for the page that is next once what it hands back can be told: what an application saved must not be among the
+    /// notices that are dropped (spec: STORE-8, NODE-17).
+    pub(super) fn load_held(&mut self) {
+        if self.boot.held.is_none() || self.is_stopped() || !self.cx.has_notice_room() {
+            return;
+        }
+        if let Some(from) = self.boot.held.take() {
+            self.load_from(from);
         }
     }
 

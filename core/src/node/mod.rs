@@ -328,6 +328,7 @@ impl Parts {
                 if !save.is_empty() && !self.is_stopped() {
                     self.cx.store_for_app(save);
                 }
+                self.load_held();
             }
         }
     }

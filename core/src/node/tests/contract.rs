@@ -172,6 +172,42 @@ fn notices_that_nobody_takes_are_bounded_and_counted() {
     assert_eq!(drain(&mut node).iter().filter(|action| matches!(action, Action::Notify { .. })).count(), 1);
 }
 
+// spec-test: STORE-8, NODE-17
+#[test]
+fn saved_items_are_never_dropped_the_next_page_waits_until_notices_are_taken() {
+    const PAGES: u8 = 200;
+    let mut node = Node::new(Config::embedded(), credentials("bob", "test"), Seed::from_bytes([3; 32]), Time::ZERO, WALL).unwrap();
+    let (mut saved, mut untaken, mut most) = (Vec::new(), 0_u64, 0);
+    loop {
+        let actions = drain(&mut node);
+        if actions.is_empty() {
+            // Nothing is asked for until the application has taken something.
+            assert!(untaken > 0 && node.deadline().is_none());
+            most = most.max(untaken);
+            node.handle(Time::ZERO, Event::taken(1, &[]));
+            untaken -= 1;
+            continue;
+        }
+        for action in actions {
+            if let Action::Load { op, from, .. } = action {
+                let n = from.get(1).map_or(0, |last| last + 1);
+                let items = [Item { key: vec![b'a', n], value: vec![n] }];
+                node.handle(Time::ZERO, Event::loaded(op, Ok(Page { items: &items, more: n + 1 < PAGES })));
+            } else if let Action::Notify { notice: Notice::Restored { items, .. } } = action {
+                saved.extend(items.into_iter().map(|item| item.value[0]));
+                untaken += 1;
+            } else if let Action::Store { op, .. } = action {
+                node.handle(Time::ZERO, Event::stored(op, Ok(())));
+            } else {
+                assert!(matches!(action, Action::Notify { notice: Notice::Started { .. } }), "{action:?}");
+                assert_eq!((saved, node.stats().notices_dropped), ((0..PAGES).collect(), 0));
+                assert!(most <= 64, "{most}");
+                return;
+            }
+        }
+    }
+}
+
 // spec-test: STORE-1
 #[test]
 fn until_the_state_is_read_commands_and_pipes_are_refused() {
