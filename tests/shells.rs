@@ -288,6 +288,29 @@ impl Write for Tape {
     }
 }
 
+// spec-test: SHELL-3
+#[test]
+fn each_start_of_a_shell_draws_a_seed_of_its_own() {
+    let seed_of = |tape: &Tape| {
+        let text = String::from_utf8(tape.0.lock().unwrap().clone()).unwrap();
+        let header: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        header["start"]["seed"].as_str().unwrap().to_owned()
+    };
+    let mut seeds = std::collections::BTreeSet::new();
+    for start in 1..=6 {
+        let tape = Tape::default();
+        if start % 2 == 0 {
+            drop(Runtime::start(setup(1).record(tape.clone()), MemoryStore::new()).unwrap());
+        } else {
+            let (node, running) = Node::split(setup(1).record(tape.clone()), MemoryStore::new()).unwrap();
+            node.handle().stop().unwrap();
+            smol::block_on(running).unwrap();
+        }
+        seeds.insert(seed_of(&tape));
+        assert_eq!(seeds.len(), start);
+    }
+}
+
 #[test]
 fn what_real_sockets_did_replays_to_the_byte() {
     let tape = Tape::default();

@@ -84,6 +84,28 @@ mod tests {
         assert!(clock.now() >= due);
     }
 
+    // spec-test: SHELL-2
+    #[test]
+    fn the_clock_never_goes_back() {
+        let clock = Clock::start();
+        let mut last = clock.now();
+        for _ in 0..100_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    // spec-test: SHELL-2
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn the_clock_reads_the_one_that_counts_sleep() {
+        let boot_time = || Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Boottime)).unwrap();
+        // On a machine that has slept, one that stands still in sleep is behind.
+        let (before, reading, after) = (boot_time(), read(), boot_time());
+        assert!(before <= reading && reading <= after, "{before:?} {reading:?} {after:?}");
+    }
+
     #[test]
     fn the_wall_clock_is_in_this_century() {
         assert!(Clock::start().wall() > WallTime::from_millis(1_700_000_000_000));

@@ -64,7 +64,9 @@ fn without_service(interval: u64, renews: bool) -> Result<(u64, u64), String> {
         let next = start + Duration::from_secs(at + interval);
         table.pass(next.since(table.now.min(next)));
     }
-    debug_assert!(table.now >= Time::from_secs(DAYS * DAY), "the clock went through all days");
+    if table.now < Time::from_secs(DAYS * DAY) {
+        return Err(format!("the clock stands at {} after {DAYS} days", table.now));
+    }
     Ok((lost, renewals))
 }
 
