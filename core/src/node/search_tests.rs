@@ -121,6 +121,24 @@ fn who_has_no_link_dials_four_people_to_ask_them() {
     assert_eq!(bench.connects.len(), 4);
 }
 
+// spec-test: FIND-6
+#[test]
+fn an_entry_peer_that_is_not_there_is_dialled_every_five_minutes_at_last() {
+    let mut bench = bench();
+    bench.node.command(bench.now, Command::enter([Entry { address: at("10.0.0.9:7575").into(), key: None }])).unwrap();
+    bench.run();
+    let mut dials = Vec::new();
+    for second in 0..1_420 {
+        for (op, _) in core::mem::take(&mut bench.connects) {
+            dials.push(second);
+            bench.handle(Event::connect_failed(op, ConnectError::Refused));
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    let waits: Vec<u64> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+}
+
 // spec-test: FIND-1, FIND-2
 #[test]
 fn one_to_eight_addresses_that_can_be_dialled_are_taken_and_a_new_introduction_replaces_them() {

@@ -429,6 +429,9 @@ fn two_dials_at_once_leave_one_link_and_every_message_comes_once() {
         let ups = count(|notice| matches!(notice, Notice::LinkUp { .. }));
         let downs = count(|notice| matches!(notice, Notice::LinkDown { .. }));
         assert_eq!(ups, downs + 1, "a link that never was the peer's is not told to be down");
+        let (me, link) = (net.seats[at].driver.node().me(), net.seats[at].driver.node().links().next().unwrap());
+        let LinkPeer::User(other) = link.with else { panic!("{link:?}") };
+        assert_eq!(link.dialled, me < other, "the lower one's dial stays");
     }
     assert_eq!((net.got(0), net.got(1)), (vec!["\"to bob\"".to_string()], vec!["\"to alice\"".to_string()]));
 }

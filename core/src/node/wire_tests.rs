@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::bench_tests::{Bench, Foe, at};
 use super::hostile_tests::{STREAM, message, messages, resume};
 use super::tests::{WALL, credentials};
+use crate::handshake::Kind;
 use crate::*;
 
 fn bench() -> Bench {
@@ -113,6 +114,23 @@ fn what_is_said_while_a_write_is_outstanding_shares_the_next_one_up_to_64_kib() 
     bench.handle(Event::pipe_written(foe.pipe));
     let write = bench.written[&foe.pipe].len();
     assert!((64 << 10..(64 << 10) + (16 << 10) + 2).contains(&write), "{write}");
+}
+
+// spec-test: LINK-15
+#[test]
+fn three_new_lives_of_a_peer_within_a_minute_are_told_as_a_twin_and_no_fewer() {
+    for (apart, twins) in [(25, [0, 0, 0, 1]), (31, [0, 0, 0, 0])] {
+        let mut bench = bench();
+        for (life, expected) in (1_u8..).zip(twins) {
+            let mut foe = Foe::new(&mut bench, "mallory", "test");
+            foe.own.boot = BootId::from_bytes([life; 8]);
+            foe.shake(&mut bench, Kind::User);
+            let told = bench.notices.iter().filter(|notice| matches!(notice, Notice::Twin { .. })).count();
+            assert_eq!(told, expected, "life {life}, each {apart} s after the last");
+            bench.pass(Duration::from_secs(apart));
+        }
+        assert_eq!(bench.downs(), [CloseReason::Replaced; 3]);
+    }
 }
 
 // spec-test: LINK-14, MSG-11

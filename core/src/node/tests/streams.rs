@@ -130,6 +130,24 @@ fn an_acknowledgement_of_a_later_stream_does_not_wait_for_the_store_of_an_earlie
     assert_eq!(net.got(1), ["\"hello\"", "\"stored\"", "\"light\""]);
 }
 
+// spec-test: MSG-7
+#[test]
+fn an_acknowledgement_of_a_light_message_waits_for_the_store_of_a_stored_one_before_it() {
+    let mut net = Net::new(&["bob", "alice"]);
+    net.introduce(0, 1);
+    net.send(0, 1, "hello", Keep::Disk);
+    net.pass(Duration::from_secs(1));
+    net.seats[1].hold_stores = true;
+    let tags = [net.send(0, 1, "stored", Keep::Disk), net.send(0, 1, "light", Keep::Memory)];
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.got(1).len(), 3, "both are taken");
+    let delivered = |net: &Net| tags.map(|tag| net.has(0, |n| *n == Notice::Delivered { tag, device: None }));
+    assert_eq!(delivered(&net), [false, false], "the one number would answer for the other");
+    net.seats[1].hold_stores = false;
+    net.pass(Duration::from_secs(1));
+    assert_eq!(delivered(&net), [true, true]);
+}
+
 // spec-test: LINK-27
 #[test]
 fn a_stream_s_messages_leave_in_the_order_of_their_numbers_whatever_their_tags_are() {
