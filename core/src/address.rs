@@ -56,10 +56,28 @@ fn scope_v6(ip: Ipv6Addr) -> Option<Scope> {
         None
     } else if ip.is_loopback() {
         Some(Scope::Loopback)
-    } else if ip.is_unique_local() || ip.is_unicast_link_local() {
+    } else if ip.is_unique_local() || ip.is_unicast_link_local() || is_local_once(ip) {
         Some(Scope::Private)
+    } else if let Some(inner) = translated(ip) {
+        // A gateway would reach its own network's addresses for whoever asks: only those that are global may be named so.
+        scope_v4(inner).filter(|scope| *scope == Scope::Global)
     } else {
         Some(Scope::Global)
+    }
+}
+
+/// Site-local (RFC 3879) and a network's own translation prefix (RFC 8215): no address of everybody.
+fn is_local_once(ip: Ipv6Addr) -> bool {
+    matches!(ip.segments(), [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..])
+}
+
+/// The IPv4 address that a gateway makes of an IPv6 one: NAT64 (RFC 6052), 6to4 (RFC 3056), the two old forms (RFC 4291, RFC 2765).
+fn translated(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, a, b] | [0, 0, 0, 0, 0, 0, a, b] | [0, 0, 0, 0, 0xffff, 0, a, b] | [0x2002, a, b, ..] => {
+            Some(Ipv4Addr::from_bits(u32::from(a) << 16 | u32::from(b)))
+        }
+        _ => None,
     }
 }
 
@@ -82,14 +100,21 @@ mod tests {
             "[fd00::1]:1",
             "[fe80::1]:1",
             "[::ffff:10.1.1.1]:1",
+            "[fec0::1]:1",
+            "[64:ff9b:1::10.0.0.1]:1",
         ] {
             assert_eq!(of(private), Some(Scope::Private), "{private}");
         }
-        for global in ["203.0.113.9:7575", "[2001:db8::1]:1", "100.128.0.1:1"] {
+        for global in ["203.0.113.9:7575", "[2001:db8::1]:1", "100.128.0.1:1", "[64:ff9b::203.0.113.9]:1", "[2002:cb00:7109::1]:1"] {
             assert_eq!(of(global), Some(Scope::Global), "{global}");
         }
         for nowhere in ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "255.255.255.255:1", "8.8.8.8:0", "[ff02::1]:1", "0.1.2.3:1", "250.1.1.1:1"] {
             assert_eq!(of(nowhere), None, "{nowhere}");
+        }
+        for inside in
+            ["[64:ff9b::10.0.0.1]:22", "[64:ff9b::127.0.0.1]:22", "[::127.0.0.1]:22", "[::ffff:0:192.168.1.1]:22", "[2002:a00:1::1]:22"]
+        {
+            assert_eq!(of(inside), None, "{inside}");
         }
     }
 }
