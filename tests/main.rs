@@ -8,4 +8,5 @@ mod example;
 mod program;
 mod scratch;
 mod shells;
+mod snapshots;
 mod tidy;

@@ -197,6 +197,10 @@ pub struct Stats {
 }
 
 /// A whole node at a glance, for snapshots and support. Holds no secret and no payload (C12).
+///
+/// Its JSON has no fraction and no map without an order, so that the same state is the same text. Names of fields are under
+/// semantic versioning; fields may be added. It holds ids, addresses and times: redact those in a snapshot (`.**.rtt`,
+/// `.**.remote`, `.stats`), or take a simulation, where they are the same each time.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Inspection {

@@ -286,6 +286,8 @@ impl<N> Do<N> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ScenarioError {
+    /// The file cannot be read: which, and why.
+    File(String, String),
     /// Not JSON at all: line, column and what is expected there.
     Json(String),
     /// JSON, but not a scenario's: line, column and what is expected there.
@@ -315,6 +317,7 @@ pub enum ScenarioError {
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File(file, why) => write!(f, "{file} cannot be read: {why}"),
             Self::Json(why) => {
                 write!(f, "this is not JSON: {why}; a scenario begins {{\"overcom_scenario\":0,\"seed\":1,\"nodes\":[{{\"name\":\"ann\"}}]")
             }

@@ -1,6 +1,6 @@
 //! What checks may look at: the applications and nodes of a run, read only.
 
-use overcom_core::{App, Explanation, LinkView, Node, Notice, OutboxView, Phase, Stats, Time, UserId};
+use overcom_core::{App, Explanation, Inspection, LinkView, Node, Notice, OutboxView, Phase, Stats, Time, UserId};
 
 use crate::run::Run;
 use crate::sim::NodeId;
@@ -94,6 +94,11 @@ impl<'a> NodeView<'a> {
     /// Where it is in its life.
     pub fn phase(&self) -> Option<Phase> {
         self.node.map(|node| node.inspect().phase)
+    }
+
+    /// All of it at a glance, for snapshots; `None` while it is down.
+    pub fn inspect(&self) -> Option<Inspection> {
+        self.node.map(Node::inspect)
     }
 
     /// Why a user cannot be reached.

@@ -151,6 +151,18 @@ impl Journal {
         self.dropped
     }
 
+    /// Whether the other is of the same node: another life of it, perhaps one that never started.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        self.name == other.name && (self.me.is_none() || other.me.is_none() || self.me == other.me)
+    }
+
+    /// Puts a later life behind this one, within this one's bound.
+    pub(crate) fn append(&mut self, later: Self) {
+        (self.me, self.node) = (self.me.or(later.me), self.node.or(later.node));
+        self.dropped = self.dropped.saturating_add(later.dropped);
+        later.entries.into_iter().for_each(|entry| self.push(entry.at, entry.what));
+    }
+
     /// What a command will stand as; taken before the command is given away.
     pub(crate) fn begins(&self, command: &Command) -> Asked {
         match command {

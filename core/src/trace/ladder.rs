@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::journal::{Happened, Journal};
+use super::replay::{Builds, ReplayError, replay};
 use crate::{Time, UserId};
 
 mod names;
@@ -29,7 +30,17 @@ mod show;
 /// times, then of names; each node's own order is kept. In a simulation that order is total. Across real machines, whose
 /// clocks differ, look at one node at a time with [`per_node`](Self::per_node).
 ///
-/// [`Detail::App`] and [`Detail::Link`] change only with a "(trace)" entry in the changelog, [`Detail::Wire`] at any time.
+/// # What a snapshot may rely on
+///
+/// The lines of [`Detail::App`] and [`Detail::Link`] are under semantic versioning: they change with a step that may break,
+/// and a line marked "(trace)" in the changelog says so. [`Detail::Wire`] is not: a keep-alive more may change it at any time.
+///
+/// # Where it comes from
+///
+/// A simulation hands its ladder out; a recording of any shell becomes one by [`of_recordings`](Self::of_recordings); a
+/// [`Driver`](crate::Driver) that is [`observed`](crate::Driver::observed) has a journal, and journals become one by
+/// [`of`](Self::of). The text is the same for the same happenings.
+///
 /// Making text costs O(n log n) in the number of entries.
 #[derive(Clone, Debug)]
 pub struct Ladder {
@@ -50,12 +61,14 @@ pub struct Ladder {
 /// How much a ladder shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Detail {
-    /// What applications asked for and were told.
+    /// What applications asked for and were told. Stable: under semantic versioning.
     App,
     /// Links that came and went, what was said on them for an application, and what applications got. The default.
+    /// Stable: under semantic versioning.
     #[default]
     Link,
-    /// Every line that was said, greetings and keep-alives too. Depends on timing, and changes between versions.
+    /// Every line that was said, greetings and keep-alives too. Depends on timing, and changes between versions: look at it,
+    /// do not commit it.
     Wire,
 }
 
@@ -118,10 +131,17 @@ pub struct Rung {
 }
 
 impl Ladder {
-    /// Of these nodes' journals.
+    /// Of these nodes' journals. Lives of one node, journals of the same name and device, are put together in their order.
     pub fn of(journals: impl IntoIterator<Item = Journal>) -> Self {
+        let mut all: Vec<Journal> = Vec::new();
+        for journal in journals {
+            match all.iter_mut().find(|other| other.is_of(&journal)) {
+                Some(earlier) => earlier.append(journal),
+                None => all.push(journal),
+            }
+        }
         Self {
-            journals: journals.into_iter().collect(),
+            journals: all,
             tellers: Vec::new(),
             nodes: Vec::new(),
             between: None,
@@ -133,6 +153,14 @@ impl Ladder {
             payloads: false,
             art: false,
         }
+    }
+
+    /// Of the recordings in a text, of mio, smol, the simulator or a shell of one's own. Costs what [`replay`] costs.
+    ///
+    /// # Errors
+    /// As [`replay`].
+    pub fn of_recordings(text: &str, builds: Builds) -> Result<Self, ReplayError> {
+        Ok(Self::of(replay(text, builds)?.into_iter().map(|replay| replay.journal)))
     }
 
     /// Only what passes among these nodes or happens at one of them; they are columns in this order.

@@ -207,6 +207,18 @@ fn no_ladder_shows_keys_or_payloads_unless_asked_and_none_steers_a_terminal() {
 }
 
 #[test]
+fn two_lives_of_a_node_are_one_with_one_name_and_two_devices_of_one_name_are_not() {
+    let (mut first, mut second, mut other) = (journal("bob", 1), journal("bob", 1), journal("bob", 3));
+    say(&mut first, 5, 0, true, message(1));
+    // A process that starts again may count its time from zero again.
+    say(&mut second, 1, 0, true, message(2));
+    say(&mut other, 9, 1, true, message(3));
+    let ladder = Ladder::of([journal("alice", 0), first, second, other]);
+    let expected = "bob -> alice: message bla\nbob -> alice: message bla\nbob -> bob: message bla\n";
+    assert_eq!(ladder.to_string(), expected);
+}
+
+#[test]
 fn columns_arrows_and_times_come_when_asked_for() {
     let art = Ladder::of(example(0)).until("got bla").nodes(["alice", "bob"]).art().times(Grain::Millis).to_string();
     let expected = "              alice         bob\n\

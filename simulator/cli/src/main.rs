@@ -118,6 +118,11 @@ fn as_json(report: &Report) -> serde_json::Value {
     })
 }
 
+/// `1 digest`, `2 digests`.
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn replay_file(file: &Path, any_build: bool, json: bool) -> Result<ExitCode, String> {
     let builds = if any_build { Builds::Any } else { Builds::Same };
     match replay(&read(file)?, builds) {
@@ -126,11 +131,14 @@ fn replay_file(file: &Path, any_build: bool, json: bool) -> Result<ExitCode, Str
                 if replay.compared == 0 {
                     return Err(format!("{}: the recording holds no digest, so nothing was proven", file.display()));
                 }
+                let (node, inputs, actions, compared) = (&replay.header.node, replay.inputs, replay.actions, replay.compared);
                 if json {
-                    let (inputs, actions, compared) = (replay.inputs, replay.actions, replay.compared);
-                    println!("{}", serde_json::json!({"same": true, "inputs": inputs, "actions": actions, "compared": compared}));
+                    let line = serde_json::json!({"same": true, "node": node, "inputs": inputs, "actions": actions, "compared": compared});
+                    println!("{line}");
                 } else {
-                    println!("same: {} inputs, {} actions, {} digests compared", replay.inputs, replay.actions, replay.compared);
+                    let counts = [count(inputs, "input"), count(actions, "action"), count(compared, "digest")].join(", ");
+                    // A recording is a stranger's text: its name must not steer a terminal.
+                    println!("same: {}: {counts} compared", node.escape_debug());
                 }
             }
             Ok(ExitCode::SUCCESS)
