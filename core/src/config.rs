@@ -65,7 +65,8 @@ config! {
     /// The bytes of those messages: 64 KiB to 4 GiB; default 16 MiB (guess).
     outbox_bytes_max: u32 = 16 << 20, 64 << 10, u32::MAX;
     /// Notices that the application has not taken yet, messages not counted (the peers' windows bound those): 64 to
-    /// 1,048,576; default 8,192 (guess: eight windows). More are dropped and counted.
+    /// 1,048,576; default 8,192 (guess: eight windows). More are dropped and counted; for the node's
+    /// own state (`Expired`, `Revoked`, `Quiet`, `Stopped`) 17 further places are kept.
     notices_max: u32 = 8_192, 64, 1_048_576;
     /// Messages of one link that are not acknowledged yet: 1 to 65,536; default 1,024 (measured: DETAILS 2).
     window_messages: u32 = 1_024, 1, 65_536;
@@ -190,11 +191,12 @@ impl Config {
         bytes + messages * 512 + 2 * batch
     }
 
-    /// Messages that were not taken, or not polled, of as many full windows as there may be links; and other notices.
+    /// Messages that were not taken, or not polled, of as many full windows as there may be links; other notices, and 17 of
+    /// the node's state.
     const fn inbox_memory_max(&self) -> u64 {
         let links = self.links_user_max as u64;
         let messages = links * self.window_messages as u64;
-        links * self.window_bytes as u64 + self.line_bytes_max as u64 + (messages + self.notices_max as u64) * 1_024
+        links * self.window_bytes as u64 + self.line_bytes_max as u64 + (messages + self.notices_max as u64 + 17) * 1_024
     }
 
     /// Users with eight addresses that are names, their devices, and their finds.

@@ -45,6 +45,8 @@ pub(crate) enum Untaken {
 /// Free buffers that are kept for reuse, and how large each may be (guess: eight links busy at once).
 const BUFFERS_MAX: usize = 8;
 const BUFFER_BYTES_MAX: usize = 128 << 10;
+/// Notices of the node's own state that wait beyond the bound of the others (guess: a day of a wall clock that jumps each hour).
+const STATES_MAX: u32 = 16;
 /// Observations that wait for an observer; more are dropped (guess: one turn's worth).
 const OBSERVED_MAX: usize = 65_536;
 
@@ -76,7 +78,18 @@ impl Cx {
 
     /// Queues a notice; dropped and counted when the application has left too many (C8) (spec: NODE-17).
     pub(crate) fn notify(&mut self, notice: Notice) {
-        if self.plain_untaken >= self.config.notices_max {
+        self.notify_up_to(self.config.notices_max, notice);
+    }
+
+    /// Queues what the node has become: places are kept for it, so that an application that has left too many other
+    /// notices hears of it all the same, and the last place of all is for the node's end (spec: NODE-17).
+    pub(crate) fn notify_state(&mut self, notice: Notice) {
+        let kept = STATES_MAX + u32::from(matches!(notice, Notice::Stopped { .. }));
+        self.notify_up_to(self.config.notices_max.saturating_add(kept), notice);
+    }
+
+    fn notify_up_to(&mut self, bound: u32, notice: Notice) {
+        if self.plain_untaken >= bound {
             self.stats.notices_dropped = self.stats.notices_dropped.saturating_add(1);
             return;
         }

@@ -409,6 +409,6 @@ impl Parts {
         self.cx.storage.failed = true;
         self.dials.stop(&mut self.cx);
         self.links.close_all(&mut self.cx, CloseReason::Stopped);
-        self.cx.notify(Notice::Stopped { why });
+        self.cx.notify_state(Notice::Stopped { why });
     }
 }

@@ -60,7 +60,7 @@ impl Parts {
         if self.phase == Phase::Suspending && self.links.count() == 0 && self.cx.storage.is_idle() {
             self.phase = Phase::Suspended;
             self.cx.timers.clear();
-            self.cx.notify(Notice::Quiet);
+            self.cx.notify_state(Notice::Quiet);
         }
     }
 
@@ -330,7 +330,7 @@ impl Parts {
         // It can act no more (spec: NODE-14).
         if revocation.revokes(self.own.credentials.delegation()) {
             self.phase = Phase::Expired;
-            self.cx.notify(Notice::Revoked);
+            self.cx.notify_state(Notice::Revoked);
             self.give_up_expired();
             self.links.close_all(&mut self.cx, CloseReason::Revoked);
         }
@@ -420,7 +420,7 @@ impl Parts {
     fn expire(&mut self, why: Notice) {
         if self.phase == Phase::Running {
             self.phase = Phase::Expired;
-            self.cx.notify(why);
+            self.cx.notify_state(why);
             self.give_up_expired();
         }
     }

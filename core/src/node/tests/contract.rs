@@ -172,6 +172,40 @@ fn notices_that_nobody_takes_are_bounded_and_counted() {
     assert_eq!(drain(&mut node).iter().filter(|action| matches!(action, Action::Notify { .. })).count(), 1);
 }
 
+// spec-test: NODE-17
+#[test]
+fn an_application_that_left_too_many_notices_is_still_told_what_became_of_the_node() {
+    let mut node = lone(Config::test().notices_max(64));
+    let now = Time::from_secs(1);
+    for n in 1..=100 {
+        node.handle(now, Event::pipe_opened(PipeId::new(n), None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")));
+        node.handle(now, Event::pipe_closed(PipeId::new(n)));
+    }
+    let states = |node: &mut Node| {
+        let is_state = |action: &Action| {
+            matches!(action, Action::Notify { notice: Notice::Expired | Notice::Revoked | Notice::Quiet | Notice::Stopped { .. } })
+        };
+        drain(node).into_iter().filter(is_state).count()
+    };
+    // Two are of its start.
+    assert_eq!((states(&mut node), node.stats().notices_dropped), (0, 38));
+    // However often it sleeps, what waits is bounded, and its end has the place that is left.
+    let told: usize = (0..40)
+        .map(|_| {
+            assert!(node.command(now, Command::Suspend).is_ok());
+            let quiet = states(&mut node);
+            node.handle(now, Event::addresses(&[], true));
+            quiet
+        })
+        .sum();
+    assert_eq!((told, node.stats().notices_dropped), (16, 38 + 24));
+    assert!(node.command(now, Command::introduce(someone(1), [socket("10.0.0.1:1").into()])).is_ok());
+    node.handle(now, Event::Tick);
+    let store = drain(&mut node).into_iter().find_map(|action| if let Action::Store { op, .. } = action { Some(op) } else { None });
+    node.handle(now, Event::stored(store.unwrap(), Err(StoreError::Full)));
+    assert_eq!(states(&mut node), 1);
+}
+
 // spec-test: STORE-8, NODE-17
 #[test]
 fn saved_items_are_never_dropped_the_next_page_waits_until_notices_are_taken() {
