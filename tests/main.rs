@@ -5,6 +5,7 @@ mod conformance;
 mod corpus;
 mod demo;
 mod example;
+mod files;
 mod program;
 mod scratch;
 mod shells;

@@ -123,6 +123,11 @@ impl<D: Drive> Reactor<D> {
         let waker = self.bell.waker_of(source);
         let cx = &mut Context::from_waker(&waker);
         let ready = match source {
+            // It is ready all the time, and asked again once the engine takes connections again.
+            Source::Listener if self.engine.is_out_of_files() => {
+                self.unarmed.push(source);
+                Poll::Pending
+            }
             Source::Listener => self.engine.net().tcp.as_ref().map_or(Poll::Pending, |tcp| tcp.poll_readable(cx)),
             Source::Datagrams => self.engine.net().udp.as_ref().map_or(Poll::Pending, |udp| udp.poll_readable(cx)),
             Source::Pipe(pipe) => {
@@ -133,10 +138,7 @@ impl<D: Drive> Reactor<D> {
                 if writable.is_ready() { writable } else { stream.poll_readable(cx) }
             }
         };
-        match ready {
-            Poll::Pending => Ok(false),
-            Poll::Ready(outcome) => outcome.map(|()| true),
-        }
+        Ok(ready?.is_ready())
     }
 
     fn is_due(&mut self, cx: &mut Context<'_>, due: Option<Time>) -> bool {

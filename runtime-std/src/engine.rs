@@ -30,6 +30,8 @@ const ACCEPTS_MAX: usize = 64;
 const REQUESTS_MAX: usize = 1_024;
 /// How often the wall clock and the addresses are reported at least (`Event::Clock` asks for once a minute).
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// When a connection is accepted again after the operating system had no file for one (guess: soon enough for who dials).
+const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 /// A datagram is never longer: UDP's own bound.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 
@@ -128,6 +130,8 @@ struct Outside<N: Net> {
     /// Readiness that was not used up.
     may_accept: bool,
     may_receive: bool,
+    /// The operating system had no file for a connection: not before then.
+    accept_due: Option<Time>,
     datagrams_dropped: u64,
 }
 
@@ -156,6 +160,7 @@ impl<N: Net> Engine<N> {
             notices: VecDeque::new(),
             may_accept: true,
             may_receive: true,
+            accept_due: None,
             datagrams_dropped: 0,
         };
         let (journal, watch) = watched.unzip();
@@ -242,6 +247,12 @@ impl<N: Net> Engine<N> {
         }
     }
 
+    /// Whether the operating system had no file for a connection: until it is tried again, after a second, the listening
+    /// socket may be ready all the time, and who waits for it would spin.
+    pub const fn is_out_of_files(&self) -> bool {
+        self.outside.accept_due.is_some()
+    }
+
     /// How many datagrams could not be sent and were dropped.
     pub const fn datagrams_dropped(&self) -> u64 {
         self.outside.datagrams_dropped
@@ -322,7 +333,8 @@ impl<N: Net> Engine<N> {
         let is_busy = inputs > 0 || asked >= INPUTS_MAX || self.outside.is_busy();
         Ok(match next {
             Next::Until(due) if !is_busy => {
-                Rest::Until([due, self.outside.pipes.deadline(), Some(self.report_due)].into_iter().flatten().min())
+                let outside = &self.outside;
+                Rest::Until([due, outside.pipes.deadline(), outside.accept_due, Some(self.report_due)].into_iter().flatten().min())
             }
             Next::Until(_) | Next::Again => Rest::None,
         })
@@ -333,7 +345,6 @@ impl<N: Net> Engine<N> {
             return;
         }
         self.report_due = now + REPORT_EVERY;
-        self.outside.may_accept = true;
         self.driver.handle(now, Event::clock(self.outside.clock.wall()));
         let addresses = sockets::addresses(self.outside.local);
         if addresses != self.reported {
@@ -345,18 +356,7 @@ impl<N: Net> Engine<N> {
     /// Everything is stamped after it was read, so that on a shared clock no effect stands before its cause.
     fn hand_in(&mut self) -> usize {
         let outside = &mut self.outside;
-        for _ in 0..ACCEPTS_MAX {
-            if !outside.may_accept {
-                break;
-            }
-            match outside.net.accept(outside.pipes.next_id()) {
-                Ok(stream) => outside.pipes.add_accepted(stream),
-                // One that was gone before it was accepted says so here; the next one may be fine.
-                Err(why) if matches!(why.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
-                // Out of files, or none left: the next readiness or report looks again.
-                Err(_) => outside.may_accept = false,
-            }
-        }
+        outside.accept();
         let mut told = 0;
         while outside.may_receive && told < INPUTS_MAX / 2 {
             match outside.net.receive(&mut self.datagram) {
@@ -408,8 +408,30 @@ impl<N: Net> fmt::Debug for Engine<N> {
 }
 
 impl<N: Net> Outside<N> {
+    fn accept(&mut self) {
+        let now = self.clock.now();
+        self.accept_due = self.accept_due.filter(|due| *due > now);
+        for _ in 0..ACCEPTS_MAX {
+            if !self.is_accepting() {
+                break;
+            }
+            match self.net.accept(self.pipes.next_id()) {
+                Ok(stream) => self.pipes.add_accepted(stream),
+                // One that was gone before it was accepted says so here; the next one may be fine.
+                Err(why) if matches!(why.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => self.may_accept = false,
+                // Out of files, say. Connections wait on, so only time can tell when to look again.
+                Err(_) => self.accept_due = Some(now + ACCEPT_AGAIN),
+            }
+        }
+    }
+
+    const fn is_accepting(&self) -> bool {
+        self.may_accept && self.accept_due.is_none()
+    }
+
     fn is_busy(&self) -> bool {
-        self.may_accept || self.may_receive || self.pipes.has_news()
+        self.is_accepting() || self.may_receive || self.pipes.has_news()
     }
 }
 
