@@ -34,7 +34,7 @@ const PAGE_ITEMS: u32 = 256;
 
 /// Where a start stands.
 pub(super) struct Boot {
-    loading: Option<OpId>,
+    loading: Option<(OpId, Vec<u8>)>,
     /// Where the next page begins, while the application has to take notices before it is read.
     held: Option<Vec<u8>>,
     /// The batch that counts this start.
@@ -62,18 +62,18 @@ impl Parts {
     /// Asks for the next page of the state (spec: STORE-1).
     pub(super) fn load_from(&mut self, from: Vec<u8>) {
         let op = self.cx.op();
-        self.boot.loading = Some(op);
+        self.boot.loading = Some((op, from.clone()));
         self.cx.actions.push_back(Action::Load { op, from, to: END_KEY.to_vec(), limit: PAGE_ITEMS });
     }
 
     pub(super) fn on_loaded(&mut self, op: OpId, outcome: Result<Page<'_>, StoreError>) {
-        if self.boot.loading != Some(op) || self.is_stopped() {
+        let Some((_, from)) = self.boot.loading.take_if(|(asked, _)| *asked == op && self.phase != Phase::Stopped) else {
             self.cx.stats.events_dropped = self.cx.stats.events_dropped.saturating_add(1);
             return;
-        }
-        self.boot.loading = None;
+        };
         let page = match outcome {
-            Ok(page) => page,
+            Ok(page) if is_in_order(&from, page.items) => page,
+            Ok(_) => return self.stop(StoreError::Failed),
             Err(why) => return self.stop(why),
         };
         let mut restored = Vec::new();
@@ -230,4 +230,10 @@ fn revocation_key(user: UserId) -> Vec<u8> {
     key.push(REVOCATION_PREFIX);
     key.extend_from_slice(user.as_bytes());
     key
+}
+
+/// Whether each key comes after the one before, and none before what was asked for: a page that goes back would be read
+/// for ever (spec: STORE-1).
+fn is_in_order(from: &[u8], items: &[Item]) -> bool {
+    items.first().is_none_or(|first| first.key.as_slice() >= from) && items.is_sorted_by(|a, b| a.key < b.key)
 }

@@ -252,6 +252,25 @@ fn until_the_state_is_read_commands_and_pipes_are_refused() {
     assert!(matches!(actions[..], [Action::Load { .. }, Action::Close { .. }]), "{actions:?}");
 }
 
+// spec-test: STORE-1
+#[test]
+fn a_store_whose_pages_go_back_or_repeat_stops_the_node_and_is_not_read_for_ever() {
+    let item = |key: &[u8]| Item { key: key.to_vec(), value: b"1".to_vec() };
+    for (second, is_right) in [(&[b"ab", b"ac"][..], true), (&[b"aa"], false), (&[b"ac", b"ac"], false), (&[b"ad", b"ac"], false)] {
+        let mut node = Node::new(Config::test(), credentials("bob", "test"), Seed::from_bytes([3; 32]), Time::ZERO, WALL).unwrap();
+        node.handle(Time::ZERO, Event::loaded(OpId::new(1), Ok(Page { items: &[item(b"aa")], more: true })));
+        let op = drain(&mut node)
+            .into_iter()
+            .find_map(|action| if let Action::Load { op, from, .. } = action { (from == b"aa\0").then_some(op) } else { None });
+        let items: Vec<Item> = second.iter().map(|key| item(&key[..])).collect();
+        node.handle(Time::ZERO, Event::loaded(op.unwrap(), Ok(Page { items: &items, more: true })));
+        let actions = drain(&mut node);
+        let stopped = actions.contains(&Action::Notify { notice: Notice::Stopped { why: StoreError::Failed } });
+        let goes_on = actions.iter().any(|action| matches!(action, Action::Load { .. }));
+        assert_eq!((goes_on, stopped), (is_right, !is_right), "{second:?} {actions:?}");
+    }
+}
+
 // spec-test: STORE-2, STORE-3
 #[test]
 fn a_newer_store_and_a_damaged_one_stop_the_node_and_are_not_written() {
