@@ -1,4 +1,4 @@
-//! The conformance suite on real sockets: mio, smol, and both in one network.
+//! The conformance suite on real sockets: mio, smol, both in one network, and the loop of one's own that core's examples show.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +15,10 @@ use smol::future::{block_on, or};
 
 use crate::scratch::Scratch;
 
+#[cfg(target_os = "linux")]
+#[path = "../core/examples/own_loop/shell.rs"]
+mod own_loop;
+
 /// Where the nodes of one case live.
 struct Street {
     scratch: Scratch,
@@ -27,6 +31,8 @@ struct Street {
 enum Kind {
     Mio,
     Smol,
+    #[cfg(target_os = "linux")]
+    Own,
 }
 
 struct House {
@@ -64,6 +70,8 @@ impl Store for Mortal {
 enum Shell {
     Mio(Box<Runtime>),
     Smol(Box<Node>),
+    #[cfg(target_os = "linux")]
+    Own(Box<own_loop::Loop>),
 }
 
 impl Street {
@@ -83,11 +91,15 @@ impl Street {
                 smol::spawn(running).detach();
                 Shell::Smol(node.into())
             }),
+            #[cfg(target_os = "linux")]
+            Kind::Own => own_loop::Loop::start(setup, store).map(|own| Shell::Own(own.into())),
         };
         let shell = shell.map_err(|why| why.to_string())?;
         house.address = match &shell {
             Shell::Mio(runtime) => runtime.local_addr(),
             Shell::Smol(node) => node.local_addr(),
+            #[cfg(target_os = "linux")]
+            Shell::Own(own) => own.local_addr(),
         };
         house.shell = Some(shell);
         Ok(())
@@ -97,11 +109,14 @@ impl Street {
         self.houses[place.0].shell.as_mut().expect("the suite speaks with running nodes only")
     }
 
-    /// mio's nodes live in this thread: each gets a turn.
+    /// Loops without a thread of their own: each gets a turn.
     fn step_all(&mut self) {
         for house in &mut self.houses {
-            if let Some(Shell::Mio(runtime)) = &mut house.shell {
-                runtime.step(Duration::ZERO).expect("a loop runs");
+            match &mut house.shell {
+                Some(Shell::Mio(runtime)) => drop(runtime.step(Duration::ZERO).expect("a loop runs")),
+                #[cfg(target_os = "linux")]
+                Some(Shell::Own(own)) => own.step(Duration::ZERO).expect("a loop runs"),
+                Some(Shell::Smol(_)) | None => {}
             }
         }
     }
@@ -132,6 +147,8 @@ impl Launcher for Street {
         match self.shell(place) {
             Shell::Mio(runtime) => runtime.command(command),
             Shell::Smol(node) => block_on(node.send(command)),
+            #[cfg(target_os = "linux")]
+            Shell::Own(own) => own.command(command),
         }
     }
 
@@ -144,6 +161,14 @@ impl Launcher for Street {
                     let notice = runtime.next_notice();
                     if notice.is_none() {
                         runtime.step(pause).expect("a loop runs");
+                    }
+                    notice
+                }
+                #[cfg(target_os = "linux")]
+                Shell::Own(own) => {
+                    let notice = own.next_notice();
+                    if notice.is_none() {
+                        own.step(pause).expect("a loop runs");
                     }
                     notice
                 }
@@ -163,6 +188,8 @@ impl Launcher for Street {
         match self.shell(place) {
             Shell::Mio(runtime) => Some(runtime.node().explain(user)),
             Shell::Smol(node) => block_on(node.handle().look(move |node| node.explain(user))).ok(),
+            #[cfg(target_os = "linux")]
+            Shell::Own(own) => Some(own.node().explain(user)),
         }
     }
 
@@ -181,6 +208,8 @@ impl Launcher for Street {
         let outcome = match self.shell(place) {
             Shell::Mio(runtime) => runtime.rebind(),
             Shell::Smol(node) => block_on(node.handle().rebind()),
+            #[cfg(target_os = "linux")]
+            Shell::Own(own) => own.rebind(),
         };
         outcome.expect("the port is still free");
     }
@@ -206,6 +235,12 @@ fn mio_keeps_the_contract() {
 #[test]
 fn smol_keeps_the_contract() {
     holds_on(&[Kind::Smol]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_loop_of_ones_own_keeps_the_contract() {
+    holds_on(&[Kind::Own]);
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! What the pages say about the repository: links lead somewhere, and the README names every test that does not run.
+//! What the pages say about the repository: links lead somewhere, the README names every test that does not run, and its code
+//! is that of an example.
 
 use super::{File, Finding, source};
 
 const README: &str = "README.md";
+/// What the README shows, built and run like the other examples.
+const SHOWN: &str = "core/examples/readme.rs";
 
 fn check(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -16,6 +19,11 @@ fn check(files: &[File]) -> Vec<Finding> {
         }
     }
     let readme = files.iter().find(|file| file.path == README).map_or("", |file| &file.text);
+    let shown = files.iter().find(|file| file.path == SHOWN).and_then(|file| file.text.split_once("\n\n"));
+    if let Some((_, code)) = shown.filter(|(_, code)| !readme.contains(&format!("```rust\n{code}```\n"))) {
+        let lines = code.lines().count();
+        findings.push(Finding::new(README, 1, format!("the {lines} lines of {SHOWN} below its first do not stand in it as they are")));
+    }
     for file in files.iter().filter(|file| file.is_rust()) {
         for (line, name) in ignored(&file.text) {
             if !readme.contains(&format!("`{name}`")) {
@@ -93,6 +101,13 @@ mod tests {
         let links = "[a](../core/SPEC.md#links) [b](https://example.org) [c](../core) [d](#here)\n```\n[e](none)\n```\n";
         assert_eq!(advice(&[spec, ("tests/A.md", links)]), Vec::<String>::new());
         assert!(advice(&[spec, ("tests/A.md", "[a](core/SPEC.md)")])[0].contains("leads nowhere"));
+    }
+
+    #[test]
+    fn a_readme_whose_code_is_not_the_example_s_is_found() {
+        let shown = (super::SHOWN, "//! It is shown.\n\nfn main() {}\n");
+        assert_eq!(advice(&[shown, ("README.md", "```rust\nfn main() {}\n```\n")]), Vec::<String>::new());
+        assert_eq!(advice(&[shown, ("README.md", "```rust\nfn main() { }\n```\n")]).len(), 1);
     }
 
     #[test]

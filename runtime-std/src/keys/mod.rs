@@ -55,6 +55,18 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
+/// A new identity and a device of it, kept nowhere and valid for seven days: for games, tests and first steps.
+///
+/// # Errors
+/// If the operating system has no entropy.
+pub fn ephemeral(app: &AppId, now: WallTime) -> io::Result<Credentials> {
+    let (identity, keys) = (IdentitySecret::from_bytes(entropy()?), DeviceKeys::draw(&mut Rng::from_seed(&seed()?)));
+    // Other clocks may be behind this one by as much as is tolerated.
+    let from = now - Duration::from_millis(CLOCK_TOLERANCE_MS);
+    let grant = keys.grant(app.clone(), from, from + Duration::from_millis(DELEGATION_MS_DEFAULT));
+    Ok(keys.credentials(Delegation::sign(&identity, &grant).map_err(io::Error::other)?))
+}
+
 /// An identity in a file. Whoever holds it is the user; a node never needs it but to be renewed.
 #[derive(Debug)]
 pub struct IdentityFile {

@@ -1,0 +1,59 @@
+//! Under tokio: the smol handle as it is. Readiness and time come from a thread that it brings along.
+//!
+//! ```sh
+//! cargo run -p overcom-tests --example tokio
+//! ```
+
+use std::error::Error;
+use std::time::Duration;
+
+use overcom_core::{AppId, Command, Config, Message, Notice};
+use overcom_smol::Node;
+use overcom_std::{Clock, MemoryStore, Setup, keys};
+use tokio::{select, spawn, time};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let app = AppId::new("example.tokio")?;
+    let (mut ann, mut ben) = (start(&app).await?, start(&app).await?);
+    let (user, address) = (ben.handle().look(|node| node.me().user).await?, ben.local_addr());
+    // Each in a task of its own; a handle speaks with its node from anywhere.
+    let bens = ben.handle();
+    let reader = spawn(async move {
+        let mut texts = Vec::new();
+        while let Some(notice) = ben.next().await {
+            if let Notice::Message(message) = notice {
+                println!("ben got {} from {}", message.payload(), message.from.user);
+                texts.push(message.payload().to_owned());
+            }
+        }
+        texts
+    });
+    ann.send(Command::introduce(user, [address.into()])).await?;
+    ann.send(Command::send(user, Message::new("note", "hello from tokio")?)).await?;
+    loop {
+        select! {
+            notice = ann.next() => match notice {
+                Some(Notice::Delivered { .. }) => break println!("delivered"),
+                Some(_) => {}
+                None => return Err("the node has stopped".into()),
+            },
+            () = time::sleep(Duration::from_secs(30)) => return Err("it was not delivered within 30 s".into()),
+            _ = tokio::signal::ctrl_c() => break println!("interrupted"),
+        }
+    }
+    // Says good-bye; `stop` does not.
+    ann.close().await?;
+    bens.stop()?;
+    assert_eq!(reader.await?, ["\"hello from tokio\""]);
+    Ok(())
+}
+
+/// A node whose future runs on tokio. `Node::bind` does the same on smol's own executor, and works here too.
+async fn start(app: &AppId) -> Result<Node, Box<dyn Error>> {
+    let credentials = keys::ephemeral(app, Clock::start().wall())?;
+    let (mut node, running) = Node::split(Setup::bind("127.0.0.1:0", Config::desktop(), credentials)?, MemoryStore::new())?;
+    spawn(running);
+    while !matches!(node.next().await.ok_or("the node does not start")?, Notice::Started { .. }) {}
+    Ok(node)
+}
