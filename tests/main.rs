@@ -8,6 +8,7 @@ mod example;
 mod files;
 mod program;
 mod scratch;
+mod scripts;
 mod shells;
 mod snapshots;
 mod tidy;

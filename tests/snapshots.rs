@@ -140,6 +140,11 @@ fn setup(number: u8, name: &str, tape: &Tape) -> Setup {
 fn ann_says_something_to_ben() -> String {
     let (tape_ann, tape_ben) = (Tape::default(), Tape::default());
     let mut ben = Runtime::start(setup(2, "ben", &tape_ben), MemoryStore::new()).unwrap();
+    // A node that is still reading its state turns callers away.
+    let mut is_started = false;
+    while !is_started {
+        ben.run_once(Duration::from_secs(1), |notice| is_started |= matches!(notice, Notice::Started { .. })).unwrap();
+    }
     let (address, stop) = (ben.local_addr(), ben.handle());
     let running = std::thread::spawn(move || ben.run(|_| {}));
     let (mut ann, on_smol) = Node::split(setup(1, "ann", &tape_ann), MemoryStore::new()).unwrap();

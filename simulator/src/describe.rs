@@ -25,12 +25,15 @@ impl Names {
         self.devices.get(&device).cloned().unwrap_or_else(|| format!("{device:?}"))
     }
 
-    fn peer(&self, peer: Peer) -> String {
-        let user = || self.users.get(&peer.user).cloned().unwrap_or_else(|| peer.user.to_string());
-        self.devices.get(&peer.device).cloned().unwrap_or_else(user)
+    pub(crate) fn user(&self, user: UserId) -> String {
+        self.users.get(&user).cloned().unwrap_or_else(|| user.to_string())
     }
 
-    fn link(&self, with: LinkPeer) -> String {
+    pub(crate) fn peer(&self, peer: Peer) -> String {
+        self.devices.get(&peer.device).cloned().unwrap_or_else(|| self.user(peer.user))
+    }
+
+    pub(crate) fn link(&self, with: LinkPeer) -> String {
         match with {
             LinkPeer::User(peer) => self.peer(peer),
             LinkPeer::Service(_) => "an entry peer".into(),

@@ -109,3 +109,18 @@ pub const fn find(from: NodeId, to: NodeId) -> Fault {
 pub const fn introduce(from: NodeId, to: NodeId) -> Fault {
     Do::Introduce { from, to }
 }
+
+/// The node takes the other one's user out of its address book and gives up what waits for them.
+pub const fn forget(from: NodeId, to: NodeId) -> Fault {
+    Do::Forget { from, to }
+}
+
+/// The node's identity takes a device of its own back, and the node spreads it.
+pub const fn revoke(by: NodeId, device: NodeId) -> Fault {
+    Do::Revoke { by, device }
+}
+
+/// The node gets a new delegation.
+pub const fn renew(node: NodeId) -> Fault {
+    Do::Renew(node)
+}

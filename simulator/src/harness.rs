@@ -75,7 +75,7 @@ impl Options {
     }
 }
 
-fn read_number(text: &str) -> Option<u64> {
+pub(crate) fn read_number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
         None => text.parse().ok(),

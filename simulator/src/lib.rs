@@ -24,6 +24,7 @@ mod queue;
 mod ran;
 mod run;
 mod scenario;
+pub mod script;
 mod shrink;
 mod sim;
 mod world;

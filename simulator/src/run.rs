@@ -1,12 +1,13 @@
 //! A run under way: nodes and applications on the engine, step by step.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use overcom_core::trace::{Journal, Ladder, Recorder};
 use overcom_core::{
-    Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Hosted, IdentitySecret,
-    Message, Next, Node, Rng, Seed, Tag, Time, UserId, WallTime,
+    Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Grant, Hosted, IdentitySecret,
+    Message, Next, Node, Revocation, RevocationEntry, RevocationTarget, Rng, Seed, Tag, Time, UserId, WallTime, WireError,
 };
 
 use crate::clock::EPOCH_MS;
@@ -57,7 +58,9 @@ pub(crate) struct Run<A> {
     factories: Vec<Factory<A>>,
     workloads: Vec<(String, Work<A>)>,
     people: Vec<(UserId, Credentials, Config)>,
-    names: Names,
+    pub(crate) names: Names,
+    /// What each user's identity has taken back.
+    revoked: BTreeMap<UserId, BTreeMap<RevocationTarget, RevocationEntry>>,
     /// The node whose application has the word; after a panic, the one that panicked.
     pub(crate) speaking: Option<usize>,
     /// What each node understood in its lives that have ended.
@@ -86,8 +89,9 @@ impl<A: App> Run<A> {
         let recordings = record.then(|| scenario.nodes.iter().map(|_| Vec::new()).collect());
         let engine = Engine::new(Links::new(scenario.seed, scenario.network), machines);
         let journals = scenario.nodes.iter().map(|spec| Journal::new(&spec.name)).collect();
+        let (failure, speaking, revoked) = (None, None, BTreeMap::new());
         let mut run =
-            Self { engine, scenario, failure: None, lives, factories, workloads, people, names, speaking: None, journals, recordings };
+            Self { engine, scenario, failure, lives, factories, workloads, people, names, revoked, speaking, journals, recordings };
         for (n, step) in run.scenario.steps.iter().enumerate() {
             run.engine.queue.push(Time::from_millis(step.at_ms), 0, 0, Happening::Step(n));
         }
@@ -327,6 +331,9 @@ impl<A: App> Run<A> {
             }
             Do::Find { from, to } => self.ask(from, Command::find(self.user(to))),
             Do::Introduce { from, to } => self.ask(from, self.introduction(to)),
+            Do::Forget { from, to } => self.ask(from, Command::forget(self.user(to))),
+            Do::Revoke { by, device } => self.sign_and_ask(by, |run| run.revocation(by, device)),
+            Do::Renew(node) => self.sign_and_ask(node, |run| run.renewal(node)),
             Do::Suspend(node) => self.ask(node, Command::Suspend),
             Do::Wake(node) => self.rebind(node, None),
             Do::Call { node, workload, number } => self.call(node, &workload, number),
@@ -338,6 +345,34 @@ impl<A: App> Run<A> {
             self.command_or_say(me, command);
             self.turn(me);
         }
+    }
+
+    /// Asks a node for what its identity has to sign first.
+    fn sign_and_ask(&mut self, me: usize, sign: impl FnOnce(&mut Self) -> Result<Command, WireError>) {
+        match sign(self) {
+            Ok(command) => self.ask(me, command),
+            Err(why) => self.fail("scenario", format!("{} has nothing to sign: {why}", self.engine.machines[me].name)),
+        }
+    }
+
+    /// Everything that the node's identity has taken back so far, and this device.
+    fn revocation(&mut self, by: usize, device: usize) -> Result<Command, WireError> {
+        let (_, credentials, _) = &self.people[by];
+        let (app, now) = (credentials.delegation().app().clone(), self.engine.machines[by].clock.wall(self.engine.now));
+        let taken = self.revoked.entry(self.people[by].0).or_default();
+        // For ever: no delegation of this device counts again. It need not be remembered longer than one can live.
+        let (before, end) = (WallTime::from_millis((1 << 53) - 1), now + Duration::from_millis(2 * DELEGATION_MS));
+        taken.insert(RevocationTarget::Device(self.people[device].1.delegation().device()), RevocationEntry { before, end });
+        let identity = identity(&self.scenario, &self.scenario.nodes[by]);
+        Ok(Command::revoke(Revocation::sign(&identity, app, now.as_millis(), taken.clone())?))
+    }
+
+    fn renewal(&mut self, me: usize) -> Result<Command, WireError> {
+        let (spec, now) = (&self.scenario.nodes[me], self.engine.machines[me].clock.wall(self.engine.now));
+        let lasts = Duration::from_millis(spec.delegation_ms.unwrap_or(DELEGATION_MS));
+        let before = self.people[me].1.delegation().grant();
+        let grant = Grant { from: now, until: now + lasts, ..before.clone() };
+        Ok(Command::renew(Delegation::sign(&identity(&self.scenario, spec), &grant)?))
     }
 
     fn rebind(&mut self, me: usize, port: Option<u16>) {
@@ -363,12 +398,17 @@ impl<A: App> Run<A> {
     }
 }
 
+/// The identity of a node's user.
+fn identity(scenario: &Scenario, spec: &NodeSpec) -> IdentitySecret {
+    let (mode, user) = (spec.crypto.unwrap_or(scenario.crypto), spec.user.as_deref().unwrap_or(&spec.name));
+    IdentitySecret::with_crypto(mode.table(), Draws::new(scenario.seed, "identity", &[name_key(user)]).bytes())
+}
+
 /// A node's identity, keys and bounds, drawn from the run's seed and its name.
 fn person(scenario: &Scenario, spec: &NodeSpec) -> Result<(UserId, Credentials, Config), ScenarioError> {
     let wrong = |why: String| ScenarioError::Node(spec.name.clone(), why);
     let (seed, mode) = (scenario.seed, spec.crypto.unwrap_or(scenario.crypto));
-    let user = spec.user.as_deref().unwrap_or(&spec.name);
-    let identity = IdentitySecret::with_crypto(mode.table(), Draws::new(seed, "identity", &[name_key(user)]).bytes());
+    let identity = identity(scenario, spec);
     let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes(Draws::new(seed, "device", &[name_key(&spec.name)]).bytes())));
     let app = AppId::new(spec.app.as_deref().unwrap_or("sim")).map_err(|why| wrong(why.to_string()))?;
     let until = WallTime::from_millis(EPOCH_MS.saturating_add(spec.delegation_ms.unwrap_or(DELEGATION_MS)));

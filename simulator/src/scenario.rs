@@ -15,7 +15,7 @@ use crate::network::{Network, standard_address};
 pub const SCENARIO_VERSION: u32 = 0;
 
 /// The longest run, a leap year: a delegation lasts for a month, a message for a week.
-const TIME_MS_MAX: u64 = 366 * 24 * 3_600_000;
+pub(crate) const TIME_MS_MAX: u64 = 366 * 24 * 3_600_000;
 const TIME_RANGE: &str = "at most 31622400000, a year";
 
 /// What nodes seal, sign and agree on keys with. Nodes of different modes cannot meet (spec: CRYPTO-8).
@@ -236,6 +236,22 @@ pub enum Do<N> {
         /// About whom.
         to: N,
     },
+    /// A node takes another one's user out of its address book and gives up what waits for them.
+    Forget {
+        /// Who forgets.
+        from: N,
+        /// Whose user is forgotten.
+        to: N,
+    },
+    /// A node's identity signs that a device of its own is taken back, and the node spreads it.
+    Revoke {
+        /// Who spreads it.
+        by: N,
+        /// Whose device; one of the same user, or it means nothing to anybody.
+        device: N,
+    },
+    /// A node gets a new delegation, which lasts from now as long as its first.
+    Renew(N),
     /// A node goes to sleep.
     Suspend(N),
     /// A suspended node gets new sockets and wakes.
@@ -275,6 +291,9 @@ impl<N> Do<N> {
             Self::Send { from, to, r#type, payload } => Do::Send { from: n(from)?, to: n(to)?, r#type, payload },
             Self::Find { from, to } => Do::Find { from: n(from)?, to: n(to)? },
             Self::Introduce { from, to } => Do::Introduce { from: n(from)?, to: n(to)? },
+            Self::Forget { from, to } => Do::Forget { from: n(from)?, to: n(to)? },
+            Self::Revoke { by, device } => Do::Revoke { by: n(by)?, device: n(device)? },
+            Self::Renew(node) => Do::Renew(n(node)?),
             Self::Suspend(node) => Do::Suspend(n(node)?),
             Self::Wake(node) => Do::Wake(n(node)?),
             Self::Call { node, workload, number } => Do::Call { node: n(node)?, workload, number },

@@ -459,7 +459,10 @@ impl<A: App + 'static> Sim<A> {
             let Some(phase) = view.phase() else { return format!("{name}: down") };
             let phase = format!("{phase:?}").to_lowercase();
             let shown = world.app(node).zip(self.show.as_ref()).map(|(app, show)| format!("; {}", show(app))).unwrap_or_default();
-            format!("{name}: {phase}, {} links, {} messages wait{shown}", view.links().len(), view.outbox().len())
+            let (links, waiting) = (view.links().len(), view.outbox().len());
+            let counted = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+            let (links, waiting) = (counted(links, "link", "links"), counted(waiting, "message waits", "messages wait"));
+            format!("{name}: {phase}, {links}, {waiting}{shown}")
         };
         world.nodes().map(stands).collect()
     }

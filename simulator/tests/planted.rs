@@ -125,7 +125,7 @@ fn a_panic_in_an_application_names_its_node_its_seed_and_the_last_thing_it_was_t
     assert_eq!((found.failure.check.as_str(), found.failure.detail.as_str()), ("panic", "ben's application: that is too much"));
     let text = screen(&Named { package: "mine", binary: "planted", name: "an_application_that_panics" }, &found, false);
     assert!(text.contains("ben: got note from ann: 2\nat the end:\n"), "{text}");
-    assert!(text.contains("  ben: running, 1 links, 0 messages wait; 3 messages\n"), "{text}");
+    assert!(text.contains("  ben: running, 1 link, 0 messages wait; 3 messages\n"), "{text}");
     assert!(text.contains("again   OVERCOM_SEED=0x0 ") && text.contains("shrunk to 3 steps"), "{text}");
 }
 

@@ -152,7 +152,7 @@ impl Links {
     fn on_close(&mut self, cx: &mut Cx, pipe: PipeId, why: CloseReason) {
         let with = self.link(pipe).map(|link| link.with);
         cx.saw(with, false, || Said::Close(why));
-        self.end(cx, pipe, why);
+        self.end(cx, pipe, why, false);
         self.hang_up(cx, pipe);
     }
 }

@@ -39,8 +39,8 @@ const LINGER_MS: u64 = 1_000;
 pub(crate) enum Effect {
     /// A link is the one that its peer is reached on from now on; it may have ended since.
     Up { with: LinkPeer, pipe: PipeId, remote: SocketAddr, dialled: bool },
-    /// A link that was up has ended.
-    Down { with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason },
+    /// A link that was up has ended; `ours` when this side closed it.
+    Down { with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason, ours: bool },
     /// A pipe ended before it was a peer's link.
     Refused { pipe: PipeId, op: Option<OpId>, remote: SocketAddr, dialled: bool, why: CloseReason },
     /// A message came.
@@ -163,7 +163,7 @@ impl Links {
 
     /// The pipe has ended.
     pub(crate) fn on_closed(&mut self, cx: &mut Cx, pipe: PipeId) {
-        self.end(cx, pipe, CloseReason::Lost);
+        self.end(cx, pipe, CloseReason::Lost, false);
         if self.pipes.remove(&pipe).is_none() {
             cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
         }
@@ -184,7 +184,7 @@ impl Links {
     /// Every pipe is gone at once.
     pub(crate) fn on_rebound(&mut self, cx: &mut Cx) {
         while let Some((&pipe, _)) = self.pipes.first_key_value() {
-            self.end(cx, pipe, CloseReason::Rebound);
+            self.end(cx, pipe, CloseReason::Rebound, true);
             self.pipes.remove(&pipe);
             cx.timers.cancel(TimerKey::Linger(pipe));
         }
@@ -337,7 +337,7 @@ impl Links {
             return;
         }
         self.say(cx, pipe, &Line::Close(CloseLine { status: why.status(), reason: why }), || Said::Close(why));
-        self.end(cx, pipe, why);
+        self.end(cx, pipe, why, true);
         cx.timers.set(TimerKey::Linger(pipe), cx.now + core::time::Duration::from_millis(LINGER_MS));
         self.mark(pipe);
     }

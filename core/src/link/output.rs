@@ -38,7 +38,7 @@ impl Links {
     /// The other end has more said to it than it reads: it could not be told why it is let go.
     fn let_go(&mut self, cx: &mut Cx, pipe: PipeId) {
         cx.stats.faults = cx.stats.faults.saturating_add(1);
-        self.end(cx, pipe, CloseReason::Flood);
+        self.end(cx, pipe, CloseReason::Flood, true);
         if let Some(it) = self.pipes.get_mut(&pipe) {
             it.buffers.out = Vec::new();
         }

@@ -203,8 +203,8 @@ impl Links {
         }
     }
 
-    /// A pipe is over on this side: tells the node, forgets keys and buffers. What is left to write stays.
-    pub(super) fn end(&mut self, cx: &mut Cx, pipe: PipeId, why: CloseReason) {
+    /// A pipe is over on this side, closed by it if `ours`: tells the node, forgets keys and buffers. What is left to write stays.
+    pub(super) fn end(&mut self, cx: &mut Cx, pipe: PipeId, why: CloseReason, ours: bool) {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
         let (op, dialled, remote) = (it.op, it.op.is_some(), it.remote);
         let stage = core::mem::replace(&mut it.stage, Stage::Gone);
@@ -226,7 +226,7 @@ impl Links {
                     self.is_up(cx, next);
                 }
                 if link.up {
-                    Effect::Down { with: link.with, pipe, op, since: link.since, why }
+                    Effect::Down { with: link.with, pipe, op, since: link.since, why, ours }
                 } else {
                     Effect::Refused { pipe, op, remote, dialled, why }
                 }

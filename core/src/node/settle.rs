@@ -70,7 +70,10 @@ impl Parts {
                 self.cx.notify(Notice::LinkUp { with, remote, dialled });
                 self.on_up(with, pipe);
             }
-            LinkEffect::Down { with, pipe, op, since, why } => self.on_down(with, pipe, op, since, why),
+            LinkEffect::Down { with, pipe, op, since, why, ours } => {
+                self.cx.saw(Some(with), ours, || Said::Down(why));
+                self.on_down(with, pipe, op, since, why);
+            }
             LinkEffect::Refused { pipe, op, remote, dialled, why } => {
                 self.searches.on_unlink(pipe);
                 self.cx.notify(Notice::Refused { remote, dialled, why });
@@ -200,7 +203,6 @@ impl Parts {
     fn on_down(&mut self, with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason) {
         let is_steady = self.cx.now.since(since) >= STEADY;
         self.searches.on_unlink(pipe);
-        self.cx.saw(Some(with), false, || Said::Down(why));
         self.cx.notify(Notice::LinkDown { with, why });
         match with {
             LinkPeer::User(peer) => {

@@ -250,6 +250,11 @@ impl Ladder {
         show::summary(&self.rungs())
     }
 
+    /// How many entries did not fit into the journals, so that their lines are missing.
+    pub fn dropped(&self) -> u64 {
+        self.journals.iter().fold(0, |sum, journal| sum.saturating_add(journal.dropped()))
+    }
+
     /// As a sequence diagram for Mermaid.
     pub fn mermaid(&self) -> String {
         show::mermaid(&self.columns(), &self.rungs())

@@ -1,4 +1,4 @@
-//! `overcom-sim`: runs scenario files and replays recordings.
+//! `overcom-sim`: runs scenario files and scripts, and replays recordings.
 //!
 //! Exit codes: 0 all is well, 1 a check failed or a replay differs, 2 an input that cannot be used.
 
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use overcom_core::trace::{Builds, ReplayError, replay};
-use overcom_simulator::{CryptoMode, Report, Scenario, Sim};
+use overcom_simulator::{CryptoMode, Report, Scenario, Sim, script};
 
 /// Runs scenarios of Overcom nodes in a simulated network, and replays recordings.
 #[derive(Parser)]
@@ -36,6 +36,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Runs a script: a text file of commands; prints it with what nodes then said under each command.
+    Script {
+        /// The script: `nodes ann ben`, `introduce ann ben`, `send ann ben note "hello"`, `wait 5s`, …
+        file: PathBuf,
+        /// The scenario file that the script stands for, in the place of what was said.
+        #[arg(long)]
+        scenario: bool,
+    },
     /// Replays a recording of a simulated or a real node, and compares every digest.
     Replay {
         /// The recording, JSON Lines.
@@ -52,6 +60,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run { file, seed, crypto, record, json } => run(&file, (seed, crypto), record.as_deref(), json),
+        Command::Script { file, scenario } => run_script(&file, scenario),
         Command::Replay { file, any_build, json } => replay_file(&file, any_build, json),
     };
     match outcome {
@@ -101,6 +110,18 @@ fn run(file: &Path, (seed, crypto): (Option<u64>, Option<CryptoMode>), record: O
     eprintln!("FAIL {} at {}: {}", failure.check, failure.at, failure.detail);
     eprintln!("again   overcom-sim run {} --seed {:#x} --crypto {}", file.display(), report.seed, report.crypto);
     Ok(ExitCode::from(1))
+}
+
+fn run_script(file: &Path, scenario: bool) -> Result<ExitCode, String> {
+    let text = read(file)?;
+    let in_file = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    if scenario {
+        let scenario = script::scenario(&text).map_err(|why| in_file(&why))?;
+        println!("{}", scenario.to_json().map_err(|why| in_file(&why))?);
+    } else {
+        print!("{}", script::run(&text).map_err(|why| in_file(&why))?);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn as_json(report: &Report) -> serde_json::Value {

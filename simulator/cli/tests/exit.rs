@@ -69,3 +69,21 @@ fn a_file_that_cannot_be_used_is_said_to_be_so_with_the_way_out() {
     }
     assert_eq!(overcom_sim(&["fly"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_script_is_told_with_what_followed_and_becomes_a_scenario_that_runs() {
+    let path = file("script.txt", "nodes ann ben\nintroduce ann ben\nsend ann ben note \"hello\"\nwait 2s\n");
+    let path = path.to_str().expect("text");
+    let told = overcom_sim(&["script", path]);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success() && text.ends_with("    ben -> ann: acknowledged\n"), "{told:?}");
+    let scenario = overcom_sim(&["script", path, "--scenario"]);
+    let again = file("script.json", &String::from_utf8_lossy(&scenario.stdout));
+    let ran = overcom_sim(&["run", again.to_str().expect("text")]);
+    assert!(ran.status.success() && String::from_utf8_lossy(&ran.stdout).contains("ben: got note from ann"), "{ran:?}");
+    let wrong = file("wrong.txt", "nodes ann\nwiat 5s\n");
+    let output = overcom_sim(&["script", wrong.to_str().expect("text")]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), told.lines().count()), (Some(2), 1), "{told}");
+    assert!(told.contains("wrong.txt: line 2, column 1: there is no command wiat"), "{told}");
+}
