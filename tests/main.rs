@@ -4,6 +4,7 @@ mod cli;
 mod conformance;
 mod corpus;
 mod demo;
+mod door;
 mod example;
 mod files;
 mod program;

@@ -8,7 +8,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use overcom_core::{App, Command, CommandError, Config, Credentials, Hosted, Notice, Seed, Tag};
@@ -62,6 +61,11 @@ impl Handle {
         answered.recv().await.map_err(io::Error::other)?
     }
 
+    /// The application is through with `notices` more of those that [`Node::receive`] gave (spec: SHELL-14).
+    pub fn taken(&self, notices: u64) {
+        self.remote.taken(notices);
+    }
+
     /// Ends the node's future after its present turn.
     ///
     /// # Errors
@@ -82,7 +86,6 @@ pub struct Node {
     handle: Handle,
     notices: Receiver<Notice>,
     bell: Arc<Bell>,
-    taken: Arc<AtomicU64>,
     /// Whether the application still holds a notice.
     is_held: bool,
 }
@@ -108,10 +111,10 @@ impl Node {
     /// As [`bind`](Self::bind). The future's error is that of writing a recording.
     pub fn split(setup: Setup, store: impl Store + 'static) -> io::Result<(Self, impl Future<Output = io::Result<()>> + Send + 'static)> {
         let (handle, reactor) = start(setup, store, |_| Bare)?;
-        let ((give, notices), taken, bell) = (bounded(NOTICES_MAX), Arc::new(AtomicU64::new(0)), reactor.bell());
-        let node = Self { handle, notices, bell, taken: Arc::clone(&taken), is_held: false };
+        let ((give, notices), bell) = (bounded(NOTICES_MAX), reactor.bell());
+        let node = Self { handle, notices, bell, is_held: false };
         // The engine goes first, so that sockets and store are free when the notices end.
-        let mut parts = Some((reactor, Outlet { give, taken, waiting: None }));
+        let mut parts = Some((reactor, Outlet { give, waiting: None }));
         let running = poll_fn(move |cx| {
             let Some((reactor, outlet)) = &mut parts else { return Poll::Ready(Ok(())) };
             let state = poll(reactor, cx, |engine| outlet.exchange(engine));
@@ -128,11 +131,16 @@ impl Node {
     /// Nothing is lost when the future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<Notice> {
         if std::mem::take(&mut self.is_held) {
-            self.taken.fetch_add(1, Ordering::Relaxed);
-            self.bell.ring();
+            self.handle.taken(1);
         }
-        let notice = self.notices.recv().await.ok();
+        let notice = self.receive().await;
         self.is_held = notice.is_some();
+        notice
+    }
+
+    /// The next notice as [`next`](Self::next) gives it, but by asking nothing is taken: say [`Handle::taken`], in the same order.
+    pub async fn receive(&self) -> Option<Notice> {
+        let notice = self.notices.recv().await.ok();
         // There may be room for more.
         self.bell.ring();
         notice
@@ -198,7 +206,7 @@ pub fn run_app<A: App + Send + 'static>(
     app: A,
 ) -> io::Result<(Handle, impl Future<Output = io::Result<()>> + Send + 'static)> {
     let (handle, mut reactor) = start(setup, store, |seed| Hosted::new(app, seed))?;
-    Ok((handle, poll_fn(move |cx| poll(&mut reactor, cx, |_| false))))
+    Ok((handle, poll_fn(move |cx| poll(&mut reactor, cx, |_| ()))))
 }
 
 fn start<D: Drive>(setup: Setup, store: impl Store + 'static, make: impl FnOnce(&Seed) -> D) -> io::Result<(Handle, Reactor<D>)> {
@@ -219,19 +227,15 @@ fn reply<T: Send + 'static>() -> (impl FnOnce(T) + Send + 'static, Receiver<T>) 
 }
 
 /// Turns until nothing is left or it is others' turn. Nothing is awaited while actions are carried out.
-fn poll<D: Drive>(
-    reactor: &mut Reactor<D>,
-    cx: &mut Context<'_>,
-    mut exchange: impl FnMut(&mut Engine<Sockets>) -> bool,
-) -> Poll<io::Result<()>> {
+fn poll<D: Drive>(reactor: &mut Reactor<D>, cx: &mut Context<'_>, mut exchange: impl FnMut(&mut Engine<Sockets>)) -> Poll<io::Result<()>> {
     reactor.listen(cx);
     for _ in 0..TURNS_MAX {
         reactor.collect();
         let rest = reactor.turn()?;
-        let is_moving = exchange(reactor.engine());
+        exchange(reactor.engine());
         match rest {
             Rest::Stop => return Poll::Ready(Ok(())),
-            Rest::Until(due) if !is_moving && reactor.is_asleep(cx, due)? => return Poll::Pending,
+            Rest::Until(due) if reactor.is_asleep(cx, due)? => return Poll::Pending,
             Rest::None | Rest::Until(_) => {}
         }
     }
@@ -242,24 +246,18 @@ fn poll<D: Drive>(
 /// Where notices leave the engine.
 struct Outlet {
     give: Sender<Notice>,
-    taken: Arc<AtomicU64>,
     /// The one that found no room.
     waiting: Option<Notice>,
 }
 
 impl Outlet {
-    /// Says what was taken and gives what there is room for; whether the node was told something.
-    fn exchange(&mut self, engine: &mut Engine<Sockets>) -> bool {
-        let taken = self.taken.swap(0, Ordering::Relaxed);
-        if taken > 0 {
-            engine.taken(taken);
-        }
+    /// Gives what there is room for.
+    fn exchange(&mut self, engine: &mut Engine<Sockets>) {
         while let Some(notice) = self.waiting.take().or_else(|| engine.next_notice()) {
             if let Err(TrySendError::Full(notice)) = self.give.try_send(notice) {
                 self.waiting = Some(notice);
                 break;
             }
         }
-        taken > 0
     }
 }

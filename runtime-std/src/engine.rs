@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
@@ -171,7 +173,7 @@ impl<N: Net> Engine<N> {
             watch_seen: 0,
             outside,
             requests: asked,
-            remote: Remote { requests, waker },
+            remote: Remote { requests, waker, taken: Arc::default() },
             recording,
             is_stopping: false,
             is_told: true,
@@ -300,6 +302,10 @@ impl<N: Net> Engine<N> {
         self.is_told = false;
         let now = self.outside.clock.now();
         self.report(now);
+        let taken = self.remote.taken.swap(0, Ordering::Relaxed);
+        if taken > 0 {
+            self.driver.handle(now, Event::taken(taken, &[]));
+        }
         let mut asked = 0;
         while asked < INPUTS_MAX
             && let Some(finished) = self.outside.work.next_finished()

@@ -1,5 +1,7 @@
 //! How other threads speak with an engine.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::{fmt, io};
 
@@ -22,6 +24,8 @@ pub(crate) enum Request {
 pub struct Remote {
     pub(crate) requests: SyncSender<Request>,
     pub(crate) waker: Waker,
+    /// Notices that are taken and of which the node does not know yet.
+    pub(crate) taken: Arc<AtomicU64>,
 }
 
 impl Remote {
@@ -47,6 +51,13 @@ impl Remote {
     /// As [`command`](Self::command).
     pub fn rebind(&self, answer: impl FnOnce(io::Result<()>) + Send + 'static) -> Result<(), CommandError> {
         self.ask(Request::Rebind(Box::new(answer)))
+    }
+
+    /// The application is through with `notices` more of a [`Bare`](crate::Bare) engine's notices, in the order in which they
+    /// were handed over (spec: SHELL-14). The node is told in the engine's next turn.
+    pub fn taken(&self, notices: u64) {
+        self.taken.fetch_add(notices, Ordering::Relaxed);
+        (self.waker)();
     }
 
     /// Ends the engine after its present turn.

@@ -15,13 +15,13 @@ pub(crate) const APP: &str = "overcom";
 pub(crate) const DAYS_MAX: u64 = DELEGATION_MS_MAX / DAY_MS;
 pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Data {
     /// The folder that keeps identities and devices [default: $XDG_DATA_HOME/overcom or ~/.local/share/overcom]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// One of several identities, each in a folder of that name
-    #[arg(long, value_name = "NAME", value_parser = folder_name)]
+    #[arg(long, global = true, value_name = "NAME", value_parser = folder_name)]
     name: Option<String>,
 }
 
@@ -49,7 +49,8 @@ impl Data {
         Ok(DeviceFile::open_or_create(self.device()?)?)
     }
 
-    fn folder(&self) -> Result<PathBuf, Fail> {
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Fail> {
         let folder = match &self.data {
             Some(folder) => folder.clone(),
             None => default_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))

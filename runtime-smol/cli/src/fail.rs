@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use overcom_std::keys::KeyError;
 
+use crate::proto::Fault;
+
 /// Why a verb did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Fail {
@@ -23,6 +25,11 @@ impl Fail {
         Self { sentence: sentence.into(), code: 2 }
     }
 
+    /// It is kept and tried again, but not done yet: exit code 3.
+    pub(crate) fn later(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), code: 3 }
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
@@ -38,6 +45,17 @@ impl From<std::io::Error> for Fail {
     /// Of writing the answer: everything else that can go wrong is named where it does.
     fn from(why: std::io::Error) -> Self {
         Self::failed(format!("the answer could not be written: {why}"))
+    }
+}
+
+impl From<Fault> for Fail {
+    fn from(fault: Fault) -> Self {
+        let sentence = format!("{}; {}", fault.message, fault.hint);
+        // What was typed is wrong, or something outside does not work.
+        match fault.code.as_str() {
+            "busy" | "full" | "stopped" | "disk" | "expired" | "no_identity" | "not_renewed" => Self::failed(sentence),
+            _ => Self::usage(sentence),
+        }
     }
 }
 

@@ -1,29 +1,47 @@
 //! The command line of Overcom.
 
+mod book;
+mod client;
 mod data;
 mod delegate;
 mod demo;
 mod fail;
+mod hub;
 mod id;
+mod keeper;
+mod proto;
+mod run;
+mod serve;
+mod session;
+mod verbs;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
+use verbs::{listen, names, node, send, why};
 
 const HELP: &str = "\
 Examples:
   overcom demo                            three nodes in this process find each other and talk
-  overcom id                              who am I? The first time this makes an identity and the keys of this device
-  overcom delegate --days 14              sign again what this device may do
-  overcom id --request > request.json     an identity that is kept elsewhere: ask for a delegation here,
+  overcom id                              who am I? The first time this makes an identity and keys
+  overcom names add ann oc1… --at 192.0.2.1:7575      whom do I know, and where?
+  overcom send ann note '{\"milk\":2}'     and wait until it is delivered
+  overcom listen --type note | jq .payload
+  overcom why ann                         why does it not arrive?
+  overcom node --serve                    a node for all these, until it is stopped
+  overcom node                            a node for a program, in JSON Lines
+  overcom id --request > request.json     an identity that is kept elsewhere: ask here,
   overcom delegate --request request.json > delegation.json      sign it there,
   overcom delegate --install delegation.json                     and take it here
 
-Exit codes: 0 done; 1 it did not work, and the message says what to do; 2 wrong usage or input.
+Exit codes: 0 done; 1 it did not work, and the message says what to do; 2 wrong usage or input;
+3 a message is kept and will be tried again, but is not delivered yet.
 
-Secrets are kept in $XDG_DATA_HOME/overcom, or ~/.local/share/overcom, unless --data says where. Nothing secret is printed.";
+Keys, names and messages are kept in $XDG_DATA_HOME/overcom, or ~/.local/share/overcom, unless
+--data says where. Nothing secret is printed. One node runs for each such folder: every command
+speaks with the one that runs, or runs one as long as it lasts.";
 
 /// What bumps each number stands in core's ARCHITECTURE.md.
 const VERSIONS: &str = concat!(env!("CARGO_PKG_VERSION"), "\nwire      1", "\ntrace     1", "\nstore     1", "\nscenario  0");
@@ -41,6 +59,16 @@ enum Verb {
     Demo(demo::Arguments),
     /// Shows the user id, the device and its delegation; makes them the first time
     Id(id::Arguments),
+    /// Sends a message, and waits until it is delivered
+    Send(send::Arguments),
+    /// Shows messages as they come
+    Listen(listen::Arguments),
+    /// Lists, gives and takes away people's names
+    Names(names::Arguments),
+    /// Says what was tried to reach somebody, and what came of it
+    Why(why::Arguments),
+    /// Runs a node for a program, in JSON Lines on standard input and output; or with --serve for all other verbs
+    Node(node::Arguments),
     /// Signs a delegation: what a device may do in the identity's name, in which app, and until when
     Delegate(delegate::Arguments),
 }
@@ -50,6 +78,11 @@ fn main() -> ExitCode {
     let result = match arguments.verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Id(arguments) => id::run(&arguments),
+        Verb::Send(arguments) => send::run(&arguments),
+        Verb::Listen(arguments) => listen::run(&arguments),
+        Verb::Names(arguments) => names::run(&arguments),
+        Verb::Why(arguments) => why::run(&arguments),
+        Verb::Node(arguments) => node::run(&arguments),
         Verb::Delegate(arguments) => delegate::run(&arguments),
     };
     let result = result.and_then(|text| {
@@ -63,4 +96,10 @@ fn main() -> ExitCode {
             fail.code()
         }
     }
+}
+
+/// Tells the person at this machine something beside the answer.
+fn say(sentence: &str) {
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stderr(), "overcom: {sentence}");
 }

@@ -45,7 +45,7 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize, existing: Existing
     })
 }
 
-fn put(path: &Path, text: &[u8], existing: Existing) -> io::Result<()> {
+pub(super) fn put(path: &Path, text: &[u8], existing: Existing) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     make_directory(directory)?;
     let mark = u64::from_le_bytes(*entropy()?.first_chunk().unwrap_or(&[0; 8]));

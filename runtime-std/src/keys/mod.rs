@@ -67,6 +67,15 @@ pub fn ephemeral(app: &AppId, now: WallTime) -> io::Result<Credentials> {
     Ok(keys.credentials(Delegation::sign(&identity, &grant).map_err(io::Error::other)?))
 }
 
+/// Writes a file that only its owner may read, whole or not at all, in the place of another; on disk when this returns.
+///
+/// # Errors
+/// [`KeyError::Io`].
+pub fn write_private(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), KeyError> {
+    let path = path.as_ref();
+    file::put(path, bytes, file::Existing::Replace).map_err(|why| KeyError::Io(path.into(), why))
+}
+
 /// An identity in a file. Whoever holds it is the user; a node never needs it but to be renewed.
 #[derive(Debug)]
 pub struct IdentityFile {

@@ -1,0 +1,323 @@
+//! One node and everybody who speaks with it: requests go in one after the other, notices go to whoever listens.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use overcom_core::{Command, Notice, StoreError, Time};
+use overcom_smol::{Handle, Node};
+use overcom_std::Clock;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::or;
+
+use crate::book::Book;
+use crate::keeper::Keeper;
+use crate::proto::{Hello, Request, answer, line_of};
+
+mod ledger;
+mod ops;
+
+use ledger::Ledger;
+pub(crate) use ledger::SessionId;
+
+/// Lines of all sessions that wait for the hub (guess: a turn's).
+const WAITING_MAX: usize = 256;
+/// How long good-byes and the last store may take (guess: a slow disk's worst).
+const QUIET_MAX: Duration = Duration::from_secs(10);
+
+/// How long after the last taken message its acknowledgement may take to leave: 20 ms, and a store (guess).
+const GRACE: Duration = Duration::from_millis(80);
+
+/// What sessions tell the hub.
+pub(crate) enum Told {
+    /// A session begins; lines for it go out there.
+    Enter { session: SessionId, out: Sender<Out>, is_listening: bool },
+    /// A request.
+    Ask { session: SessionId, request: Request },
+    /// So many notices were written and flushed.
+    Flushed { session: SessionId, notices: u64 },
+    /// A session is over.
+    Leave { session: SessionId },
+    /// The node ends: what was asked is answered, what was to be stored is stored.
+    End(Ending),
+    /// The node ends once nobody is there.
+    EndWhenAlone,
+}
+
+/// A line on its way out, with its newline.
+pub(crate) enum Out {
+    Answer(String),
+    Notice(String),
+}
+
+/// Why the node ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// It was asked to, or nobody needs it any more.
+    Asked,
+    /// Whom it was run for cannot be written to.
+    Deaf(io::Error),
+    /// Its storage failed.
+    Storage(StoreError),
+    /// It stopped by itself, which only a recording that cannot be written does.
+    Gone,
+}
+
+/// Who listens to what.
+struct Session {
+    out: Sender<Out>,
+    /// Kinds of notices; `None`: all.
+    notices: Option<Vec<String>>,
+    /// Types of messages; `None`: all.
+    types: Option<Vec<String>>,
+    /// Whether it says itself what it is through with.
+    is_explicit: bool,
+}
+
+impl Session {
+    fn hears(&self, kind: &str) -> bool {
+        self.notices.as_ref().is_none_or(|kinds| kinds.iter().any(|known| known == kind))
+    }
+
+    fn wants(&self, kind: &str, notice: &Notice) -> bool {
+        let fits =
+            |received: &overcom_core::Received| self.types.as_ref().is_none_or(|types| types.iter().any(|known| known == received.kind()));
+        self.hears(kind) && if let Notice::Message(received) = notice { fits(received) } else { true }
+    }
+}
+
+/// See the module.
+pub(crate) struct Hub {
+    node: Node,
+    handle: Handle,
+    told: Receiver<Told>,
+    sessions: BTreeMap<SessionId, Session>,
+    ledger: Ledger,
+    hello: Hello,
+    book: Book,
+    keeper: Keeper,
+    /// How far this machine's clock is off, if peers have said so.
+    ahead_ms: Option<i64>,
+    ends_when_alone: bool,
+    clock: Clock,
+    /// When something was taken last.
+    taken_at: Option<Time>,
+    /// Set when the node is to end.
+    ending: Option<Ending>,
+}
+
+/// One of the two things that a hub waits for.
+enum Input {
+    Notice(Option<Notice>),
+    Told(Option<Told>),
+}
+
+impl Hub {
+    /// A hub for a node that has started.
+    pub(crate) fn new(node: Node, hello: Hello, book: Book, keeper: Keeper) -> (Self, Sender<Told>) {
+        let (tell, told) = bounded(WAITING_MAX);
+        let hub = Self {
+            handle: node.handle(),
+            node,
+            told,
+            sessions: BTreeMap::new(),
+            ledger: Ledger::default(),
+            hello,
+            book,
+            keeper,
+            ahead_ms: None,
+            ends_when_alone: false,
+            clock: Clock::start(),
+            taken_at: None,
+            ending: None,
+        };
+        (hub, tell)
+    }
+
+    /// Runs until the node is to end, and ends it: sockets and store are free when this returns.
+    pub(crate) async fn run(mut self) -> Ending {
+        while self.ending.is_none() {
+            let told = async { Input::Told(self.told.recv().await.ok()) };
+            let input =
+                if self.ledger.has_room() { or(async { Input::Notice(self.node.receive().await) }, told).await } else { told.await };
+            match input {
+                Input::Notice(Some(notice)) => self.on_notice(notice).await,
+                Input::Notice(None) => self.ending = Some(Ending::Gone),
+                Input::Told(Some(told)) => self.on_told(told).await,
+                Input::Told(None) => self.ending = Some(Ending::Asked),
+            }
+            self.settle();
+        }
+        let ending = self.ending.take().unwrap_or(Ending::Asked);
+        self.close().await;
+        ending
+    }
+
+    async fn on_told(&mut self, told: Told) {
+        match told {
+            Told::Enter { session, out, is_listening } => self.on_enter(session, out, is_listening),
+            Told::Ask { session, request } => {
+                let outcome = match request.op {
+                    Ok(op) => self.carry_out(session, op).await,
+                    Err(fault) => Err(fault),
+                };
+                self.give(session, Out::Answer(answer(&request.id, &outcome) + "\n"));
+            }
+            Told::Flushed { session, notices } => {
+                if self.sessions.get(&session).is_some_and(|session| !session.is_explicit) {
+                    self.ledger.taken(session, notices);
+                }
+            }
+            Told::Leave { session } => {
+                self.sessions.remove(&session);
+                self.ledger.leave(session);
+                self.offer();
+                if self.ends_when_alone && self.sessions.is_empty() {
+                    self.ending = Some(Ending::Asked);
+                }
+            }
+            Told::End(why) => self.ending = Some(why),
+            Told::EndWhenAlone => {
+                self.ends_when_alone = true;
+                if self.sessions.is_empty() {
+                    self.ending = Some(Ending::Asked);
+                }
+            }
+        }
+    }
+
+    fn on_enter(&mut self, session: SessionId, out: Sender<Out>, is_listening: bool) {
+        let hello = serde_json::json!({ "hello": self.hello });
+        let notices = if is_listening { None } else { Some(Vec::new()) };
+        self.sessions.insert(session, Session { out, notices, types: None, is_explicit: false });
+        self.give(session, Out::Answer(format!("{hello}\n")));
+        self.offer();
+    }
+
+    async fn on_notice(&mut self, notice: Notice) {
+        if matches!(notice, Notice::RenewalDue { .. } | Notice::Expired) {
+            self.renew_or_say().await;
+        }
+        if let Notice::ClockOff { ahead_ms, .. } = &notice {
+            self.ahead_ms = Some(*ahead_ms);
+            crate::say(&clock_sentence(*ahead_ms));
+        }
+        if let Notice::Stopped { why, .. } = &notice {
+            self.ending = Some(Ending::Storage(*why));
+        }
+        let line = line_of(&notice, |user| self.book.name_of(user));
+        let Some((kind, line)) = line else {
+            self.ledger.add(notice, &[], false);
+            return;
+        };
+        let to: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| session.wants(kind, &notice)).map(|(number, _)| *number).collect();
+        // A message waits until somebody listens to messages; one of a type that no listener wants is passed over.
+        let waits = matches!(notice, Notice::Message(_)) && !self.is_heard();
+        self.ledger.add(notice, &to, waits);
+        for session in to {
+            self.give(session, Out::Notice(format!("{line}\n")));
+        }
+    }
+
+    /// Whether somebody listens to messages.
+    fn is_heard(&self) -> bool {
+        self.sessions.values().any(|session| session.hears("message"))
+    }
+
+    /// Gives what nobody has to those who want it now.
+    fn offer(&mut self) {
+        for (number, notice) in self.ledger.unclaimed() {
+            let Some((kind, line)) = line_of(&notice, |user| self.book.name_of(user)) else { continue };
+            let to: Vec<SessionId> =
+                self.sessions.iter().filter(|(_, session)| session.wants(kind, &notice)).map(|(number, _)| *number).collect();
+            for session in &to {
+                self.ledger.claim(number, *session);
+                self.give(*session, Out::Notice(format!("{line}\n")));
+            }
+            let may_wait = matches!(notice, Notice::Message(_)) && !self.is_heard();
+            if to.is_empty() && !may_wait {
+                self.ledger.pass(number);
+            }
+        }
+    }
+
+    fn give(&self, session: SessionId, line: Out) {
+        if let Some(session) = self.sessions.get(&session) {
+            // A session that has just ended takes no more; its `Leave` is on its way.
+            let _ = session.out.try_send(line);
+        }
+    }
+
+    fn settle(&mut self) {
+        let taken = self.ledger.settle();
+        if taken > 0 {
+            self.handle.taken(taken);
+            self.taken_at = Some(self.clock.now());
+        }
+    }
+
+    /// Signs another delegation if the identity is kept here, and says what to do if it is not.
+    async fn renew_or_say(&mut self) {
+        let outcome = match self.keeper.signed() {
+            Ok(delegation) => self.renew(delegation).await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = outcome {
+            crate::say(&format!("this device's delegation is not renewed: {}; {}", fault.message, fault.hint));
+        }
+    }
+
+    /// Acknowledgements, good-byes and the last store; whoever listens still hears of it. Then the node's end.
+    async fn close(mut self) {
+        if let Some(taken) = self.taken_at {
+            let passed = self.clock.now().since(taken);
+            smol::Timer::after(GRACE.saturating_sub(passed)).await;
+        }
+        let farewell = async {
+            if self.handle.send(Command::Suspend).await.is_err() {
+                return;
+            }
+            while let Some(notice) = self.node.receive().await {
+                let is_quiet = matches!(notice, Notice::Quiet);
+                self.on_notice(notice).await;
+                self.settle();
+                if is_quiet {
+                    return;
+                }
+            }
+        };
+        or(farewell, async {
+            smol::Timer::after(QUIET_MAX).await;
+        })
+        .await;
+        self.sessions.clear();
+        self.node.abandon().await;
+    }
+}
+
+/// A clock that is off, in words.
+pub(crate) fn clock_sentence(ahead_ms: i64) -> String {
+    let secs = ahead_ms.unsigned_abs() / 1_000;
+    let span = match secs {
+        0..120 => format!("{secs} seconds"),
+        120..7_200 => format!("{} minutes", secs / 60),
+        7_200..172_800 => format!("{} hours", secs / 3_600),
+        _ => format!("{} days", secs / 86_400),
+    };
+    let side = if ahead_ms < 0 { "behind" } else { "ahead of" };
+    format!("this machine's clock is {span} {side} those of its peers: set it, or they will refuse what it signs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_told_in_a_sentence_with_the_way_out() {
+        for (ahead_ms, words) in [(86_400_000, "24 hours ahead of"), (-259_200_000, "3 days behind"), (90_000, "90 seconds ahead of")] {
+            let said = clock_sentence(ahead_ms);
+            assert!(said.contains(words) && said.contains("set it"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What each request does.
+
+use std::time::Duration;
+
+use overcom_core::{Command, Delegation, MESSAGE_LIFE, Message, Node, Send};
+use serde_json::{Value, json};
+
+use super::{Ending, Hub, SessionId};
+use crate::proto::{Fault, LinkLine, NOTICES, Op, OutboxLine, Why};
+
+/// Links and messages that one answer shows; it says how many there are (guess: some 30 KB).
+const SHOWN_MAX: usize = 256;
+
+impl Hub {
+    pub(super) async fn carry_out(&mut self, session: SessionId, op: Op) -> Result<Value, Fault> {
+        match op {
+            Op::Send { .. } => self.send(op).await,
+            Op::Find { user } => {
+                let user = self.book.find(&user)?;
+                self.command(Command::find(user)).await
+            }
+            Op::Introduce { user, addresses, name } => {
+                let user = self.book.find(&user)?;
+                let done = self.command(Command::introduce(user, addresses)).await?;
+                if let Some(name) = name {
+                    self.book.add(&name, user)?;
+                }
+                Ok(done)
+            }
+            Op::Forget { user } => {
+                let user = self.book.find(&user)?;
+                self.command(Command::forget(user)).await
+            }
+            Op::Names => Ok(self.names()),
+            Op::Name { name, user: Some(user) } => {
+                let user = self.book.find(&user)?;
+                self.book.add(&name, user)?;
+                Ok(json!({ "name": name, "user": user.to_string() }))
+            }
+            Op::Name { name, user: None } => Ok(json!({ "name": name, "user": self.book.remove(&name)?.to_string() })),
+            Op::Why { user } => {
+                let user = self.book.find(&user)?;
+                let explained = self.look(move |node| node.explain(user)).await?;
+                shown(Why::from(explained))
+            }
+            Op::Status => self.status().await,
+            Op::Links => self
+                .look(|node| (node.links().count(), node.links().take(SHOWN_MAX).map(LinkLine::from).collect::<Vec<_>>()))
+                .await
+                .map(|(count, links)| json!({ "count": count, "links": links })),
+            Op::Outbox => self
+                .look(|node| (node.outbox().count(), node.outbox().take(SHOWN_MAX).map(OutboxLine::from).collect::<Vec<_>>()))
+                .await
+                .map(|(count, messages)| json!({ "count": count, "messages": messages })),
+            Op::Renew { delegation } => {
+                let delegation = match delegation {
+                    Some(json) => {
+                        Delegation::from_json(json.as_bytes()).map_err(|why| Fault::field("delegation", why, "copy it again, whole"))?
+                    }
+                    None => self.keeper.signed()?,
+                };
+                self.renew(delegation).await
+            }
+            Op::Enter { entries } => self.command(Command::enter(entries)).await,
+            Op::Listen { notices, types } => self.listen(session, notices, types),
+            Op::Credit => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.is_explicit = true;
+                }
+                Ok(json!({}))
+            }
+            Op::Taken { notices } => self.taken(session, notices),
+            Op::Stop => {
+                self.ending = Some(Ending::Asked);
+                Ok(json!({}))
+            }
+        }
+    }
+
+    async fn send(&self, op: Op) -> Result<Value, Fault> {
+        let Op::Send { to, device, kind, payload, keep, life_s } = op else { return Ok(Value::Null) };
+        let message = Message::from_text(&kind, payload.as_deref().unwrap_or("null"))?;
+        let life = life_s.map_or(MESSAGE_LIFE, Duration::from_secs).min(MESSAGE_LIFE);
+        let mut send = Send::new(self.book.find(&to)?, message).keep(keep).life(life);
+        send.device = device;
+        self.command(send).await
+    }
+
+    async fn command(&self, command: impl Into<Command>) -> Result<Value, Fault> {
+        let tag = self.handle.send(command).await?;
+        Ok(json!({ "tag": tag.number() }))
+    }
+
+    async fn look<R: std::marker::Send + 'static>(&self, look: impl FnOnce(&Node) -> R + std::marker::Send + 'static) -> Result<R, Fault> {
+        Ok(self.handle.look(look).await?)
+    }
+
+    fn names(&self) -> Value {
+        let names: serde_json::Map<String, Value> = self.book.names().map(|(name, user)| (name.into(), user.to_string().into())).collect();
+        json!({ "names": names })
+    }
+
+    /// Puts a delegation in the place of the present one, in the node and then in the key file.
+    pub(super) async fn renew(&mut self, delegation: Delegation) -> Result<Value, Fault> {
+        let until = delegation.until().as_millis();
+        self.handle.send(Command::renew(delegation.clone())).await?;
+        self.keeper.keep(delegation)?;
+        Ok(json!({ "until_ms": until }))
+    }
+
+    async fn status(&self) -> Result<Value, Fault> {
+        let (phase, links, waiting, users, stats) = self
+            .look(|node| {
+                let seen = node.inspect();
+                (seen.phase, seen.links.len(), seen.outbox.len(), seen.book.len(), seen.stats)
+            })
+            .await?;
+        let delegation = self.keeper.delegation();
+        Ok(json!({
+            "phase": phase,
+            "listening": self.node.local_addr(),
+            "addresses": overcom_std::sockets::addresses(self.node.local_addr()),
+            "until_ms": delegation.map(|delegation| delegation.until().as_millis()),
+            "identity_here": self.keeper.has_identity(),
+            "clock_ahead_ms": self.ahead_ms,
+            "links": links,
+            "outbox": waiting,
+            "users": users,
+            "sessions": self.sessions.len(),
+            "stats": stats,
+        }))
+    }
+
+    fn listen(&mut self, session: SessionId, notices: Option<Vec<String>>, types: Option<Vec<String>>) -> Result<Value, Fault> {
+        if let Some(unknown) = notices.iter().flatten().find(|kind| !NOTICES.contains(&kind.as_str())) {
+            return Err(Fault::field("notices", format!("there is no notice {unknown}"), crate::proto::hint(unknown, NOTICES)));
+        }
+        if let Some(session) = self.sessions.get_mut(&session) {
+            (session.notices, session.types) = (notices, types);
+        }
+        self.offer();
+        Ok(json!({}))
+    }
+
+    fn taken(&mut self, session: SessionId, notices: u64) -> Result<Value, Fault> {
+        if !self.sessions.get(&session).is_some_and(|session| session.is_explicit) {
+            return Err(Fault::new("bad_field", "notices are taken as they are written", "ask for credit in the first line"));
+        }
+        if self.ledger.taken(session, notices) {
+            return Ok(json!({}));
+        }
+        Err(Fault::field("notices", "so many were not given", "count the notices that were read since the last taken"))
+    }
+}
+
+fn shown(value: impl serde::Serialize) -> Result<Value, Fault> {
+    serde_json::to_value(value).map_err(|why| Fault::new("stopped", why.to_string(), "report this"))
+}

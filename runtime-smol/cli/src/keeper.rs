@@ -1,0 +1,57 @@
+//! The keys of a running node: its delegation is renewed here, if the identity is kept here.
+
+use std::path::PathBuf;
+
+use overcom_core::{CLOCK_TOLERANCE_MS, Credentials, DELEGATION_MS_DEFAULT, Delegation};
+use overcom_std::Clock;
+use overcom_std::keys::{DeviceFile, IdentityFile};
+
+use crate::proto::Fault;
+
+/// A device's key file, and where its identity may be.
+pub(crate) struct Keeper {
+    device: DeviceFile,
+    identity: PathBuf,
+}
+
+impl Keeper {
+    pub(crate) const fn new(device: DeviceFile, identity: PathBuf) -> Self {
+        Self { device, identity }
+    }
+
+    pub(crate) const fn delegation(&self) -> Option<&Delegation> {
+        self.device.delegation()
+    }
+
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        self.device.credentials()
+    }
+
+    pub(crate) fn has_identity(&self) -> bool {
+        self.identity.exists()
+    }
+
+    /// Another delegation for this device, from now on, as long as the usual one.
+    pub(crate) fn signed(&self) -> Result<Delegation, Fault> {
+        let hint =
+            "sign it where the identity is: overcom id --request here, overcom delegate --request there, overcom delegate --install here";
+        if !self.has_identity() {
+            return Err(Fault::new("no_identity", "the identity is not kept here", hint));
+        }
+        let identity = IdentityFile::open(&self.identity).map_err(|why| Fault::new("no_identity", why.to_string(), hint))?;
+        let Some(present) = self.delegation() else {
+            return Err(Fault::new("expired", "this device has no delegation", "make one: overcom delegate"));
+        };
+        // Other clocks may be behind this one by as much as is tolerated.
+        let from = Clock::start().wall() - std::time::Duration::from_millis(CLOCK_TOLERANCE_MS);
+        let until = from + std::time::Duration::from_millis(DELEGATION_MS_DEFAULT);
+        let grant = self.device.keys().grant(present.app().clone(), from, until);
+        Delegation::sign(identity.secret(), &grant)
+            .map_err(|why| Fault::new("not_renewed", why.to_string(), "is this machine's clock right?"))
+    }
+
+    /// Keeps it for the next start.
+    pub(crate) fn keep(&mut self, delegation: Delegation) -> Result<(), Fault> {
+        self.device.keep(delegation).map_err(|why| Fault::disk("the key file", why))
+    }
+}

@@ -1,0 +1,81 @@
+//! What is wrong with a request, for programs and for people.
+
+use overcom_core::{CommandError, WireError};
+use serde::{Deserialize, Serialize};
+
+/// An answer that says no: a code that stays the same, what is wrong, and the way out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+impl Fault {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), hint: hint.into() }
+    }
+
+    /// A field whose value is of no use.
+    pub(crate) fn field(name: &str, why: impl std::fmt::Display, hint: impl Into<String>) -> Self {
+        Self::new("bad_field", format!("the field {name} cannot be used: {why}"), hint)
+    }
+
+    pub(crate) fn disk(what: &str, why: impl std::fmt::Display) -> Self {
+        Self::new("disk", format!("{what} could not be written: {why}"), "make room, or look at who may write there, and ask again")
+    }
+}
+
+impl From<CommandError> for Fault {
+    fn from(why: CommandError) -> Self {
+        let (code, hint) = match why {
+            CommandError::Starting => ("busy", "ask again in a moment"),
+            CommandError::Suspended => ("busy", "start the node again"),
+            CommandError::Full => ("full", "wait for the notice ready, then ask again"),
+            CommandError::Payload(_) => ("bad_payload", "send JSON without repeated keys, at most 12 deep and 1 MiB long"),
+            CommandError::Kind => ("bad_type", "use a short name, for instance note"),
+            CommandError::Address => ("bad_address", "write HOST:PORT or [IPv6]:PORT"),
+            CommandError::Oneself => ("oneself", "name somebody else, or another device of yours"),
+            CommandError::Renewal(_) => {
+                ("not_renewed", "have the identity sign for this device: overcom id --request, then overcom delegate")
+            }
+            CommandError::Revocation(_) => ("bad_field", "have the identity sign it for this app"),
+            CommandError::Expired => ("expired", "renew it: overcom delegate"),
+            CommandError::Stopped | _ => ("stopped", "look at the disk and start the node again"),
+        };
+        Self::new(code, why.to_string(), hint)
+    }
+}
+
+impl From<WireError> for Fault {
+    fn from(why: WireError) -> Self {
+        Self::new("bad_field", why.to_string(), "copy it again, whole")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_of_a_node_has_a_code_that_is_listed_and_a_way_out() {
+        let all = [
+            CommandError::Starting,
+            CommandError::Full,
+            CommandError::Payload(WireError::Json),
+            CommandError::Kind,
+            CommandError::Address,
+            CommandError::Oneself,
+            CommandError::Renewal(WireError::Window),
+            CommandError::Revocation(WireError::Signature),
+            CommandError::Expired,
+            CommandError::Suspended,
+            CommandError::Stopped,
+        ];
+        for why in all {
+            let fault = Fault::from(why);
+            assert!(super::super::tests::listed("/$defs/error/properties/code/enum").contains(&fault.code), "{fault:?}");
+            assert!(!fault.hint.is_empty() && !fault.message.is_empty());
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Starting a node on a data folder.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use overcom_core::{AppId, Config, Notice, Refusal};
+use overcom_smol::Node;
+use overcom_std::keys::{IdentityFile, write_private};
+use overcom_std::sockets::{self, Bound};
+use overcom_std::{Clock, RedbStore, Setup};
+use smol::Task;
+use smol::future::or;
+
+use crate::book::Book;
+use crate::data::{APP, Data, app, date};
+use crate::fail::Fail;
+use crate::hub::{Ending, Hub, Told};
+use crate::keeper::Keeper;
+use crate::proto::{Hello, PROTOCOL};
+use crate::serve::{Control, Lock};
+use crate::session::Entrance;
+
+/// How long a node may take to read its store (guess: a slow disk's worst).
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// Which node, and where it listens if it is to be run.
+#[derive(Args, Clone)]
+pub(crate) struct Place {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// The app to speak in [default: the one that this device has a delegation for, or overcom]
+    #[arg(long, global = true, value_name = "APP", value_parser = app)]
+    pub(crate) app: Option<AppId>,
+    /// Where to listen, if no node is running yet [default: every address, the last port, else 7575, else any]
+    #[arg(long, global = true, value_name = "IP:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// A node that runs in this process, and serves others.
+pub(crate) struct Running {
+    pub(crate) entrance: Entrance,
+    hub: Task<Ending>,
+    serving: Task<()>,
+    engine: Task<io::Result<()>>,
+    _lock: Lock,
+}
+
+impl Running {
+    /// Starts it. `record` takes everything that goes into the node.
+    pub(crate) async fn start(place: &Place, lock: Lock, record: Option<File>) -> Result<Self, Fail> {
+        let folder = place.data.folder()?;
+        let keeper = keys(place)?;
+        let (credentials, book) = (keeper.credentials(), Book::open(&folder).map_err(Fail::failed)?);
+        let credentials = credentials.ok_or_else(|| Fail::failed("this device has no delegation: overcom delegate makes one"))?;
+        let store = RedbStore::open(folder.join("store.redb")).map_err(|why| Fail::failed(why.to_string()))?;
+        let bound = bind(place, &folder)?;
+        let mut hello = Hello {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").into(),
+            user: credentials.delegation().user().to_string(),
+            device: credentials.delegation().device().to_string(),
+            app: credentials.delegation().app().to_string(),
+            addresses: bound.addresses(),
+        };
+        hello.addresses.dedup();
+        let mut setup = Setup::new(bound, Config::desktop(), credentials);
+        if let Some(file) = record {
+            setup = setup.record(BufWriter::new(file));
+        }
+        let failed = |why: io::Error| Fail::failed(format!("the node cannot be started: {why}"));
+        let (node, running) = Node::split(setup, store).map_err(failed)?;
+        let engine = smol::spawn(running);
+        started(&node).await?;
+        let control = Control::open(&folder, &lock).await;
+        let control =
+            control.map_err(|why| Fail::failed(format!("the control socket in {}: {}", folder.display(), overcom_std::advice(&why))))?;
+        let (hub, tell) = Hub::new(node, hello, book, keeper);
+        let entrance = Entrance::new(tell);
+        let serving = smol::spawn(control.serve(entrance.clone()));
+        Ok(Self { entrance, hub: smol::spawn(hub.run()), serving, engine, _lock: lock })
+    }
+
+    /// Waits for its end, however it comes about. Everything is free when this returns.
+    pub(crate) async fn ended(self) -> Result<(), Fail> {
+        let ending = self.hub.await;
+        // The socket goes before the lock, so that nobody who takes the lock finds it.
+        self.serving.cancel().await;
+        let recorded = self.engine.await;
+        match ending {
+            Ending::Asked => {
+                recorded.map_err(|why| Fail::failed(format!("the recording could not be written: {}", overcom_std::advice(&why))))
+            }
+            Ending::Deaf(why) => Err(Fail::failed(format!("standard output was closed ({why}); read every line until its end"))),
+            Ending::Storage(why) => {
+                let (cause, advice) = why.explain();
+                Err(Fail::failed(format!("{cause}; {advice}")))
+            }
+            Ending::Gone => Err(Fail::failed(match recorded {
+                Ok(()) => "the node has stopped by itself; start it again".to_owned(),
+                Err(why) => format!("the recording could not be written: {}", overcom_std::advice(&why)),
+            })),
+        }
+    }
+
+    /// Ends it once nobody uses it.
+    pub(crate) async fn leave(self) -> Result<(), Fail> {
+        self.entrance.tell(Told::EndWhenAlone).await;
+        self.ended().await
+    }
+}
+
+/// This device's keys and delegation; made the first time, signed again if the identity is here and half the time is over.
+fn keys(place: &Place) -> Result<Keeper, Fail> {
+    let now = Clock::start().wall();
+    let (mut device, identity) = (place.data.open_device()?, place.data.identity()?);
+    let known = device.delegation().map(|delegation| delegation.app().clone());
+    let app = match (&place.app, &known) {
+        (Some(app), _) => app.clone(),
+        (None, Some(app)) => app.clone(),
+        (None, None) => AppId::new(APP).map_err(|why| Fail::usage(why.to_string()))?,
+    };
+    // A delegation from elsewhere makes this device somebody's: a new identity here would take it away from them.
+    if identity.exists() || known.is_none() {
+        let identity = IdentityFile::open_or_create(&identity)?;
+        device.delegated(identity.secret(), &app, now)?;
+    }
+    let Some(delegation) = device.delegation() else {
+        return Err(Fail::failed("this device has no delegation: overcom delegate makes one"));
+    };
+    if *delegation.app() != app {
+        let (has, data) = (delegation.app(), "--name NAME keeps another device beside this one");
+        return Err(Fail::usage(format!(
+            "this device's delegation is for the app {has}, not {app}: have the identity sign one, or {data}"
+        )));
+    }
+    match delegation.check_window(now) {
+        Ok(()) => Ok(Keeper::new(device, identity)),
+        Err(Refusal::NotYet) => Err(Fail::failed(format!(
+            "it is {} by this machine's clock, but the delegation begins {}: set the clock, then try again",
+            date(now),
+            date(delegation.from())
+        ))),
+        Err(_) => Err(Fail::failed(format!(
+            "this device's delegation has ended {} (it is {} by this machine's clock): overcom id --request, and have the identity sign it",
+            date(delegation.until()),
+            date(now)
+        ))),
+    }
+}
+
+/// Where it was told to listen, or where it listened before, or 7575, or anywhere; that port is kept.
+fn bind(place: &Place, folder: &Path) -> Result<Bound, Fail> {
+    let wrong = |why: sockets::BindError| Fail::failed(why.to_string());
+    if let Some(local) = place.listen {
+        return sockets::bind(local).map_err(wrong);
+    }
+    let path: PathBuf = folder.join("port");
+    let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u16>().ok()).filter(|port| *port != 0);
+    let bound = sockets::bind_anywhere(before).map_err(wrong)?;
+    let port = bound.local.port();
+    if before != Some(port) {
+        write_private(&path, format!("{port}\n").as_bytes())?;
+    }
+    Ok(bound)
+}
+
+/// Waits until the node has read its state.
+async fn started(node: &Node) -> Result<(), Fail> {
+    let started = async {
+        loop {
+            let notice = node.receive().await;
+            node.handle().taken(1);
+            match notice {
+                Some(Notice::Started { .. }) => return Ok(()),
+                Some(Notice::Stopped { why, .. }) => {
+                    let (cause, advice) = why.explain();
+                    return Err(Fail::failed(format!("{cause}; {advice}")));
+                }
+                Some(_) => {}
+                None => return Err(Fail::failed("the node has stopped while it read its store; start it again")),
+            }
+        }
+    };
+    let late = async {
+        smol::Timer::after(START_MAX).await;
+        let secs = START_MAX.as_secs();
+        Err(Fail::failed(format!("the store was not read within {secs} s; is the disk very slow? Try again")))
+    };
+    or(started, late).await
+}

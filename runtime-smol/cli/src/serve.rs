@@ -1,0 +1,246 @@
+//! One node for a data folder: whoever holds its lock serves the others over a control socket in it.
+//!
+//! The socket is a Unix socket that only its owner may use. Where there are none, or where the folder's path is longer
+//! than a socket's may be, it is a TCP port of loopback, and a file that only its owner may read holds a cookie that
+//! each connection shows first.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use overcom_std::keys::write_private;
+use serde::{Deserialize, Serialize};
+use smol::future::or;
+use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use smol::net::{TcpListener, TcpStream};
+
+use crate::fail::Fail;
+use crate::session::{Entrance, Role};
+
+/// The longest path of a Unix socket that every system takes: macOS and the BSDs have 104 bytes with the last zero, and the
+/// socket is made under a name that is 4 bytes longer.
+#[cfg(unix)]
+const PATH_BYTES_MAX: usize = 99;
+/// Sessions at once (guess: a person's terminals and a program's workers).
+const SESSIONS_MAX: usize = 64;
+/// How long a connection may take to show the cookie (guess).
+const COOKIE_WAIT: Duration = Duration::from_secs(2);
+const COOKIE_BYTES: usize = 32;
+
+/// The right to run the node of a data folder, for as long as this is there. The system takes it from a process that dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// `None` if another process has it.
+    pub(crate) fn try_take(folder: &Path) -> Result<Option<Self>, Fail> {
+        let path = folder.join("lock");
+        let wrong = |why: &io::Error| Fail::failed(format!("{}: {}", path.display(), overcom_std::advice(why)));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(|why| wrong(&why))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(why)) => Err(wrong(&why)),
+        }
+    }
+}
+
+/// Both ways of a connection.
+pub(crate) type Reader = Box<dyn AsyncRead + Unpin + Send>;
+/// See [`Reader`].
+pub(crate) type Writer = Box<dyn AsyncWrite + Unpin + Send>;
+
+/// Where a control socket that is no Unix socket is.
+#[derive(Serialize, Deserialize)]
+struct Door {
+    port: u16,
+    cookie: String,
+}
+
+/// The control socket of a node. It is gone when this is dropped.
+pub(crate) struct Control {
+    listener: Listener,
+    path: PathBuf,
+}
+
+enum Listener {
+    #[cfg(unix)]
+    Unix(smol::net::unix::UnixListener),
+    Tcp(TcpListener, String),
+}
+
+impl Control {
+    /// Opens the socket, in the place of one that a dead process left. The lock says that there is no other.
+    pub(crate) async fn open(folder: &Path, _lock: &Lock) -> io::Result<Self> {
+        let (socket, door) = (folder.join("control.sock"), folder.join("control.json"));
+        for old in [&socket, &door] {
+            match fs::remove_file(old) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+                _ => {}
+            }
+        }
+        #[cfg(unix)]
+        if socket.as_os_str().len() <= PATH_BYTES_MAX {
+            return Self::open_unix(socket);
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let cookie: [u8; COOKIE_BYTES] = overcom_std::entropy()?;
+        let cookie: String = cookie.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = serde_json::to_vec(&Door { port: listener.local_addr()?.port(), cookie: cookie.clone() })?;
+        write_private(&door, &text).map_err(io::Error::other)?;
+        Ok(Self { listener: Listener::Tcp(listener, cookie), path: door })
+    }
+
+    /// Under another name first, so that it is never there without its mode.
+    #[cfg(unix)]
+    fn open_unix(path: PathBuf) -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let beside = path.with_extension("sock.new");
+        match fs::remove_file(&beside) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+        let listener = smol::net::unix::UnixListener::bind(&beside)?;
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
+        fs::rename(&beside, &path)?;
+        Ok(Self { listener: Listener::Unix(listener), path })
+    }
+
+    /// Lets sessions in until the hub is gone.
+    pub(crate) async fn serve(self, entrance: Entrance) {
+        let (seat, seats) = smol::channel::bounded::<()>(SESSIONS_MAX);
+        loop {
+            // One seat for each session; who comes when all are taken waits in the system's queue.
+            if seat.send(()).await.is_err() {
+                return;
+            }
+            let Ok((reader, writer)) = self.accept().await else {
+                // Out of files, for instance: it may pass.
+                smol::Timer::after(Duration::from_millis(100)).await;
+                let _ = seats.try_recv();
+                continue;
+            };
+            let (entrance, seats, cookie) = (entrance.clone(), seats.clone(), self.cookie());
+            smol::spawn(async move {
+                if let Some(reader) = admit(reader, cookie).await {
+                    entrance.hold(Role::Guest, reader, writer).await;
+                }
+                let _ = seats.try_recv();
+            })
+            .detach();
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Reader, Writer)> {
+        match &self.listener {
+            #[cfg(unix)]
+            Listener::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| (Box::new(stream.clone()) as Reader, Box::new(stream) as Writer))
+            }
+            Listener::Tcp(listener, _) => {
+                listener.accept().await.map(|(stream, _)| (Box::new(stream.clone()) as Reader, Box::new(stream) as Writer))
+            }
+        }
+    }
+
+    fn cookie(&self) -> Option<String> {
+        match &self.listener {
+            #[cfg(unix)]
+            Listener::Unix(_) => None,
+            Listener::Tcp(_, cookie) => Some(cookie.clone()),
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // The next one takes it away if this fails.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Who shows no cookie where one is asked for is not let in. The first bytes after it belong to the session.
+async fn admit(mut reader: Reader, cookie: Option<String>) -> Option<Reader> {
+    use smol::io::AsyncReadExt as _;
+    let Some(cookie) = cookie else { return Some(reader) };
+    let mut shown = vec![0; cookie.len() + 1];
+    let shows = async { reader.read_exact(&mut shown).await.is_ok() };
+    let in_time = or(shows, async {
+        smol::Timer::after(COOKIE_WAIT).await;
+        false
+    })
+    .await;
+    // All of it is looked at, whatever differs first.
+    let differs = shown.iter().zip(cookie.bytes().chain([b'\n'])).fold(0, |sum, (a, b)| sum | (a ^ b));
+    (in_time && differs == 0).then_some(reader)
+}
+
+/// Connects with the node of a data folder; `None` if none is running.
+pub(crate) async fn connect(folder: &Path) -> io::Result<Option<(Reader, Writer)>> {
+    #[cfg(unix)]
+    {
+        let socket = folder.join("control.sock");
+        if socket.as_os_str().len() <= PATH_BYTES_MAX {
+            return match smol::net::unix::UnixStream::connect(&socket).await {
+                Ok(stream) => Ok(Some((Box::new(stream.clone()), Box::new(stream)))),
+                Err(why) if is_nobody(&why) => Ok(None),
+                Err(why) => Err(why),
+            };
+        }
+    }
+    let text = match fs::read(folder.join("control.json")) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let door: Door = serde_json::from_slice(&text)?;
+    match TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, door.port))).await {
+        Ok(mut stream) => {
+            stream.write_all(format!("{}\n", door.cookie).as_bytes()).await?;
+            Ok(Some((Box::new(stream.clone()), Box::new(stream))))
+        }
+        Err(why) if is_nobody(&why) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+fn is_nobody(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_one_process_s_and_free_again_when_it_is_dropped() {
+        let folder = std::env::temp_dir().join(format!("overcom-lock-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("there is room");
+        let lock = Lock::try_take(&folder).expect("it can be written").expect("nobody has it");
+        assert!(Lock::try_take(&folder).expect("it can be written").is_none());
+        drop(lock);
+        assert!(Lock::try_take(&folder).expect("it can be written").is_some());
+        fs::remove_dir_all(&folder).expect("it is there");
+    }
+
+    #[test]
+    fn who_shows_another_cookie_is_not_let_in_and_the_first_bytes_after_it_are_the_session_s() {
+        smol::block_on(async {
+            let cookie = || Some("abcd".to_owned());
+            let mut admitted = admit(Box::new(b"abcd\nhello".as_slice()), cookie()).await.expect("it is right");
+            let mut rest = String::new();
+            smol::io::AsyncReadExt::read_to_string(&mut admitted, &mut rest).await.expect("memory reads");
+            assert_eq!(rest, "hello");
+            for wrong in ["abce\n", "abcdx", "abc", ""] {
+                assert!(admit(Box::new(wrong.as_bytes()), cookie()).await.is_none(), "{wrong}");
+            }
+        });
+    }
+}

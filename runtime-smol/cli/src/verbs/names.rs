@@ -1,0 +1,75 @@
+//! `overcom names`: what people are called.
+
+use clap::{Args, Subcommand};
+use overcom_core::Address;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::fail::Fail;
+use crate::run::Place;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Gives a user a name, and says where their device can be dialled
+    Add {
+        /// The name; it works wherever an id does
+        #[arg(value_name = "NAME")]
+        called: String,
+        /// The user's id oc1…
+        id: String,
+        /// HOST:PORT or [IPv6]:PORT of a device of theirs; may be said again
+        #[arg(long = "at", value_name = "ADDRESS")]
+        addresses: Vec<Address>,
+    },
+    /// Takes a name away; the user stays in the address book
+    Remove {
+        /// The name
+        #[arg(value_name = "NAME")]
+        called: String,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    smol::block_on(async {
+        let mut client = Client::open(&arguments.place).await?;
+        let done = carry_out(&mut client, arguments).await;
+        let closed = client.close().await;
+        let text = done?;
+        closed.map(|()| text)
+    })
+}
+
+async fn carry_out(client: &mut Client, arguments: &Arguments) -> Result<String, Fail> {
+    match &arguments.what {
+        Some(What::Add { called, id, addresses }) => {
+            client.call("name", json!({ "name": called, "user": id })).await?;
+            if !addresses.is_empty() {
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                client.call("introduce", json!({ "user": id, "addresses": addresses })).await?;
+            }
+            Ok(String::new())
+        }
+        Some(What::Remove { called }) => client.call("name", json!({ "name": called, "user": null })).await.map(|_| String::new()),
+        None => {
+            let answer = client.call("names", json!({})).await?;
+            if arguments.json {
+                return Ok(format!("{answer}\n"));
+            }
+            let names = answer.get("names").and_then(Value::as_object);
+            let line = |(name, user): (&String, &Value)| format!("{name:<16} {}\n", user.as_str().unwrap_or_default());
+            let text: String = names.into_iter().flatten().map(line).collect();
+            Ok(if text.is_empty() { "nobody has a name yet: overcom names add NAME ID --at ADDRESS\n".into() } else { text })
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The examples in other languages, run wherever their language is.
+
+use std::io::BufRead as _;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use super::{LISTEN, PATIENCE, Talk};
+use crate::cli::{Home, program};
+
+fn run(language: &str, file: &str, greeting: &str) {
+    if Command::new(language).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        // Continuous integration looks that it is there; see .ci/run.
+        return;
+    }
+    let path = format!("{}/../runtime-smol/cli/examples/{file}", env!("CARGO_MANIFEST_DIR"));
+    let source = std::fs::read_to_string(&path).expect("it is there");
+    assert!(source.lines().count() <= 30, "{file} is to fit on a screen");
+    let (ann, theirs) = (Home::new(&format!("example-{language}-ann")), Home::new(&format!("example-{language}")));
+    let mut ann = Talk::start(&ann);
+    let mut named = Talk::start(&theirs);
+    named.meet(&ann, "ann");
+    named.end();
+    let mut command = Command::new(language);
+    command.arg(&path).arg(program()).arg("ann").args(LISTEN).env("XDG_DATA_HOME", &theirs.0);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let lines = std::io::BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let message = ann.notice("message");
+    assert_eq!(message["payload"], json!({ "text": greeting }));
+    // Its acknowledgement leaves a moment after it was taken.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    ann.ok("send", json!({ "to": message["from"], "type": "bye", "payload": [1, 2.5] }));
+    ann.notice("delivered");
+    let said: Vec<String> = lines.map(|line| line.expect("text")).collect();
+    assert!(said.contains(&"delivered".to_owned()), "{said:?}");
+    assert_eq!(said.last().map(|line| line.replace(' ', "")), Some("annbye[1,2.5]".into()), "{said:?}");
+    let begun = overcom_std::Clock::start();
+    while child.try_wait().expect("it runs").is_none() {
+        assert!(begun.now().since(overcom_core::Time::ZERO) < PATIENCE, "it does not end");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(child.wait().expect("it ended").success());
+}
+
+#[test]
+fn the_python_example_talks_and_ends() {
+    run("python3", "talk.py", "hello from Python");
+}
+
+#[test]
+fn the_node_example_talks_and_ends() {
+    run("node", "talk.mjs", "hello from Node");
+}

@@ -1,0 +1,80 @@
+//! Verbs that speak with a node, as people meet them.
+
+use serde_json::json;
+
+use super::{LISTEN, Talk};
+use crate::cli::{Home, stderr, stdout};
+
+#[test]
+fn a_message_that_is_not_delivered_is_kept_and_the_verb_says_what_it_waits_for() {
+    let home = Home::new("later");
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("bound").to_string();
+    home.told(&["names", "add", "ann", &nobody, "--at", &closed, LISTEN[0], LISTEN[1]]);
+    let sent = home.run(["send", "ann", "note", "{}", "--wait", "1", LISTEN[0], LISTEN[1]]);
+    assert_eq!((sent.status.code(), stdout(&sent).as_str()), (Some(3), ""));
+    let said = stderr(&sent);
+    for part in ["kept for 7 days", "overcom node --serve", "waits for ann", &closed, "nobody listens there"] {
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
+    assert!(!said.contains(&nobody), "{said}");
+    let kept = home.told(&["send", "ann", "note", "hello", "--text", "--no-wait", LISTEN[0], LISTEN[1]]);
+    assert!(kept.starts_with("kept; "), "{kept}");
+    let mut talk = Talk::start(&home);
+    assert_eq!(talk.ok("outbox", json!({}))["count"], 2);
+}
+
+#[test]
+fn what_is_typed_wrongly_is_told_in_a_sentence_with_the_way_out() {
+    let home = Home::new("typed");
+    for (arguments, code, part) in [
+        (vec!["send", "ann", "note", "{milk:2}"], 2, "--text"),
+        (vec!["send", "ann", "note", "1"], 2, "overcom names add NAME ID"),
+        (vec!["why", "oc1qqqq"], 2, "copy the id again"),
+        (vec!["names", "add", "-x", "oc1"], 2, "--help"),
+        (vec!["names", "add", "oc1x", "oc1"], 2, "copy the id again"),
+        (vec!["names", "remove", "ann"], 2, "overcom names"),
+        (vec!["sned", "ann", "note"], 2, "'send'"),
+        (vec!["node", "--record", "no/such/folder/file"], 1, "make the folder"),
+        (vec!["listen", "--app", "No App"], 2, "app id"),
+    ] {
+        let output =
+            home.run(arguments.iter().copied().chain(if arguments[0] == "sned" { [].as_slice() } else { &LISTEN }.iter().copied()));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(part), "{part} is missing in {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_clock_that_is_a_day_off_is_told_before_anything_is_tried() {
+    let home = Home::new("clock");
+    home.told(&["id"]);
+    let folder = home.0.join("overcom");
+    // As if the keys had been made when the clock was right, and it went back by a day since; or a month on.
+    let identity = overcom_std::keys::IdentityFile::open(folder.join("identity.json")).expect("it was made");
+    let mut device = overcom_std::keys::DeviceFile::open(folder.join("device.json")).expect("it was made");
+    let now = overcom_std::Clock::start().wall();
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let app = overcom_core::AppId::new("overcom").expect("an app");
+    device.delegated(identity.secret(), &app, now + 8 * day).expect("it is signed");
+    let early = home.run(["names", LISTEN[0], LISTEN[1]]);
+    assert_eq!(early.status.code(), Some(1));
+    assert!(stderr(&early).contains("by this machine's clock") && stderr(&early).contains("set the clock"), "{}", stderr(&early));
+    device.delegated(identity.secret(), &app, now - 8 * day).expect("it is signed");
+    device.keep(expired(&device, identity.secret(), now - 30 * day)).expect("it is kept");
+    std::fs::remove_file(folder.join("identity.json")).expect("it is there");
+    let late = home.run(["names", LISTEN[0], LISTEN[1]]);
+    assert_eq!(late.status.code(), Some(1));
+    assert!(stderr(&late).contains("has ended") && stderr(&late).contains("overcom id --request"), "{}", stderr(&late));
+}
+
+fn expired(
+    device: &overcom_std::keys::DeviceFile,
+    identity: &overcom_core::IdentitySecret,
+    from: overcom_core::WallTime,
+) -> overcom_core::Delegation {
+    let app = overcom_core::AppId::new("overcom").expect("an app");
+    let grant = device.keys().grant(app, from, from + std::time::Duration::from_secs(24 * 3600));
+    overcom_core::Delegation::sign(identity, &grant).expect("it is signed")
+}
