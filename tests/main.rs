@@ -13,3 +13,4 @@ mod scripts;
 mod shells;
 mod snapshots;
 mod tidy;
+mod tutorial;

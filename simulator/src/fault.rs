@@ -110,6 +110,12 @@ pub const fn introduce(from: NodeId, to: NodeId) -> Fault {
     Do::Introduce { from, to }
 }
 
+/// The node's application gets one call of this workload, with the draws of this number. A workload of no calls of its own
+/// ([`Sim::workload`](crate::Sim::workload) with 0) is only called like this.
+pub fn call(node: NodeId, workload: &str, number: u64) -> Fault {
+    Do::Call { node, workload: workload.into(), number }
+}
+
 /// The node takes the other one's user out of its address book and gives up what waits for them.
 pub const fn forget(from: NodeId, to: NodeId) -> Fault {
     Do::Forget { from, to }
