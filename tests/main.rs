@@ -12,5 +12,6 @@ mod scratch;
 mod scripts;
 mod shells;
 mod snapshots;
+mod street;
 mod tidy;
 mod tutorial;

@@ -24,6 +24,21 @@ pub(crate) fn cargo(verb: &str, optimised: bool) -> Result<Command, String> {
     Ok(cargo)
 }
 
+/// The folder of the workspace.
+#[allow(dead_code, reason = "not every program that runs programs asks for it")]
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// What a program prints, once it has ended well.
+#[allow(dead_code, reason = "not every program that runs programs asks for it")]
+pub(crate) fn text_of(program: &mut Command) -> Result<String, String> {
+    let name = program.get_program().to_string_lossy().into_owned();
+    let output = program.output().map_err(|why| format!("{name}: {why}"))?;
+    if !output.status.success() {
+        return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    String::from_utf8(output.stdout).map_err(|why| format!("{name}: {why}"))
+}
+
 /// Whether this program is built with the release profile.
 pub(crate) const IS_OPTIMISED: bool = !cfg!(debug_assertions);
 

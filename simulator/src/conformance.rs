@@ -257,11 +257,11 @@ fn holds(claim: bool, text: &str) -> Result<(), String> {
 }
 
 mod cases;
-#[cfg(test)]
 mod mistakes;
 mod simulated;
 
 use cases::*;
+pub use mistakes::mistakes;
 pub use simulated::Simulated;
 
 #[cfg(test)]

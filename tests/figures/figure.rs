@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{allocations, determinism, disk, handshake, hostile, identity, ladder, memory, poison, renewal, rtt, throughput, transcript};
+use crate::{
+    allocations, bound, conformance, determinism, disk, frame, handshake, hostile, identity, ladder, memory, poison, renewal, rtt, sleep,
+    throughput, transcript, weight,
+};
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +59,10 @@ pub(crate) const FIGURES: &[Figure] = &[
     Figure { name: "poison", promise: "contents accepted bare and refused in an envelope: 0", measure: poison::poison },
     Figure { name: "hostile-input", promise: "panics, sessions and leftovers from mutated input: 0", measure: hostile::hostile_input },
     Figure { name: "renewal", promise: "seconds without service in 60 days of weekly renewals: 0", measure: renewal::renewal },
+    Figure { name: "conformance", promise: "claims of the published suite that a shell breaks: 0", measure: conformance::conformance },
+    Figure { name: "sleep", promise: "first message after a sleep, over the round trips allowed: at most 1", measure: sleep::sleep },
+    Figure { name: "core-size", promise: "crates of command lines in what embedders take: 0", measure: weight::core_size },
+    Figure { name: "memory-bound", promise: "the most a node holds over what it says it may: at most 1", measure: bound::memory_bound },
     Figure { name: "node-memory", promise: "heap and own size of a node without links: at most 5 KiB", measure: memory::node_memory },
     Figure { name: "idle-link-memory", promise: "heap of one end of an idle link: at most 1.5 KiB", measure: memory::idle_link_memory },
     Figure { name: "allocations", promise: "allocations for a delivered message, both ends: at most 1", measure: allocations::allocations },
@@ -74,6 +81,7 @@ pub(crate) const FIGURES: &[Figure] = &[
         promise: "time of a message that is stored on both sides, over a commit: at most 0.1",
         measure: disk::link_throughput_disk,
     },
+    Figure { name: "frame-cost", promise: "99th percentile of a frame with 100 idle links: at most 200 µs", measure: frame::frame_cost },
     Figure {
         name: "link-rtt",
         promise: "a round trip of messages over one of bare bytes: at most 1.5 on mio, 2.0 on smol",

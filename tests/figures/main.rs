@@ -5,14 +5,19 @@
 //! exits with 1 if one misses. `control` is the same figure with the mechanism or the defence off, and must miss.
 
 mod allocations;
+mod bound;
+mod conformance;
 mod demo;
 mod determinism;
 mod disk;
 mod figure;
+mod frame;
 mod handshake;
 mod hostile;
 mod identity;
 mod ladder;
+#[path = "../load.rs"]
+mod load;
 mod memory;
 mod meter;
 mod poison;
@@ -22,10 +27,14 @@ mod renewal;
 mod rtt;
 #[path = "../scratch.rs"]
 mod scratch;
+mod sleep;
+#[path = "../street.rs"]
+mod street;
 mod table;
 mod threads;
 mod throughput;
 mod transcript;
+mod weight;
 mod wired;
 mod written;
 

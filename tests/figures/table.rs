@@ -231,6 +231,18 @@ impl Table {
         self.wake(index);
     }
 
+    /// A seat's pipes die in silence: nobody is told, and what is written to them is lost.
+    pub(crate) fn deafen(&mut self, index: usize) {
+        for end in self.seats[index].pipes.values_mut() {
+            *end = None;
+        }
+    }
+
+    /// Sends a message that is kept until its end.
+    pub(crate) fn send_kept(&mut self, index: usize, to: UserId, message: Message) -> Result<Tag, CommandError> {
+        self.command(index, Command::send(to, message))
+    }
+
     /// The user of a seat.
     pub(crate) fn user(&self, index: usize) -> Result<UserId, String> {
         self.seats.get(index).and_then(Seat::node).map(|node| node.me().user).ok_or_else(|| "nobody sits there".into())

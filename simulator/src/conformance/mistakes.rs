@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use overcom_core::{Batch, Driver, Event, Next, Notice, OpId, Packet, Path, PipeId, Shell, Time};
 
+use super::run_with;
 use super::simulated::{Conduct, Simulated};
-use super::{CASES, run_with};
 use crate::engine::Delivery;
 use crate::port::Port;
 
@@ -227,10 +227,12 @@ impl Shell for Hands<'_, '_> {
     }
 }
 
-/// Cases that a shell breaks only if next to nothing works on it: they are about the node in it.
-const ABOUT_THE_NODE: [&str; 2] = ["a_node_starts_and_says_who_it_is", "a_forgotten_user_fails_what_waits"];
-/// Mistakes with which next to nothing works.
-const GROSS: [Mistake; 2] = [LoadsNothing, MisreadsClock];
+/// Every mistake in words, and the claims that a shell which makes it breaks: to find what is wrong with a shell from what it
+/// breaks, and to see that no case is for show. Takes some seconds.
+pub fn mistakes() -> Vec<(String, Vec<&'static str>)> {
+    let broken = |mistake| broken_by(|| Box::new(Wrong::new(mistake))).into_iter().collect();
+    MISTAKES.iter().map(|mistake| (format!("{mistake:?}"), broken(*mistake))).collect()
+}
 
 fn broken_by(conduct: impl Fn() -> Box<dyn Conduct>) -> BTreeSet<&'static str> {
     // What is in vain fails after four seconds; nobody has to wait for longer here.
@@ -238,48 +240,59 @@ fn broken_by(conduct: impl Fn() -> Box<dyn Conduct>) -> BTreeSet<&'static str> {
     outcomes.into_iter().filter_map(|outcome| outcome.broken.map(|_| outcome.claim)).collect()
 }
 
-// spec-test: SHELL-1, SHELL-7, SHELL-8, SHELL-14
-#[test]
-fn every_mistake_is_noticed_and_every_case_notices_one() {
-    let mut notice = BTreeSet::new();
-    for mistake in MISTAKES {
-        let broken = broken_by(|| Box::new(Wrong::new(mistake)));
-        assert!(!broken.is_empty(), "no case notices a shell that {mistake:?}");
-        if GROSS.contains(&mistake) {
-            assert!(ABOUT_THE_NODE.iter().any(|claim| broken.contains(claim)), "{mistake:?} breaks {broken:?}");
-        } else {
-            notice.extend(broken);
+#[cfg(test)]
+mod tests {
+    use super::super::CASES;
+    use super::*;
+
+    /// Cases that a shell breaks only if next to nothing works on it: they are about the node in it.
+    const ABOUT_THE_NODE: [&str; 2] = ["a_node_starts_and_says_who_it_is", "a_forgotten_user_fails_what_waits"];
+    /// Mistakes with which next to nothing works.
+    const GROSS: [Mistake; 2] = [LoadsNothing, MisreadsClock];
+
+    // spec-test: SHELL-1, SHELL-7, SHELL-8, SHELL-14
+    #[test]
+    fn every_mistake_is_noticed_and_every_case_notices_one() {
+        let mut notice = BTreeSet::new();
+        for mistake in MISTAKES {
+            let broken = broken_by(|| Box::new(Wrong::new(mistake)));
+            assert!(!broken.is_empty(), "no case notices a shell that {mistake:?}");
+            if GROSS.contains(&mistake) {
+                assert!(ABOUT_THE_NODE.iter().any(|claim| broken.contains(claim)), "{mistake:?} breaks {broken:?}");
+            } else {
+                notice.extend(broken);
+            }
+        }
+        let blind: Vec<_> = CASES.iter().map(|(claim, _)| *claim).filter(|claim| !notice.contains(claim)).collect();
+        assert_eq!(blind, ABOUT_THE_NODE);
+    }
+
+    /// A shell that does nothing wrong, as unlike the others as it may: bytes in small pieces, ticks that nobody asked for,
+    /// one action a turn, loads in the middle of other things.
+    struct Odd;
+
+    impl Conduct for Odd {
+        fn tell(&mut self, _me: usize, delivery: Delivery) -> Vec<Delivery> {
+            if let Delivery::Bytes(pipe, bytes) = delivery {
+                return bytes.chunks(700).map(|piece| Delivery::Bytes(pipe, piece.to_vec())).collect();
+            }
+            vec![delivery]
+        }
+
+        fn drive(&mut self, driver: &mut Driver, mut port: Port<'_>, now: Time) -> Next {
+            driver.handle(now, Event::Tick);
+            driver.handle(now, Event::entropy(&[7; 32]));
+            driver.drive(&mut port, now, 1)
+        }
+
+        fn wake(&mut self, due: Option<Time>) -> Option<Time> {
+            // As a loop that is busy elsewhere.
+            due.map(|due| due + Duration::from_millis(30))
         }
     }
-    let blind: Vec<_> = CASES.iter().map(|(claim, _)| *claim).filter(|claim| !notice.contains(claim)).collect();
-    assert_eq!(blind, ABOUT_THE_NODE);
-}
 
-/// A shell that does nothing wrong, as unlike the others as it may: bytes in small pieces, ticks that nobody asked for,
-/// one action a turn, loads in the middle of other things.
-struct Odd;
-
-impl Conduct for Odd {
-    fn tell(&mut self, _me: usize, delivery: Delivery) -> Vec<Delivery> {
-        if let Delivery::Bytes(pipe, bytes) = delivery {
-            return bytes.chunks(700).map(|piece| Delivery::Bytes(pipe, piece.to_vec())).collect();
-        }
-        vec![delivery]
+    #[test]
+    fn an_odd_shell_that_keeps_the_contract_passes_every_case() {
+        assert_eq!(broken_by(|| Box::new(Odd)), BTreeSet::new());
     }
-
-    fn drive(&mut self, driver: &mut Driver, mut port: Port<'_>, now: Time) -> Next {
-        driver.handle(now, Event::Tick);
-        driver.handle(now, Event::entropy(&[7; 32]));
-        driver.drive(&mut port, now, 1)
-    }
-
-    fn wake(&mut self, due: Option<Time>) -> Option<Time> {
-        // As a loop that is busy elsewhere.
-        due.map(|due| due + Duration::from_millis(30))
-    }
-}
-
-#[test]
-fn an_odd_shell_that_keeps_the_contract_passes_every_case() {
-    assert_eq!(broken_by(|| Box::new(Odd)), BTreeSet::new());
 }
