@@ -11,7 +11,7 @@ use crate::program::{ROOT, text_of};
 use crate::scratch::Scratch;
 
 /// Crates that belong to command lines.
-const COMMAND_LINES: [&str; 6] = ["clap", "clap_builder", "clap_derive", "indicatif", "tracing-subscriber", "argh"];
+const COMMAND_LINES: [&str; 6] = ["clap", "clap-builder", "clap-derive", "indicatif", "tracing-subscriber", "argh"];
 /// What embedders depend on.
 const EMBEDDED: [&str; 4] = ["overcom-core", "overcom-std", "overcom-mio", "overcom-smol"];
 
