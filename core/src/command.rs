@@ -10,6 +10,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Delegation, Revocation};
+use crate::invitation::Invitation;
 use crate::{DeviceId, Message, NodeKey, UserId, WireError};
 
 /// A wish. Taken ones have a [`Tag`](crate::Tag); refused ones change nothing (C3).
@@ -51,6 +52,20 @@ pub enum Command {
         /// The signed record.
         revocation: Revocation,
     },
+    /// Make an invitation, good for one user. Answer: `Invited`, once it is stored.
+    Invite {
+        /// After how long it ends: up to 30 days, in whole seconds.
+        life: Duration,
+        /// At most 8, in the order to dial them; empty: those of `Event::Addresses` that others can dial, those that reach
+        /// furthest first.
+        addresses: Vec<Address>,
+    },
+    /// Use an invitation: its user comes into the address book and is dialled until the retries are over, over a restart
+    /// too. Answers: `Joined` or `Failed`. The same one again is harmless.
+    Join {
+        /// As it was read.
+        invitation: Invitation,
+    },
     /// Say good-bye on every link, store what is to be stored, then answer `Quiet`. `Event::Addresses` wakes the node.
     Suspend,
 }
@@ -89,6 +104,16 @@ impl Command {
     /// Takes and spreads a revocation.
     pub const fn revoke(revocation: Revocation) -> Self {
         Self::Revoke { revocation }
+    }
+
+    /// Makes an invitation with these addresses; none: the node's own.
+    pub fn invite(life: Duration, addresses: impl Into<Vec<Address>>) -> Self {
+        Self::Invite { life, addresses: addresses.into() }
+    }
+
+    /// Uses an invitation.
+    pub const fn join(invitation: Invitation) -> Self {
+        Self::Join { invitation }
     }
 }
 
@@ -166,6 +191,16 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+}
+
+impl Address {
+    /// Whether it may be dialled at all; what a name stands for is looked at when it is known (spec: FIND-2).
+    pub(crate) fn can_be_dialled(&self) -> bool {
+        match self {
+            Self::Ip(socket) => crate::address::scope(*socket).is_some(),
+            Self::Name { .. } => true,
+        }
+    }
 }
 
 impl From<SocketAddr> for Address {

@@ -78,6 +78,9 @@ config! {
     book_users_max: u32 = 4_096, 1, 1_048_576;
     /// Devices of one user: 1 to 64; default 8 (DECISIONS 19).
     devices_per_user_max: u32 = 8, 1, 64;
+    /// Own invitations that have not ended, and joins under way: as many of each, 1 to 4,096; default 64 (guess: a
+    /// classroom at once). 2 KiB each.
+    invitations_max: u32 = 64, 1, 4_096;
     /// Searches that this node remembers, so as to pass each on once: 16 to 1,048,576; default 4,096 (guess). 120 bytes each.
     searches_max: u32 = 4_096, 16, 1_048_576;
     /// Search units that one link may spend in a minute: 0 to 65,536; default 384 (R38).
@@ -117,6 +120,7 @@ impl Config {
             .window_messages(256)
             .window_bytes(256 << 10)
             .book_users_max(1_024)
+            .invitations_max(16)
             .searches_max(512)
             .dials_max(4)
             .idle_ms_max(120_000)
@@ -134,6 +138,7 @@ impl Config {
             .window_bytes(16 << 10)
             .line_bytes_max(16 << 10)
             .book_users_max(32)
+            .invitations_max(4)
             .searches_max(64)
             .dials_max(2)
     }
@@ -168,6 +173,8 @@ impl Config {
             + users * (4_096 + 1_024 + 2_048 + 512)
             + (messages + links) * 512
             + self.links_user_max as u64 * 1_024
+            // An own one with its answer, a join with eight addresses that are names and its callers, both also in batches.
+            + self.invitations_max as u64 * 16_384
             + self.searches_max as u64 * 512
             + self.dials_for_others_per_minute as u64 * 256
             + timers * 512

@@ -117,6 +117,14 @@ pub enum CommandError {
     Suspended,
     /// A write to storage failed, so that the node may promise nothing more. Restart it on a store that works.
     Stopped,
+    /// An invitation's life is zero, or longer than [`INVITATION_LIFE_MAX`](crate::INVITATION_LIFE_MAX).
+    Life,
+    /// The node knows no address at which others can reach it; name one.
+    Nowhere,
+    /// As many invitations are open, or joins under way, as [`Config::invitations_max`](crate::Config::invitations_max) says.
+    Invitations,
+    /// The invitation cannot be used here, or would be too long for one line.
+    Invitation(InvitationError),
 }
 
 impl fmt::Display for CommandError {
@@ -133,11 +141,79 @@ impl fmt::Display for CommandError {
             Self::Expired => f.write_str("the delegation has ended: hand in a new one with Renew"),
             Self::Suspended => f.write_str("the node is suspended: report Addresses to wake it"),
             Self::Stopped => f.write_str("storage failed, so the node has stopped: mend the store and start again"),
+            Self::Life => f.write_str("an invitation lasts from a second to 30 days"),
+            Self::Nowhere => f.write_str("no address is known at which others can reach this node: name one, HOST:PORT or [IPv6]:PORT"),
+            Self::Invitations => f.write_str("too many invitations are open already: wait until one is over"),
+            Self::Invitation(why) => write!(f, "the invitation cannot be used: {why}"),
         }
     }
 }
 
 impl core::error::Error for CommandError {}
+
+/// What is wrong with an invitation, in words for whoever has pasted it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum InvitationError {
+    /// It does not begin as invitations do.
+    NotOne,
+    /// One character is wrong: which, counted from 1 and without white space.
+    Typo {
+        /// From 1; white space does not count.
+        position: u32,
+    },
+    /// More than one character is wrong, missing or too many.
+    Typos,
+    /// The end is missing.
+    CutOff,
+    /// Of a version that this program does not know.
+    Version(u8),
+    /// The checksum holds, but what it covers is not in the form of an invitation.
+    Content,
+    /// Its host names do not fit into one line.
+    TooLong,
+    /// For another app than the node's.
+    App,
+    /// By the node's own user.
+    Own,
+    /// Its time is over by the node's clock.
+    Ended,
+}
+
+impl InvitationError {
+    /// Every one, in order; for tables and tests.
+    pub const ALL: [Self; 10] = [
+        Self::NotOne,
+        Self::Typo { position: 1 },
+        Self::Typos,
+        Self::CutOff,
+        Self::Version(0),
+        Self::Content,
+        Self::TooLong,
+        Self::App,
+        Self::Own,
+        Self::Ended,
+    ];
+}
+
+impl fmt::Display for InvitationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOne => f.write_str("this is no invitation: one begins with oci1"),
+            Self::Typo { position } => write!(f, "character {position} is wrong: compare it with the line that was sent"),
+            Self::Typos => f.write_str("more than one character is wrong or missing: copy the whole line again"),
+            Self::CutOff => f.write_str("its end is missing: copy the whole line"),
+            Self::Version(version) => write!(f, "it is of version {version}, which this program does not know: use a newer one"),
+            Self::Content => f.write_str("its checksum holds, but it is in no form that this program knows: use a newer one"),
+            Self::TooLong => f.write_str("its host names are too long for one line: name fewer"),
+            Self::App => f.write_str("it is for another application"),
+            Self::Own => f.write_str("it is one's own: send it to somebody else"),
+            Self::Ended => f.write_str("its time is over: ask for another one"),
+        }
+    }
+}
+
+impl core::error::Error for InvitationError {}
 
 /// What went wrong with storage, as far as a node needs to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

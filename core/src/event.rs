@@ -216,7 +216,7 @@ pub enum Wake {
     Dial,
     /// A search is given up or forgotten.
     Search,
-    /// A delegation ends, or its renewal is due.
+    /// A delegation or an invitation ends, or a renewal is due.
     Expiry,
     /// The application's own deadline.
     App,

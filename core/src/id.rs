@@ -29,9 +29,19 @@ pub(crate) fn array_from_base64<const N: usize>(text: &str) -> Result<[u8; N], W
     if length == N { Ok(out) } else { Err(WireError::Base64) }
 }
 
-fn to_bech32(prefix: &str, bytes: &[u8]) -> String {
-    // The prefixes are constants of this file and 32 bytes are far below bech32's limit.
+/// Bytes as people see them: bech32m. Empty beyond its limit of 1,023 characters.
+pub(crate) fn to_bech32(prefix: &str, bytes: &[u8]) -> String {
+    // The prefixes are constants of this crate, and so are the bounds of what is written.
     Hrp::parse(prefix).ok().and_then(|hrp| bech32::encode::<Bech32m>(hrp, bytes).ok()).unwrap_or_default()
+}
+
+/// The bytes of a bech32m text of any length, in the form in which it is written only.
+pub(crate) fn all_from_bech32(prefix: &str, text: &str) -> Result<Vec<u8>, WireError> {
+    use bech32::primitives::decode::CheckedHrpstring;
+    let checked = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| WireError::IdText)?;
+    let bytes: Vec<u8> = checked.byte_iter().collect();
+    // What is left over at the end may be written in several ways, of which one counts.
+    if to_bech32(prefix, &bytes) == text { Ok(bytes) } else { Err(WireError::IdText) }
 }
 
 fn from_bech32(prefix: &str, text: &str) -> Result<[u8; 32], WireError> {
@@ -208,6 +218,12 @@ bytes_id! {
     BootId, 8
 }
 short_debug!(BootId);
+
+bytes_id! {
+    /// One invitation: the first 8 bytes of a hash of its secret, harmless to show (spec: INVITE-4).
+    InvitationId, 8
+}
+short_debug!(InvitationId);
 
 /// An application, or rather its protocol: programs that share an id talk with each other (OC-22).
 ///

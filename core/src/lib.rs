@@ -46,7 +46,7 @@
 //! | C9 | Same config, credentials, seed and inputs give the same actions, byte for byte, in debug and release. | `a_recording_replays_however_many_actions_were_polled_at_a_time` |
 //! | C10 | Core keeps no reference to event data, calls nothing outside but the table in [`Crypto`], and has no globals. | `.ci/run no-std` |
 //! | C11 | A failed `Store` or `Load` stops the node: it refuses commands and sends nothing that depends on storage. | `a_message_is_not_acknowledged_before_its_mark_is_stored_and_a_failed_store_stops_the_node` |
-//! | C12 | No secret appears in `Debug`, notices, counters or ladders; a recording holds them and says so. | `only_the_header_of_a_recording_names_its_secrets_and_debug_shows_none` |
+//! | C12 | No secret appears in `Debug`, counters or ladders, nor in notices but for the `Invited` that hands one out; a recording holds them and says so. | `only_the_header_of_a_recording_names_its_secrets_and_debug_shows_none` |
 //!
 //! # Duties of a shell
 //!
@@ -90,10 +90,10 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | face, all of it re-exported here | `event action command notice message close view config error id identity time rng crypto` |
+//! | face, all of it re-exported here | `event action command notice message close view config error id identity invitation time rng crypto` |
 //! | around a node | `driver`, `app`, [`trace`] |
 //! | wiring | `node` |
-//! | machines that do not know each other | `handshake link outbox inbox referral` |
+//! | machines that do not know each other | `handshake link outbox inbox invites referral` |
 //! | below them | `cx wire timer map address` |
 #![no_std]
 #![cfg_attr(
@@ -127,6 +127,8 @@ mod handshake;
 mod id;
 mod identity;
 mod inbox;
+mod invitation;
+mod invites;
 mod link;
 mod map;
 mod message;
@@ -152,6 +154,7 @@ pub use error::*;
 pub use event::*;
 pub use id::*;
 pub use identity::*;
+pub use invitation::*;
 pub use message::*;
 pub use node::*;
 pub use notice::*;

@@ -5,7 +5,10 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CloseReason, DeviceId, Entry, Item, NodeKey, Peer, Received, SearchId, StoreError, StreamId, Tag, UserId, WallTime};
+use crate::{
+    CloseReason, DeviceId, Entry, Invitation, InvitationId, Item, NodeKey, Peer, Received, SearchId, StoreError, StreamId, Tag, UserId,
+    WallTime,
+};
 
 /// One thing that an application may want to know.
 #[doc(alias = "Output")]
@@ -49,7 +52,7 @@ pub enum Notice {
     /// The command of this tag came to nothing.
     #[non_exhaustive]
     Failed {
-        /// The `Send` or `Find`.
+        /// The `Send`, `Find` or `Join`.
         tag: Tag,
         /// Why; `Node::explain` knows every attempt.
         why: FailReason,
@@ -63,6 +66,30 @@ pub enum Notice {
         tag: Tag,
         /// The user and the device that was found.
         peer: Peer,
+    },
+    /// The invitation of this tag is stored: hand its line to whom it is for. **It holds a secret.**
+    #[non_exhaustive]
+    Invited {
+        /// The `Invite`.
+        tag: Tag,
+        /// See [`Invitation::to_secret_text`].
+        invitation: Invitation,
+    },
+    /// The invitation of this tag was taken: both ends have each other in the address book, and are linked.
+    #[non_exhaustive]
+    Joined {
+        /// The `Join`.
+        tag: Tag,
+        /// The device that took it.
+        peer: Peer,
+    },
+    /// Somebody has used an invitation of this node, and is stored in the address book.
+    #[non_exhaustive]
+    JoinedBy {
+        /// Who, with the device that came.
+        peer: Peer,
+        /// Which invitation.
+        invitation: InvitationId,
     },
     /// A link is up: the other end is proven.
     #[non_exhaustive]
@@ -188,6 +215,12 @@ pub enum FailReason {
     Forgotten,
     /// The node's delegation ended meanwhile.
     Expired,
+    /// Whoever invites does not know the invitation (any more).
+    InvitationUnknown,
+    /// Somebody else has used the invitation.
+    InvitationUsed,
+    /// The invitation's time is over.
+    InvitationEnded,
 }
 
 impl FailReason {
@@ -201,6 +234,9 @@ impl FailReason {
             Self::Ended => ("the message's own life is over", "send it again, with a longer life"),
             Self::Forgotten => ("the user was forgotten", "introduce them again"),
             Self::Expired => ("this node's delegation has ended", "renew it: overcom delegate"),
+            Self::InvitationUnknown => ("whoever invites does not know this invitation", "ask for another one"),
+            Self::InvitationUsed => ("somebody else has used this invitation", "ask for another one, sent to nobody else"),
+            Self::InvitationEnded => ("the invitation's time is over", "ask for another one"),
         }
     }
 }
@@ -217,9 +253,12 @@ impl Notice {
     pub const fn user(&self) -> Option<UserId> {
         match self {
             Self::Message(received) => Some(received.from.user),
-            Self::Found { peer, .. } | Self::Wanted { by: peer, .. } | Self::Gap { from: peer, .. } | Self::Twin { with: peer } => {
-                Some(peer.user)
-            }
+            Self::Found { peer, .. }
+            | Self::Joined { peer, .. }
+            | Self::JoinedBy { peer, .. }
+            | Self::Wanted { by: peer, .. }
+            | Self::Gap { from: peer, .. }
+            | Self::Twin { with: peer } => Some(peer.user),
             Self::LinkUp { with: LinkPeer::User(peer), .. } | Self::LinkDown { with: LinkPeer::User(peer), .. } => Some(peer.user),
             Self::LinkUp { with: LinkPeer::Service(_), .. }
             | Self::LinkDown { with: LinkPeer::Service(_), .. }
@@ -228,6 +267,7 @@ impl Notice {
             | Self::Queued { .. }
             | Self::Delivered { .. }
             | Self::Failed { .. }
+            | Self::Invited { .. }
             | Self::Ready
             | Self::Refused { .. }
             | Self::RenewalDue { .. }

@@ -29,6 +29,8 @@ pub(crate) enum TimerKey<U = UserId> {
     Entry(u32),
     /// The own delegation is half over, nine tenths over, or over.
     Renewal,
+    /// An invitation is to be forgotten, or the one of a join is over.
+    Invitation,
 }
 
 impl<U> TimerKey<U> {
@@ -45,6 +47,7 @@ impl<U> TimerKey<U> {
             Self::Dial(op) => TimerKey::Dial(op),
             Self::Entry(at) => TimerKey::Entry(at),
             Self::Renewal => TimerKey::Renewal,
+            Self::Invitation => TimerKey::Invitation,
         })
     }
 }

@@ -11,8 +11,8 @@ use serde::Serialize;
 pub use explain::Waiting;
 
 use crate::{
-    Address, CloseReason, ConnectError, DeviceId, FailReason, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError, Tag, Time, UserId, Wake,
-    WallTime,
+    Address, CloseReason, ConnectError, DeviceId, FailReason, InvitationId, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError, Tag, Time,
+    UserId, Wake, WallTime,
 };
 
 /// A link that is up.
@@ -55,6 +55,18 @@ pub struct OutboxView {
     pub tries: u32,
     /// Whether it is on its way on a link.
     pub sent: bool,
+}
+
+/// An invitation of this node that has not ended. Holds no secret (C12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct InvitationView {
+    /// Which one.
+    pub id: InvitationId,
+    /// When it ends.
+    pub until: WallTime,
+    /// Who has used it; `None`: nobody yet.
+    pub used_by: Option<UserId>,
 }
 
 /// Everything that was tried to reach a user, and what came of it.
@@ -194,6 +206,10 @@ pub struct Stats {
     pub notices_dropped: u64,
     /// Ed25519 verifications done.
     pub signatures_checked: u64,
+    /// Joins that this node refused: unknown, ended or used invitations, and wrong proofs.
+    pub joins_refused: u64,
+    /// Answers to joins that nobody waited for.
+    pub join_answers_dropped: u64,
 }
 
 /// A whole node at a glance, for snapshots and support. Holds no secret and no payload (C12).
@@ -218,6 +234,8 @@ pub struct Inspection {
     pub outbox: Vec<OutboxView>,
     /// Users in the address book.
     pub book: Vec<UserId>,
+    /// Its invitations that have not ended.
+    pub invitations: Vec<InvitationView>,
     /// What the deadline is for.
     pub wake: Wake,
     /// The counters.

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 #[cfg(feature = "ideal")]
 mod ideal;
@@ -224,6 +226,21 @@ pub(crate) fn derive(secret: &[u8; 32], label: &[u8], parts: &[&[u8]]) -> [u8; 3
     let expanded = Hkdf::<Sha256>::new(None, secret).expand(&info, &mut out);
     debug_assert!(expanded.is_ok(), "32 bytes are within HKDF's limit");
     out
+}
+
+/// HMAC-SHA256 under `secret` over the parts, one behind the other (RFC 2104). The same in every provider.
+pub(crate) fn mac(secret: &[u8; 16], parts: &[&[u8]]) -> [u8; 32] {
+    // A key of any length is taken.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return [0; 32] };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Whether two proofs are the same, in a time that does not tell where they differ.
+pub(crate) fn is_same_proof(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.ct_eq(b).into()
 }
 
 #[cfg(test)]

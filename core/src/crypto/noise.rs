@@ -13,7 +13,7 @@ use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Crypto, TAG_BYTES};
+use super::{Crypto, TAG_BYTES, derive};
 use crate::rng::Rng;
 
 /// The one handshake there is (spec: CRYPTO-5).
@@ -195,6 +195,19 @@ impl Opener {
         self.0.nonce = nonce.saturating_add(1);
         Ok(length)
     }
+}
+
+/// What names a link, for proofs that are to be worth nothing on another one: derived from the keys of both directions, which
+/// no other link has and nobody but its two ends knows. A link keeps no hash for it (spec: INVITE-6).
+pub(crate) fn link_name(sealer: &Sealer, opener: &Opener, is_dialler: bool) -> [u8; 32] {
+    let (out, into) = (&sealer.0.key, &opener.0.key);
+    let (dialler, listener) = if is_dialler { (out, into) } else { (into, out) };
+    name_of(dialler, listener)
+}
+
+/// The name of the link with these keys: the dialler's records', then the listener's.
+pub(crate) fn name_of(dialler: &[u8; 32], listener: &[u8; 32]) -> [u8; 32] {
+    derive(dialler, b"overcom/1 link", &[listener])
 }
 
 impl fmt::Debug for Sealer {

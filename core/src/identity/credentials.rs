@@ -20,6 +20,10 @@ use crate::time::WallTime;
 pub struct SecretText(String);
 
 impl SecretText {
+    pub(crate) const fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself. Whoever copies it answers for the copy.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -38,6 +38,8 @@ impl Links {
                 | Line::Revocation(_)
                 | Line::Search(_)
                 | Line::SearchAnswer(_)
+                | Line::Join(_)
+                | Line::Joined(_)
                 | Line::Ping(_)
                 | Line::Pong(_) => Err(CloseReason::NotAllowed),
             },
@@ -88,6 +90,14 @@ impl Links {
                 cx.saw(with, false, || Said::SearchAnswer { status: answer.status });
                 self.effects.push_back(Effect::SearchAnswer(pipe, answer));
             }
+            Line::Join(join) => {
+                cx.saw(with, false, || Said::Join);
+                self.effects.push_back(Effect::Join(pipe, Box::new(join)));
+            }
+            Line::Joined(joined) => {
+                cx.saw(with, false, || Said::Joined { status: joined.status });
+                self.effects.push_back(Effect::Joined(pipe, joined));
+            }
             Line::Ping(token) => self.on_ping(cx, pipe, token),
             Line::Pong(token) => self.on_pong(cx, pipe, token),
             Line::Close(close) => self.on_close(cx, pipe, close.reason),
@@ -128,7 +138,9 @@ impl Links {
             | Line::Delegation(_)
             | Line::Revocation(_)
             | Line::Search(_)
-            | Line::SearchAnswer(_) => return Err(CloseReason::NotAllowed),
+            | Line::SearchAnswer(_)
+            | Line::Join(_)
+            | Line::Joined(_) => return Err(CloseReason::NotAllowed),
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use core::net::{IpAddr, SocketAddr};
 use crate::LinkPeer;
 use crate::action::Action;
 use crate::close::CloseReason;
+use crate::crypto::noise::link_name;
 use crate::cx::Cx;
 use crate::handshake::{Hx, Own, PREAMBLE_BYTES_MAX, State, Unit, Want};
 use crate::id::{NodeKey, OpId, Peer, PipeId};
@@ -25,7 +26,7 @@ use crate::time::Time;
 use crate::timer::TimerKey;
 use crate::trace::Said;
 use crate::view::LinkView;
-use crate::wire::line::{Acknowledged, CloseLine, Line, Resume, SearchAnswer};
+use crate::wire::line::{Acknowledged, CloseLine, JoinLine, JoinedLine, Line, Resume, SearchAnswer};
 
 pub(crate) use pipe::Link;
 use pipe::{Pipe, Stage};
@@ -59,6 +60,10 @@ pub(crate) enum Effect {
     Search(PipeId, Box<str>),
     /// A search's answer came.
     SearchAnswer(PipeId, SearchAnswer),
+    /// The peer says that it was invited.
+    Join(PipeId, Box<JoinLine>),
+    /// What became of a join of this node's.
+    Joined(PipeId, JoinedLine),
     /// There is room for messages.
     Room(PipeId),
     /// Another process with the same keys shows.
@@ -375,6 +380,12 @@ impl Links {
     /// A pipe's two ends.
     pub(crate) fn ends(&self, pipe: PipeId) -> Option<(IpAddr, SocketAddr)> {
         self.pipes.get(&pipe).map(|it| (it.local, it.remote))
+    }
+
+    /// What names a link to both its ends and to nobody else.
+    pub(crate) fn name(&self, pipe: PipeId) -> Option<[u8; 32]> {
+        let it = self.pipes.get(&pipe)?;
+        Some(link_name(it.sealer.as_ref()?, it.opener.as_ref()?, it.op.is_some()))
     }
 
     /// A link, if it is up.

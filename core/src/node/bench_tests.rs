@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::tests::{WALL, credentials};
-use crate::crypto::noise::{Opener, Sealer};
+use crate::crypto::noise::{Opener, Sealer, link_name};
 use crate::handshake::{Hx, Kind, Next, Own, State, Unit, Want};
 use crate::identity::{DelegationCache, RevocationBook};
 use crate::*;
@@ -254,6 +254,12 @@ impl Foe {
         let sealed = self.seal(plain.as_ref());
         self.say_raw(bench, &sealed);
         self.listen(bench);
+    }
+
+    /// What names the link to both its ends; a foe has dialled.
+    pub(super) fn link_name(&self) -> [u8; 32] {
+        let (sealer, opener) = self.keys.as_ref().unwrap();
+        link_name(sealer, opener, true)
     }
 
     pub(super) fn seal(&mut self, plain: &[u8]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What survives a restart: read page by page before anything else, counted up, then the node starts.
 //!
 //! Keys begin with a byte that says what they hold: `a` the application's, `b` address book, `c` the counter of starts,
-//! `d` proven devices, `e` entry peers, `g` the renewed delegation, `m` marks, `n` the node secret, `o` waiting messages,
+//! `d` proven devices, `e` entry peers, `g` the renewed delegation, `i` own invitations, `j` joins under way, `m` marks, `n` the node secret, `o` waiting messages,
 //! `r` revocations, `s` messages that some devices have and others have not, `v` the version of all this (spec: STORE-2).
 
 use alloc::vec::Vec;
@@ -14,6 +14,7 @@ use crate::event::Page;
 use crate::id::{OpId, Tag, UserId};
 use crate::identity::{Delegation, NodeSecret, Revocation};
 use crate::inbox::MARK_PREFIX;
+use crate::invites::{INVITATION_PREFIX, JOIN_PREFIX};
 use crate::notice::Notice;
 use crate::outbox::{OUTBOX_PREFIX, SHARED_PREFIX};
 use crate::referral::book::{BOOK_PREFIX, DEVICE_PREFIX};
@@ -137,6 +138,8 @@ impl Parts {
             }),
             b'g' => Delegation::from_json(value).ok().map(|delegation| self.take_renewal(&delegation)),
             BOOK_PREFIX | DEVICE_PREFIX | b'e' => self.book.on_loaded(&mut self.cx, key, value),
+            INVITATION_PREFIX => self.invitations.on_loaded(&mut self.cx, key, value),
+            JOIN_PREFIX => self.joins.on_loaded(&mut self.cx, key, value),
             MARK_PREFIX => self.inbox.on_loaded(&mut self.cx, key, value),
             OUTBOX_PREFIX => self.outbox.on_loaded(&self.cx, key, value),
             SHARED_PREFIX => self.outbox.on_shared_loaded(&mut self.cx, key),
@@ -189,6 +192,7 @@ impl Parts {
         for peer in self.outbox.on_stored(&mut self.cx, op) {
             self.pump(peer);
         }
+        self.on_invites_stored(op);
     }
 
     fn start(&mut self) {
@@ -198,6 +202,7 @@ impl Parts {
         self.cx.notify(Notice::Started { me: self.me(), node: self.node_key() });
         self.arm_renewal();
         self.outbox.on_all_loaded(&mut self.cx);
+        self.arm_invitations();
         self.seek_all();
     }
 

@@ -35,7 +35,7 @@ impl Parts {
             Command::Introduce { user, addresses } => self.introduce(user, &addresses),
             Command::Forget { user } => self.forget(user),
             Command::Enter { entries } => {
-                if entries.len() > ENTRIES_MAX || !entries.iter().all(|entry| can_dial(&entry.address)) {
+                if entries.len() > ENTRIES_MAX || !entries.iter().all(|entry| entry.address.can_be_dialled()) {
                     return Err(CommandError::Address);
                 }
                 let tag = self.tag();
@@ -44,6 +44,8 @@ impl Parts {
             }
             Command::Renew { delegation } => self.renew(delegation),
             Command::Revoke { revocation } => self.revoke(revocation),
+            Command::Invite { life, addresses } => self.invite(life, &addresses),
+            Command::Join { invitation } => self.join(invitation),
             Command::Suspend => {
                 let tag = self.tag();
                 self.suspend();
@@ -121,7 +123,7 @@ impl Parts {
     }
 
     fn introduce(&mut self, user: UserId, addresses: &[Address]) -> Result<Tag, CommandError> {
-        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(can_dial) {
+        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(Address::can_be_dialled) {
             return Err(CommandError::Address);
         }
         if !self.book.introduce(&mut self.cx, user, addresses) {
@@ -140,6 +142,7 @@ impl Parts {
         for find in self.book.forget(&mut self.cx, user) {
             self.cx.notify(Notice::Failed { tag: find, why: FailReason::Forgotten });
         }
+        self.fail_joins(user, FailReason::Forgotten);
         self.stop_seeking(user);
         let linked: Vec<Peer> = self.links.devices_of(user).collect();
         for peer in linked {
@@ -209,15 +212,13 @@ impl Parts {
 const fn does_store(command: &Command) -> bool {
     match command {
         Command::Send(send) => matches!(send.keep, Keep::Disk),
-        Command::Introduce { .. } | Command::Forget { .. } | Command::Enter { .. } | Command::Renew { .. } | Command::Revoke { .. } => true,
+        Command::Introduce { .. }
+        | Command::Forget { .. }
+        | Command::Enter { .. }
+        | Command::Renew { .. }
+        | Command::Revoke { .. }
+        | Command::Invite { .. }
+        | Command::Join { .. } => true,
         Command::Find { .. } | Command::Suspend => false,
-    }
-}
-
-/// Whether an address may be dialled at all; what a name stands for is looked at when it is known (spec: FIND-2).
-fn can_dial(address: &Address) -> bool {
-    match address {
-        Address::Ip(socket) => crate::address::scope(*socket).is_some(),
-        Address::Name { .. } => true,
     }
 }

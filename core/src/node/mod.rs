@@ -17,6 +17,9 @@ mod explain;
 mod explain_tests;
 #[cfg(test)]
 mod hostile_tests;
+mod invite;
+#[cfg(test)]
+mod invite_tests;
 #[cfg(test)]
 mod limit_tests;
 #[cfg(test)]
@@ -45,6 +48,7 @@ use crate::handshake::Own;
 use crate::id::{BootId, NodeKey, OpId, Peer, PipeId, Tag, UserId};
 use crate::identity::{Credentials, DelegationCache, Refusal, RevocationBook};
 use crate::inbox::Inbox;
+use crate::invites::{Invitations, Joins};
 use crate::link::Links;
 use crate::notice::Notice;
 use crate::outbox::Outbox;
@@ -55,7 +59,7 @@ use crate::rng::{Rng, Seed};
 use crate::time::{Time, WallTime};
 use crate::timer::TimerKey;
 use crate::trace::Observed;
-use crate::view::{Explanation, Inspection, LinkView, OutboxView, Phase, Stats};
+use crate::view::{Explanation, Inspection, InvitationView, LinkView, OutboxView, Phase, Stats};
 use crate::{CloseReason, LinkPeer};
 
 /// Timers that one `Tick` runs at most (C6).
@@ -79,6 +83,8 @@ struct Parts {
     book: Book,
     dials: Dials,
     searches: Searches,
+    invitations: Invitations,
+    joins: Joins,
     /// Receiving devices of the present command; kept for its allocation.
     receivers: Vec<Peer>,
     /// Where the shell listens.
@@ -137,6 +143,8 @@ impl Node {
             book: Book::default(),
             dials: Dials::default(),
             searches: Searches::default(),
+            invitations: Invitations::default(),
+            joins: Joins::default(),
             receivers: Vec::new(),
             listening: Vec::new(),
             clocks: Vec::new(),
@@ -202,7 +210,7 @@ impl Node {
                 TimerKey::Handshake(_) | TimerKey::Linger(_) => Wake::Handshake,
                 TimerKey::KeepAlive(_) => Wake::KeepAlive,
                 TimerKey::Acknowledge(_) => Wake::Acknowledge,
-                TimerKey::LinkEnd(_) | TimerKey::Ends(_) | TimerKey::Renewal => Wake::Expiry,
+                TimerKey::LinkEnd(_) | TimerKey::Ends(_) | TimerKey::Renewal | TimerKey::Invitation => Wake::Expiry,
                 TimerKey::Retry(_) => Wake::Retry,
                 TimerKey::Dial(_) | TimerKey::Entry(_) => Wake::Dial,
             },
@@ -251,6 +259,11 @@ impl Node {
         self.0.outbox.views()
     }
 
+    /// The invitations of this node that have not ended by the time of its last call, by id; without their secrets.
+    pub fn invitations(&self) -> impl Iterator<Item = InvitationView> + '_ {
+        self.0.invitations.views(self.0.cx.wall)
+    }
+
     /// Everything that was tried to reach `user`, and what came of it.
     pub fn explain(&self, user: UserId) -> Explanation {
         self.0.explain(user)
@@ -272,6 +285,7 @@ impl Node {
             pipes_pending: parts.links.pending(),
             outbox: parts.outbox.views().collect(),
             book: parts.book.users().filter(|(_, known)| known.introduced).map(|(user, _)| *user).collect(),
+            invitations: self.invitations().collect(),
             wake: self.wake(),
             stats: parts.cx.stats,
         }
@@ -352,6 +366,7 @@ impl Parts {
                 TimerKey::Dial(op) => self.dials.on_late(&mut self.cx, op),
                 TimerKey::Entry(at) => self.dial_entry(at),
                 TimerKey::Renewal => self.on_renewal(),
+                TimerKey::Invitation => self.on_invitation_due(),
             }
         }
     }
@@ -382,6 +397,7 @@ impl Parts {
         if matches!(self.phase, Phase::Running | Phase::Expired) {
             self.arm_renewal();
             self.outbox.arm_ends(&mut self.cx);
+            self.arm_invitations();
             self.seek_all();
         }
     }
@@ -397,6 +413,7 @@ impl Parts {
             self.arm_renewal();
             self.set_ends();
             self.outbox.arm_ends(&mut self.cx);
+            self.arm_invitations();
         }
     }
 

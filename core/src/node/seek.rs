@@ -70,6 +70,7 @@ impl Parts {
     /// Everything that waits is tried: after a start, a wake, or new addresses of one's own.
     pub(super) fn seek_all(&mut self) {
         let mut users = self.outbox.users();
+        users.extend(self.joins.users());
         users.extend(self.book.users().filter(|(_, known)| !known.finds.is_empty()).map(|(user, _)| *user));
         users.retain(|user| self.is_wanted(*user));
         self.dials.finish_all(&mut self.cx, users.iter().map(|user| Target::User(*user)));
@@ -86,7 +87,7 @@ impl Parts {
 
     /// Whether anything needs a link with `user`.
     pub(super) fn is_wanted(&self, user: UserId) -> bool {
-        self.outbox.is_stuck(user) || self.book.user(user).is_some_and(|known| !known.finds.is_empty())
+        self.outbox.is_stuck(user) || self.book.user(user).is_some_and(|known| !known.finds.is_empty()) || self.is_join_stuck(user)
     }
 
     /// Dials what is known of `user`, or searches for them (spec: FIND-4).
@@ -167,6 +168,9 @@ impl Parts {
         });
         for tag in finds.unwrap_or_default() {
             self.cx.notify(Notice::Failed { tag, why });
+        }
+        if self.is_join_stuck(user) {
+            self.fail_joins(user, why);
         }
     }
 

@@ -75,7 +75,7 @@ impl Parts {
                 self.on_down(with, pipe, op, since, why);
             }
             LinkEffect::Refused { pipe, op, remote, dialled, why } => {
-                self.searches.on_unlink(pipe);
+                self.on_unlink(pipe);
                 self.cx.notify(Notice::Refused { remote, dialled, why });
                 if let Some(op) = op {
                     self.dials.on_refused(&mut self.cx, op, why);
@@ -104,6 +104,8 @@ impl Parts {
             }
             LinkEffect::Search(pipe, text) => self.on_search(pipe, &text),
             LinkEffect::SearchAnswer(pipe, answer) => self.on_search_answer(pipe, answer.id, answer.status),
+            LinkEffect::Join(pipe, join) => self.on_join(pipe, &join),
+            LinkEffect::Joined(pipe, joined) => self.on_joined(pipe, joined),
             LinkEffect::Room(pipe) => {
                 if let Some(peer) = self.user_on(pipe) {
                     self.pump(peer);
@@ -127,7 +129,7 @@ impl Parts {
         }
     }
 
-    fn user_on(&mut self, pipe: PipeId) -> Option<Peer> {
+    pub(super) fn user_on(&mut self, pipe: PipeId) -> Option<Peer> {
         match self.links.link(pipe)?.with {
             LinkPeer::User(peer) => Some(peer),
             LinkPeer::Service(_) => None,
@@ -147,6 +149,7 @@ impl Parts {
                     self.book.on_tried(self.cx.now, user, &address, AttemptOutcome::Linked);
                 }
                 self.resume(peer, pipe);
+                self.ask_to_join(peer, pipe);
                 self.on_found(peer);
                 self.pump(peer);
                 self.search_through(pipe);
@@ -202,7 +205,7 @@ impl Parts {
 
     fn on_down(&mut self, with: LinkPeer, pipe: PipeId, op: Option<OpId>, since: Time, why: CloseReason) {
         let is_steady = self.cx.now.since(since) >= STEADY;
-        self.searches.on_unlink(pipe);
+        self.on_unlink(pipe);
         self.cx.notify(Notice::LinkDown { with, why });
         match with {
             LinkPeer::User(peer) => {
@@ -210,7 +213,7 @@ impl Parts {
                 if self.links.of(peer).is_none() {
                     self.outbox.on_unlink(peer);
                 }
-                if self.phase == Phase::Running && self.outbox.is_stuck(peer.user) {
+                if self.phase == Phase::Running && (self.outbox.is_stuck(peer.user) || self.is_join_stuck(peer.user)) {
                     if is_steady {
                         self.seek(peer.user);
                     } else {
@@ -227,6 +230,13 @@ impl Parts {
                 }
             }
         }
+    }
+
+    /// What belongs to a link goes with it.
+    fn on_unlink(&mut self, pipe: PipeId) {
+        self.searches.on_unlink(pipe);
+        self.invitations.on_unlink(pipe);
+        self.joins.on_unlink(pipe);
     }
 
     fn on_message(&mut self, pipe: PipeId, received: Received, disk: bool) {
@@ -294,7 +304,7 @@ impl Parts {
     }
 
     /// Takes the units for what a peer makes this node verify; `false`, and counted: its link has none left (spec: FIND-12).
-    fn pay(&mut self, pipe: PipeId) -> bool {
+    pub(super) fn pay(&mut self, pipe: PipeId) -> bool {
         let is_paid = self.searches.pay(&self.cx, pipe, SIGNED_UNITS);
         if !is_paid {
             self.cx.stats.over_budget = self.cx.stats.over_budget.saturating_add(1);

@@ -13,6 +13,7 @@ use crate::*;
 mod behaviours;
 mod contract;
 mod finding;
+mod invitations;
 mod refusals;
 mod streams;
 

@@ -108,6 +108,20 @@ impl Book {
         true
     }
 
+    /// Adds to a user's addresses, the newest first, and stores them; what is too many at the end is left out. `false`: the
+    /// book is full (spec: INVITE-10).
+    pub(crate) fn add(&mut self, cx: &mut Cx, user: UserId, addresses: &[Address]) -> bool {
+        let mut all = addresses.to_vec();
+        let known = self.user(user).into_iter().flat_map(|known| known.addresses.iter().map(|view| &view.address));
+        for address in known {
+            if !all.contains(address) {
+                all.push(address.clone());
+            }
+        }
+        all.truncate(ADDRESSES_MAX);
+        self.introduce(cx, user, &all)
+    }
+
     /// Takes a user's addresses out. The devices that were proven stay known.
     pub(crate) fn forget(&mut self, cx: &mut Cx, user: UserId) -> Vec<Tag> {
         let Some(known) = self.users.get_mut(&user) else { return Vec::new() };

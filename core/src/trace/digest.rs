@@ -42,6 +42,8 @@ impl Digester {
                     self.bytes(&item.value);
                 }
             }
+            // The line with its secret: a digest tells nothing of it.
+            Action::Notify { notice: Notice::Invited { invitation, .. } } => self.bytes(invitation.to_secret_text().as_str().as_bytes()),
             Action::Connect { .. } | Action::Close { .. } | Action::Resolve { .. } | Action::Load { .. } | Action::Notify { .. } => {}
         }
     }

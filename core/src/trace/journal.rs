@@ -76,6 +76,10 @@ pub enum Asked {
     Renew,
     /// Take a revocation.
     Revoke,
+    /// Make an invitation.
+    Invite,
+    /// Use an invitation by this user.
+    Join(UserId),
     /// Go to sleep.
     Suspend,
 }
@@ -100,6 +104,12 @@ pub enum Told {
     Failed(Tag, FailReason),
     /// The user of this tag's search is linked.
     Found(Tag, Peer),
+    /// The invitation that this tag asked for is stored.
+    Invited(Tag),
+    /// The invitation of this tag was taken.
+    Joined(Tag, Peer),
+    /// Somebody has used an invitation of this node.
+    JoinedBy(Peer),
     /// A pipe ended before the other end was proven.
     Refused(crate::CloseReason),
     /// Somebody looks for this node's user.
@@ -175,6 +185,8 @@ impl Journal {
             Command::Enter { .. } => Asked::Enter,
             Command::Renew { .. } => Asked::Renew,
             Command::Revoke { .. } => Asked::Revoke,
+            Command::Invite { .. } => Asked::Invite,
+            Command::Join { invitation } => Asked::Join(invitation.user()),
             Command::Suspend => Asked::Suspend,
         }
     }
@@ -199,6 +211,9 @@ impl Journal {
             Notice::Delivered { tag, device: None } => Told::Delivered(*tag),
             Notice::Failed { tag, why } => Told::Failed(*tag, *why),
             Notice::Found { tag, peer } => Told::Found(*tag, *peer),
+            Notice::Invited { tag, .. } => Told::Invited(*tag),
+            Notice::Joined { tag, peer } => Told::Joined(*tag, *peer),
+            Notice::JoinedBy { peer, .. } => Told::JoinedBy(*peer),
             Notice::Refused { why, .. } => Told::Refused(*why),
             Notice::Wanted { by, search } => Told::Wanted(*by, *search),
             Notice::Expired => Told::Expired,

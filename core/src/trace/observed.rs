@@ -52,6 +52,13 @@ pub enum Said {
         /// 200 will dial back, 202 passed on, 404 nobody knows them, 429 too many searches.
         status: u16,
     },
+    /// That it was invited.
+    Join,
+    /// What came of a join.
+    Joined {
+        /// 200 taken, 404 unknown, 409 used by somebody else, 410 over, 503 no room now.
+        status: u16,
+    },
     /// Is anybody there?
     Ping,
     /// Yes.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::close::CloseReason;
 use crate::error::WireError;
-use crate::id::{BootId, SearchId, StreamId};
+use crate::id::{BootId, InvitationId, SearchId, StreamId, deserialize_base64, serialize_base64};
 use crate::identity::{Delegation, Revocation};
 use crate::time::WallTime;
 use crate::wire::INTEGER_MAX;
@@ -40,6 +40,10 @@ pub(crate) enum Line<'a> {
     Search(SearchLine<'a>),
     /// What became of a search.
     SearchAnswer(SearchAnswer),
+    /// I was invited.
+    Join(JoinLine),
+    /// What became of a join.
+    Joined(JoinedLine),
     /// Are you there?
     Ping(#[serde(deserialize_with = "integer")] u64),
     /// I am here.
@@ -145,6 +149,27 @@ pub(crate) struct SearchAnswer {
     /// Which one.
     pub(crate) id: SearchId,
     /// 200 dialling back, 202 passed on, 404 nobody to ask, 429 too many.
+    pub(crate) status: u16,
+}
+
+/// That this side has an invitation's secret, and where it can be dialled (spec: INVITE-6).
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct JoinLine {
+    /// Which invitation.
+    pub(crate) id: InvitationId,
+    /// The MAC under its secret.
+    #[serde(serialize_with = "serialize_base64", deserialize_with = "deserialize_base64")]
+    pub(crate) proof: [u8; 32],
+    /// At most eight.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// What became of a join (spec: INVITE-8).
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct JoinedLine {
+    /// Which invitation.
+    pub(crate) id: InvitationId,
+    /// 200 taken, 404 unknown, 409 used by somebody else, 410 over, 503 no room now.
     pub(crate) status: u16,
 }
 

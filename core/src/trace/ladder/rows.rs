@@ -67,15 +67,23 @@ impl Rows<'_> {
             Asked::Enter => ("enter".into(), None, None),
             Asked::Renew => ("renew".into(), None, None),
             Asked::Revoke => ("revoke".into(), None, None),
+            Asked::Invite => ("invite".into(), None, None),
+            Asked::Join(user) => ("join ".into(), Some(*user), None),
             Asked::Suspend => ("suspend".into(), None, None),
         };
         let about = about.map(|user| self.names.user(user));
         if let (Some(tag), Some(about)) = (tag, about) {
             let wish = match what {
                 Asked::Send { kind, .. } => format!("{kind} to "),
-                Asked::Find(_) | Asked::Introduce(_) | Asked::Forget(_) | Asked::Enter | Asked::Renew | Asked::Revoke | Asked::Suspend => {
-                    text.clone()
-                }
+                Asked::Find(_)
+                | Asked::Introduce(_)
+                | Asked::Forget(_)
+                | Asked::Enter
+                | Asked::Renew
+                | Asked::Revoke
+                | Asked::Invite
+                | Asked::Join(_)
+                | Asked::Suspend => text.clone(),
             };
             self.tags.insert((teller, tag), (wish, about));
         }
@@ -99,6 +107,15 @@ impl Rows<'_> {
             Told::Found(_, peer) => {
                 let peer = self.names.peer(*peer);
                 self.push(notice(("found ", "")).about(Some(peer)), app);
+            }
+            Told::Invited(_) => self.push(notice(("has an invitation", "")), app),
+            Told::Joined(_, peer) => {
+                let peer = self.names.peer(*peer);
+                self.push(notice(("joined ", "")).about(Some(peer)), app);
+            }
+            Told::JoinedBy(peer) => {
+                let peer = self.names.peer(*peer);
+                self.push(notice(("joined by ", "")).about(Some(peer)), app);
             }
             Told::Refused(why) => {
                 let text = format!("pipe refused ({})", reason(*why));
@@ -152,6 +169,9 @@ impl Rows<'_> {
                 let text = format!("search answer {status}");
                 self.push(draft(RungKind::Search, (&text, "")), if *status >= 400 { link } else { wire });
             }
+            Said::Join => self.push(draft(RungKind::Wire, ("join", "")), link),
+            Said::Joined { status: 200 } => self.push(draft(RungKind::Wire, ("joined", "")), link),
+            Said::Joined { status } => self.push(draft(RungKind::Wire, (&format!("join refused ({status})"), "")), link),
             Said::Hello => self.push(draft(RungKind::Wire, ("hello", "")), wire),
             Said::Ping => self.push(draft(RungKind::Wire, ("ping", "")), wire),
             Said::Pong => self.push(draft(RungKind::Wire, ("pong", "")), wire),
