@@ -11,12 +11,13 @@ mod scenario;
 
 type Entrance = fn(&[u8]) -> bool;
 
-const ENTRANCES: [(&str, Entrance); 12] = [
+const ENTRANCES: [(&str, Entrance); 13] = [
     ("strict", fuzz::strict),
     ("line", fuzz::line),
     ("delegation", fuzz::delegation),
     ("revocation", fuzz::revocation),
     ("text", fuzz::text),
+    ("invitation", fuzz::invitation),
     ("secrets", fuzz::secrets),
     ("recording", fuzz::recording),
     ("boot", fuzz::boot),

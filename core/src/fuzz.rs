@@ -2,19 +2,21 @@
 
 mod peer;
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::str::FromStr;
 use core::time::Duration;
 
+use crate::id::to_bech32;
 use crate::identity::{Credentials, Delegation, DeviceKeys, Grant, IdentitySecret, Revocation};
 use crate::trace::{Builds, Line as Recorded, replay};
 use crate::wire::line::{CloseLine, Line, MessageLine};
 use crate::wire::{Limits, check_line, compact, walk};
 use crate::{
-    Action, Address, AppId, BootId, Change, CloseReason, Command, Config, ConnectError, DeviceId, Entry, Event, Item, Keep, Message, Node,
-    NodeKey, Notice, OpId, Page, PipeId, Rng, SearchId, Seed, Send, StoreError, StreamId, Time, UserId, WallTime,
+    Action, Address, AppId, BootId, Change, CloseReason, Command, Config, ConnectError, DeviceId, Entry, Event, Invitation,
+    InvitationError, Item, Keep, Message, Node, NodeKey, Notice, OpId, Page, PipeId, Rng, SearchId, Seed, Send, StoreError, StreamId, Time,
+    UserId, WallTime,
 };
 
 pub use peer::peer;
@@ -94,6 +96,24 @@ pub fn text(bytes: &[u8]) -> bool {
 
 fn is_same<T: FromStr + ToString + PartialEq>(text: &str) -> bool {
     text.parse::<T>().map_or(true, |read| read.to_string().parse::<T>().is_ok_and(|again| again == read))
+}
+
+/// An invitation that is read, from a line or from the bytes in one, is written again as the same line; and a wrong character
+/// in it is named.
+pub fn invitation(bytes: &[u8]) -> bool {
+    let is_kept = |text: &str| {
+        let Ok(read) = text.parse::<Invitation>() else { return true };
+        let line = read.to_secret_text();
+        let at = bytes.len() % line.as_str().len();
+        let changed: String =
+            line.as_str().char_indices().map(|(n, c)| if n == at { if c == 'q' { 'p' } else { 'q' } } else { c }).collect();
+        let position = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
+        let is_named = changed.parse::<Invitation>() == Err(InvitationError::Typo { position });
+        is_named && line.as_str().parse::<Invitation>().is_ok_and(|again| again == read)
+    };
+    let sealed = to_bech32("oci", bytes);
+    let is_own = sealed.parse::<Invitation>().map_or(true, |read| read.to_secret_text().as_str() == sealed);
+    is_own && is_kept(&sealed) && core::str::from_utf8(bytes).map_or(true, is_kept)
 }
 
 /// The secrets of a device that are read from a key file are the same when they are written and read again.
@@ -256,6 +276,7 @@ fn wish(node: &mut Node, now: Time, what: u8, user: UserId, address: SocketAddr)
         18 => Command::find(user),
         37 => Command::forget(user),
         38 => Command::Suspend,
+        57 => Command::invite(Duration::from_secs(u64::from(address.port())), []),
         _ => {
             let keep = if what < 128 { Keep::Disk } else { Keep::Memory };
             let Ok(message) = Message::new("bla", &what) else { return };

@@ -57,6 +57,9 @@ impl Names {
             Notice::Failed { tag, why, .. } => format!("{} failed: {why}", number(*tag)),
             Notice::Ready => "has room again".into(),
             Notice::Found { tag, peer, .. } => format!("{} found {}", number(*tag), self.peer(*peer)),
+            Notice::Invited { tag, invitation, .. } => format!("{} is invitation {}", number(*tag), invitation.id()),
+            Notice::Joined { tag, peer, .. } => format!("{} joined {}", number(*tag), self.peer(*peer)),
+            Notice::JoinedBy { peer, invitation, .. } => format!("was joined by {} with invitation {invitation}", self.peer(*peer)),
             Notice::LinkUp { with, dialled, .. } => {
                 format!("link with {} up{}", self.link(*with), if *dialled { ", dialled" } else { "" })
             }

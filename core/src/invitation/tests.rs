@@ -1,6 +1,6 @@
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use alloc::{format, vec};
 
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -179,8 +179,8 @@ fn bytes_in_any_other_form_are_refused_even_under_a_right_checksum() {
 #[test]
 fn what_cannot_be_dialled_or_does_not_fit_becomes_no_invitation() {
     let long = format!("{}.example:7575", "a".repeat(60));
-    assert!(made(&vec![long.as_str(); 7]).is_ok());
-    assert_eq!(made(&vec![long.as_str(); 8]), Err(InvitationError::TooLong));
+    assert!(made(&[long.as_str(); 7]).is_ok());
+    assert_eq!(made(&[long.as_str(); 8]), Err(InvitationError::TooLong));
     assert_eq!(made(&["0.0.0.0:7575"]), Err(InvitationError::Content));
     assert_eq!(made(&[]), Err(InvitationError::Content));
     assert_eq!(made(&["192.0.2.7:1"; 9]), Err(InvitationError::Content));

@@ -193,10 +193,9 @@ fn a_use_is_one_batch_with_the_book_and_is_answered_after_it_however_often_it_is
     bench.node.handle(bench.now, Event::pipe_bytes(eve.pipe, &sealed));
     let mut stores = Vec::new();
     while let Some(action) = bench.node.poll() {
-        match action {
-            Action::Store { op, batch, durable } => stores.push((op, batch, durable)),
-            Action::Write { .. } => panic!("it answers before it has stored"),
-            _ => {}
+        assert!(!matches!(action, Action::Write { .. }), "it answers before it has stored");
+        if let Action::Store { op, batch, durable } = action {
+            stores.push((op, batch, durable));
         }
     }
     let [(op, batch, true)] = &stores[..] else { panic!("{stores:?}") };

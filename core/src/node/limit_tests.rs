@@ -8,6 +8,7 @@
 //! | what gathers for the store | `gathering_max` | `a_store_that_hangs_stops_wishes_but_not_for_ever` |
 //! | address book, finds, rounds of dials | `book_users_max`, 64 a user | `users_finds_and_dials_are_bounded_whatever_is_wished` |
 //! | stored devices and revocations | as the book | `who_is_forgotten_leaves_nothing_in_the_store` |
+//! | own invitations, joins and their callers, answers that wait for the store | `invitations_max`, 8 a join, a link | `invitations_and_joins_are_bounded_and_those_that_are_over_make_room` |
 //! | searches, units, dials for others | `searches_max`, a minute's | `searches_are_remembered_up_to_their_bound`, `a_flood_of_searches_costs_at_most_its_link_s_units_and_few_dials` |
 //! | pipes not proven | `pipes_pending_max` | `ten_thousand_half_open_pipes_are_bounded_and_a_link_and_own_dials_go_on` |
 //! | links, and what waits on one | by class; a line and 128 KiB | `a_user_too_many_is_told_that_it_is_full`, `a_peer_that_asks_and_never_reads_is_let_go` |
@@ -27,6 +28,7 @@ use super::bench_tests::{Bench, Foe, at};
 use super::tests::{WALL, credentials};
 use crate::handshake::Kind;
 use crate::id::to_base64;
+use crate::invitation::InvitationSecret;
 use crate::wire::line::SearchContent;
 use crate::wire::signing_bytes;
 use crate::*;
@@ -218,6 +220,36 @@ fn who_is_forgotten_leaves_nothing_in_the_store() {
     }
     let count = |prefix: u8| bench.store.keys().filter(|key| key[0] == prefix).count();
     assert_eq!((count(b'd'), count(b'r')), (8, 8));
+}
+
+// spec-test: NODE-8, INVITE-3
+#[test]
+fn invitations_and_joins_are_bounded_and_those_that_are_over_make_room() {
+    let mut bench = Bench::new(Config::test().invitations_max(5).book_users_max(16));
+    let life = |n: u64| Command::invite(Duration::from_secs(n), [at("10.0.0.1:7575").into()]);
+    let made: Vec<_> = (0..100).map(|n| wish(&mut bench, life(60 + n))).collect();
+    assert_eq!((made.iter().filter(|it| it.is_ok()).count(), made[99]), (5, Err(CommandError::Invitations)));
+    bench.handle(Event::Tick);
+    assert_eq!((bench.node.invitations().count(), bench.stored(b'i')), (5, 5));
+    // Two are over, though not forgotten: two more fit, in their place.
+    bench.pass(Duration::from_secs(61));
+    let made = (0..100).filter(|_| wish(&mut bench, life(60)).is_ok()).count();
+    bench.handle(Event::Tick);
+    assert_eq!((made, bench.node.invitations().count(), bench.stored(b'i')), (2, 5, 5));
+    bench.pass(Duration::from_secs(700));
+    assert_eq!((bench.node.invitations().count(), bench.stored(b'i')), (0, 0));
+    let line = |n: u8| {
+        let secret = InvitationSecret::from_bytes([n; 16]);
+        let addresses: Vec<Address> = (0..8).map(|at| format!("{}{at}.example:1", "a".repeat(40)).parse().unwrap()).collect();
+        Invitation::new(AppId::new("test").unwrap(), someone(u32::from(n)), &addresses, WALL + Duration::from_secs(3_600), secret).unwrap()
+    };
+    let begun = (0..200).filter(|n| wish(&mut bench, Command::join(line(n % 20))).is_ok()).count();
+    assert_eq!(begun, 5 * 8, "eight commands for each of five");
+    bench.handle(Event::Tick);
+    assert_eq!(bench.stored(b'j'), 5);
+    bench.pass(Duration::from_secs(60));
+    let failed = bench.notices.iter().filter(|it| matches!(it, Notice::Failed { .. })).count();
+    assert_eq!((failed, bench.stored(b'j')), (40, 0));
 }
 
 /// A search for `wanted` by somebody, signed.

@@ -121,6 +121,29 @@ fn who_has_no_link_dials_four_people_to_ask_them() {
     assert_eq!(bench.connects.len(), 4);
 }
 
+// spec-test: FIND-15, MSG-13
+#[test]
+fn two_wanted_users_who_refuse_at_once_are_dialled_at_their_own_times_only() {
+    let mut bench = bench();
+    for (name, address) in [("carol", "10.0.1.1:7575"), ("dave", "10.0.1.2:7575")] {
+        bench.node.command(bench.now, Command::introduce(user(name), [at(address).into()])).unwrap();
+        bench.node.command(bench.now, Command::send(user(name), Message::new("bla", "hello").unwrap())).unwrap();
+    }
+    let mut dials = Vec::new();
+    for second in 0..20 {
+        bench.run();
+        // Whatever a refusal leads to, as long as it leads to more, within reason.
+        for _ in 0..100 {
+            for (op, _) in core::mem::take(&mut bench.connects) {
+                dials.push(second);
+                bench.handle(Event::connect_failed(op, ConnectError::Refused));
+            }
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(dials, [0, 0, 1, 1, 3, 3, 7, 7, 15, 15]);
+}
+
 // spec-test: FIND-6
 #[test]
 fn an_entry_peer_that_is_not_there_is_dialled_every_five_minutes_at_last() {

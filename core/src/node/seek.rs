@@ -215,10 +215,14 @@ impl Parts {
         }
     }
 
-    /// Dials people of the address book so as to ask them. `false`: there is nobody (spec: FIND-15).
+    /// Dials people of the address book so as to ask them. `false`: there is nobody (spec: FIND-15). Who is sought themselves
+    /// is dialled at the times of their own tries: two who do not answer would have each other dialled without a pause.
     fn dial_someone_to_ask(&mut self, wanted: UserId) -> bool {
         let me = self.me().user;
-        let others = self.book.users().filter(|(user, known)| **user != wanted && **user != me && !known.addresses.is_empty());
+        let others = self
+            .book
+            .users()
+            .filter(|(user, known)| **user != wanted && **user != me && known.tries.is_none() && !known.addresses.is_empty());
         let people: Vec<(UserId, Vec<Address>)> = others.take(ASKED_BY_DIAL_MAX).map(|(user, known)| (*user, addresses(known))).collect();
         let is_somebody = !people.is_empty();
         for (user, addresses) in people {

@@ -10,9 +10,8 @@ impl Net {
     fn invite(&mut self, at: usize, life: Duration) -> Invitation {
         let tag = self.command(at, Command::invite(life, [])).unwrap();
         self.run();
-        let made = |notice: &Notice| match notice {
-            Notice::Invited { tag: told, invitation } if *told == tag => Some(invitation.clone()),
-            _ => None,
+        let made = |notice: &Notice| {
+            if let Notice::Invited { tag: told, invitation } = notice { (*told == tag).then(|| invitation.clone()) } else { None }
         };
         let all: Vec<Invitation> = self.seats[at].table.notices.iter().filter_map(made).collect();
         assert_eq!(all.len(), 1);
