@@ -83,7 +83,7 @@ impl Links {
             }
             Line::Revocation(revocation) => {
                 cx.saw(with, false, || Said::Revocation);
-                self.effects.push_back(Effect::Revocation(pipe, Box::new(revocation)));
+                self.effects.push_back(Effect::Revocation { pipe, user: peer.user, revocation: Box::new(revocation) });
             }
             Line::Search(_) => self.effects.push_back(Effect::Search(pipe, text.into())),
             Line::SearchAnswer(answer) => {

@@ -19,7 +19,7 @@ use crate::close::CloseReason;
 use crate::crypto::noise::link_name;
 use crate::cx::Cx;
 use crate::handshake::{Hx, Own, PREAMBLE_BYTES_MAX, State, Unit, Want};
-use crate::id::{NodeKey, OpId, Peer, PipeId};
+use crate::id::{NodeKey, OpId, Peer, PipeId, UserId};
 use crate::identity::{Delegation, Revocation};
 use crate::message::Received;
 use crate::time::Time;
@@ -55,7 +55,7 @@ pub(crate) enum Effect {
     /// The peer's delegation is a newer one.
     Delegation(PipeId, Box<Delegation>),
     /// A revocation came.
-    Revocation(PipeId, Box<Revocation>),
+    Revocation { pipe: PipeId, user: UserId, revocation: Box<Revocation> },
     /// A search came; the line as it was sent.
     Search(PipeId, Box<str>),
     /// A search's answer came.

@@ -82,6 +82,34 @@ fn delegations_in_band_are_verified_as_far_as_their_link_s_units_go() {
     assert_eq!(bench.downs(), vec![]);
 }
 
+// spec-test: FIND-12
+#[test]
+fn a_new_link_brings_no_new_units() {
+    let mut bench = Bench::new(Config::test().search_units_per_minute(16));
+    let verified = |bench: &Bench| bench.node.stats().over_budget;
+    let mut shown = 0;
+    let mut show = |bench: &mut Bench, foe: &mut Foe| {
+        shown += 1;
+        foe.say(bench, delegation("mallory", |grant| grant.until = WALL + HOUR * (24 * 7 + shown)));
+    };
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    show(&mut bench, &mut foe);
+    show(&mut bench, &mut foe);
+    assert_eq!(verified(&bench), 0);
+    for refused in 1..=3 {
+        let mut foe = Foe::linked(&mut bench, "mallory");
+        show(&mut bench, &mut foe);
+        assert_eq!(verified(&bench), refused);
+    }
+    // Another user has units of its own, and so has the next minute.
+    let mut other = Foe::linked(&mut bench, "trudy");
+    other.say(&mut bench, delegation("trudy", |grant| grant.until = WALL + HOUR * (24 * 7 + 1)));
+    bench.pass(Duration::from_secs(60));
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    show(&mut bench, &mut foe);
+    assert_eq!(verified(&bench), 3);
+}
+
 // spec-test: LINK-25
 #[test]
 fn another_noise_key_ends_a_link_though_its_user_has_left_the_book() {

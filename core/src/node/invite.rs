@@ -120,7 +120,7 @@ impl Parts {
             return self.links.fault(&mut self.cx, pipe, CloseReason::Malformed);
         }
         // Guesses are hopeless, and bounded all the same (spec: FIND-12).
-        if !self.pay(pipe) {
+        if !self.pay(peer.user) {
             return;
         }
         let Some(name) = self.links.name(pipe) else { return };

@@ -248,7 +248,8 @@ impl Parts {
     /// A search came on a link (spec: FIND-11).
     pub(super) fn on_search(&mut self, pipe: PipeId, text: &str) {
         let Ok(Line::Search(line)) = Line::parse(text) else { return };
-        let checked = match self.searches.check(&mut self.cx, &mut self.own, pipe, &line) {
+        let Some(peer) = self.user_on(pipe) else { return };
+        let checked = match self.searches.check(&mut self.cx, &mut self.own, (peer.user, pipe), &line) {
             Ok(checked) => checked,
             Err(Some(status)) => return self.answer_content(pipe, &line, status),
             Err(None) => {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Parts;
-use crate::id::{OpId, Peer, PipeId};
+use crate::id::{OpId, Peer, PipeId, UserId};
 use crate::identity::{CLOCK_TOLERANCE_MS, Delegation, Revocation};
 use crate::inbox::{Ripe, Verdict};
 use crate::link::Effect as LinkEffect;
@@ -97,8 +97,8 @@ impl Parts {
             LinkEffect::Resume(pipe, resume) => self.on_resume(pipe, &resume),
             LinkEffect::Proven(delegation) => drop(self.book.on_proven(&mut self.cx, &delegation)),
             LinkEffect::Delegation(pipe, delegation) => self.on_delegation(pipe, &delegation),
-            LinkEffect::Revocation(pipe, revocation) => {
-                if self.pay(pipe) {
+            LinkEffect::Revocation { pipe, user, revocation } => {
+                if self.pay(user) {
                     self.learn_revocation(*revocation, Some(pipe));
                 }
             }
@@ -234,7 +234,6 @@ impl Parts {
 
     /// What belongs to a link goes with it.
     fn on_unlink(&mut self, pipe: PipeId) {
-        self.searches.on_unlink(pipe);
         self.invitations.on_unlink(pipe);
         self.joins.on_unlink(pipe);
     }
@@ -290,7 +289,7 @@ impl Parts {
         if !is_its_key {
             return self.links.fault(&mut self.cx, pipe, CloseReason::Delegation);
         }
-        if !self.own.delegations.is_known(delegation) && !self.pay(pipe) {
+        if !self.own.delegations.is_known(delegation) && !self.pay(delegation.user()) {
             return;
         }
         match self.own.check(delegation, &self.cx.config, self.cx.wall, &mut self.cx.stats.signatures_checked) {
@@ -303,9 +302,9 @@ impl Parts {
         }
     }
 
-    /// Takes the units for what a peer makes this node verify; `false`, and counted: its link has none left (spec: FIND-12).
-    pub(super) fn pay(&mut self, pipe: PipeId) -> bool {
-        let is_paid = self.searches.pay(&self.cx, pipe, SIGNED_UNITS);
+    /// Takes the units for what a peer makes this node verify; `false`, and counted: it has none left (spec: FIND-12).
+    pub(super) fn pay(&mut self, user: UserId) -> bool {
+        let is_paid = self.searches.pay(&self.cx, user, SIGNED_UNITS);
         if !is_paid {
             self.cx.stats.over_budget = self.cx.stats.over_budget.saturating_add(1);
         }

@@ -62,7 +62,7 @@ pub(crate) struct Checked {
     pub(crate) budget: u32,
 }
 
-/// What a link has spent in the present minute.
+/// What a user has spent in the present minute.
 struct Spent {
     since: Time,
     units: u32,
@@ -72,7 +72,8 @@ struct Spent {
 pub(crate) struct Searches {
     crumbs: BTreeMap<SearchId, Crumb>,
     order: VecDeque<SearchId>,
-    spent: BTreeMap<PipeId, Spent>,
+    /// By whom, whatever link they are on: a new link brings no new units.
+    spent: BTreeMap<UserId, Spent>,
     /// Dials for others: when, whereto, for whom.
     dials: VecDeque<(Time, SocketAddr, UserId)>,
 }
@@ -96,8 +97,15 @@ impl Searches {
     }
 
     /// Reads and checks a search that came on a link. `Err`: the status to answer, `None` for silence (spec: FIND-8).
-    pub(crate) fn check(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, line: &SearchLine<'_>) -> Result<Checked, Option<u16>> {
-        if !self.pay(cx, pipe, 1) {
+    pub(crate) fn check(
+        &mut self,
+        cx: &mut Cx,
+        own: &mut Own,
+        from: (UserId, PipeId),
+        line: &SearchLine<'_>,
+    ) -> Result<Checked, Option<u16>> {
+        let (user, pipe) = from;
+        if !self.pay(cx, user, 1) {
             cx.stats.searches_dropped = cx.stats.searches_dropped.saturating_add(1);
             return Err(Some(TOO_MANY));
         }
@@ -194,10 +202,18 @@ impl Searches {
         allowed
     }
 
-    /// Spends units of a link's minute (spec: FIND-12).
-    pub(crate) fn pay(&mut self, cx: &Cx, pipe: PipeId, units: u32) -> bool {
+    /// Spends units of a user's minute (spec: FIND-12).
+    pub(crate) fn pay(&mut self, cx: &Cx, user: UserId, units: u32) -> bool {
         let now = cx.now;
-        let spent = self.spent.entry(pipe).or_insert(Spent { since: now, units: 0 });
+        // Who left keeps an entry for the rest of the minute; twice as many as there may be links.
+        if self.spent.len() >= 2 * cx.config.links_user_max as usize && !self.spent.contains_key(&user) {
+            self.spent.retain(|_, spent| now.since(spent.since) < MINUTE);
+            let oldest = self.spent.iter().min_by_key(|(_, spent)| spent.since).map(|(user, _)| *user);
+            if let Some(oldest) = oldest.filter(|_| self.spent.len() >= 2 * cx.config.links_user_max as usize) {
+                self.spent.remove(&oldest);
+            }
+        }
+        let spent = self.spent.entry(user).or_insert(Spent { since: now, units: 0 });
         if now.since(spent.since) >= MINUTE {
             *spent = Spent { since: now, units: 0 };
         }
@@ -206,11 +222,6 @@ impl Searches {
         }
         spent.units = spent.units.saturating_add(units);
         true
-    }
-
-    /// A link is gone.
-    pub(crate) fn on_unlink(&mut self, pipe: PipeId) {
-        self.spent.remove(&pipe);
     }
 
     /// How many searches are remembered.
