@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use overcom_core::{
-    Action, Address, AppId, Command, Config, Credentials, Delegation, DeviceKeys, Event, IdentitySecret, Keep, Message, Node, OpId, Page,
-    PipeId, Rng, Seed, Send, Time, UserId, WallTime,
+    Action, Address, AppId, Command, Config, Credentials, Delegation, DeviceKeys, Event, IdentitySecret, Invitation, Keep, Message, Node,
+    Notice, OpId, Page, PipeId, Rng, Seed, Send, Time, UserId, WallTime,
 };
 use stats_alloc::INSTRUMENTED_SYSTEM;
 
@@ -186,7 +186,7 @@ impl Load {
 }
 
 /// Everything at once: full windows that nobody takes, an outbox that nobody reads, a book of long names, finds, dials,
-/// and pipes that hold part of a handshake.
+/// invitations, and pipes that hold part of a handshake.
 pub(crate) fn loaded(config: Config, links: u64, users: u8, kib: usize, sends: usize) -> Load {
     let mut load = Load::new(config);
     let text = "\"".repeat(kib * 512);
@@ -211,6 +211,11 @@ pub(crate) fn loaded(config: Config, links: u64, users: u8, kib: usize, sends: u
             load.tell(*pipe, Command::find(someone(n)));
         }
     }
+    for n in 0..200 {
+        load.wish(Command::invite(Duration::from_secs(3_600), [Address::from_parts(0, 0), Address::from_parts(0, 1)]));
+        let theirs = invitation(1_000 + n / 9);
+        load.wish(Command::join(theirs));
+    }
     let name = |n: u8, at: u8| Address::from_parts(n, at);
     for n in 0..users {
         load.wish(Command::introduce(someone(n), (0..8).map(|at| name(n, at)).collect::<Vec<_>>()));
@@ -227,6 +232,19 @@ pub(crate) fn loaded(config: Config, links: u64, users: u8, kib: usize, sends: u
     }
     load.pass(Duration::from_secs(9));
     load
+}
+
+/// An invitation by somebody else, as long as one may be.
+fn invitation(n: u64) -> Invitation {
+    let now = Time::from_secs(1);
+    let mut node = Node::new(Config::desktop(), credentials(n), Seed::from_bytes([9; 32]), now, WALL).unwrap();
+    node.handle(now, Event::loaded(OpId::new(1), Ok(Page { items: &[], more: false })));
+    node.handle(now, Event::stored(OpId::new(2), Ok(())));
+    node.command(now, Command::invite(Duration::from_secs(3_600), [Address::from_parts(0, 0), Address::from_parts(0, 1)])).unwrap();
+    node.handle(now, Event::Tick);
+    node.handle(now, Event::stored(OpId::new(3), Ok(())));
+    let made = |action| if let Action::Notify { notice: Notice::Invited { invitation, .. } } = action { Some(invitation) } else { None };
+    core::iter::from_fn(|| node.poll()).find_map(made).unwrap()
 }
 
 trait Long {

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use crate::id::to_bech32;
 use crate::identity::{Credentials, Delegation, DeviceKeys, Grant, IdentitySecret, Revocation};
+use crate::invitation::InvitationSecret;
 use crate::trace::{Builds, Line as Recorded, replay};
 use crate::wire::line::{CloseLine, Line, MessageLine};
 use crate::wire::{Limits, check_line, compact, walk};
@@ -277,6 +278,14 @@ fn wish(node: &mut Node, now: Time, what: u8, user: UserId, address: SocketAddr)
         37 => Command::forget(user),
         38 => Command::Suspend,
         57 => Command::invite(Duration::from_secs(u64::from(address.port())), []),
+        58 => {
+            let secret = InvitationSecret::from_bytes([what; 16]);
+            // One of them is the node's, whoever made it.
+            let Ok(app) = AppId::new(if what < 128 { "fuzz" } else { "test" }) else { return };
+            let until = WALL + Duration::from_secs(u64::from(address.port()));
+            let Ok(invitation) = Invitation::new(app, user, &[address.into()], until, secret) else { return };
+            Command::join(invitation)
+        }
         _ => {
             let keep = if what < 128 { Keep::Disk } else { Keep::Memory };
             let Ok(message) = Message::new("bla", &what) else { return };

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use overcom_core::trace::{Builds, replay};
 use overcom_core::{App, AppCx, Command, CommandError, FailReason, InvitationError, Notice, Saved, Time};
 use overcom_simulator::{Clock, Network, NodeId, Sim, World, fault, millis, secs};
 
@@ -107,6 +108,21 @@ fn a_line_brings_two_people_together_and_a_ladder_shows_it_without_the_line() {
     assert_eq!((memory.borrow().joined, joins(&world, nodes[0])), (1, 1));
     let line = memory.borrow().line.clone().expect("it was sent");
     assert!(report.ladder().contains("was joined by ben") && !report.ladder().contains(&line[20..60]), "{}", report.ladder());
+}
+
+#[test]
+fn a_recording_with_invitations_replays_and_holds_the_line_only_where_a_command_said_it() {
+    let Party { mut sim, memory, .. } = party(7, secs(60), &[("ben", 1_000), ("cho", 3_000)]);
+    sim.record();
+    sim.until(secs(5));
+    assert_eq!(sim.run().expect("it runs").failure, None);
+    let trace = sim.trace();
+    let replays = replay(&trace, Builds::Same).expect("it is the same build");
+    assert_eq!(replays.len(), 3);
+    let line = memory.borrow().line.clone().expect("it was sent");
+    let holding: Vec<&str> = trace.lines().filter(|text| text.contains(&line)).collect();
+    assert_eq!(holding.len(), 2);
+    assert!(holding.iter().all(|text| text.starts_with("{\"command\":") && text.contains("\"join\"")), "{holding:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Parts {
             explanation.searches = known.searches.iter().flat_map(|searches| searches.iter()).copied().collect();
             explanation.last_failure = known.failure;
         }
-        let is_sought = self.book.user(user).is_some_and(|known| !known.finds.is_empty());
+        let is_sought = self.book.user(user).is_some_and(|known| !known.finds.is_empty()) || self.is_join_stuck(user);
         if explanation.waiting > 0 || is_sought {
             explanation.why = match self.own_trouble() {
                 Some(why) => [why].into(),

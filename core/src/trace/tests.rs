@@ -6,10 +6,11 @@ use core::net::SocketAddr;
 
 use super::*;
 use crate::crypto::Crypto;
+use crate::invitation::InvitationSecret;
 use crate::{
-    Action, AppId, Change, CloseReason, Command, Config, ConnectError, Credentials, Delegation, DeviceId, DeviceKeys, Driver, Event,
-    IdentitySecret, Item, LinkPeer, Message, Node, NodeKey, Notice, OpId, Page, Path, Peer, PipeId, ResolveError, Rng, Seed, StoreError,
-    Tag, Time, UserId, WallTime,
+    Action, Address, AppId, Change, CloseReason, Command, Config, ConnectError, Credentials, Delegation, DeviceId, DeviceKeys, Driver,
+    Event, IdentitySecret, Invitation, Item, LinkPeer, Message, Node, NodeKey, Notice, OpId, Page, Path, Peer, PipeId, ResolveError, Rng,
+    Seed, StoreError, Tag, Time, UserId, WallTime,
 };
 
 fn user(n: u8) -> UserId {
@@ -295,7 +296,18 @@ fn every_event_and_command_is_read_back_as_it_was_written() {
     let delegation = credentials().delegation().clone();
     let entry = "[::1]:7575".parse().expect("an entry");
     let message = Message::from_text("bla", r#"{"a":[1.50,"ü\n"]}"#).expect("a message");
-    for command in [Command::send(user(1), message), Command::enter([entry]), Command::renew(delegation), Command::Suspend] {
+    let somewhere: Address = "home.example:7575".parse().expect("an address");
+    let secret = InvitationSecret::from_bytes([4; 16]);
+    let app = AppId::new("demo").expect("an app");
+    let invitation = Invitation::new(app, user(1), core::slice::from_ref(&somewhere), WallTime::from_millis(7_000), secret).expect("an invitation");
+    for command in [
+        Command::send(user(1), message),
+        Command::enter([entry]),
+        Command::renew(delegation),
+        Command::invite(core::time::Duration::from_secs(7), [somewhere]),
+        Command::join(invitation),
+        Command::Suspend,
+    ] {
         recorder.on_command(Time::ZERO, &command);
         let line = text(&mut recorder);
         let Ok(Line::Command { is, .. }) = serde_json::from_str(&line) else { panic!("{line} is no command") };
