@@ -121,6 +121,16 @@ pub const fn forget(from: NodeId, to: NodeId) -> Fault {
     Do::Forget { from, to }
 }
 
+/// The node makes an invitation with its own address.
+pub fn invite(node: NodeId, life: Duration) -> Fault {
+    Do::Invite { node, life_ms: millis(life) }
+}
+
+/// The node uses the last invitation of the other one.
+pub const fn join(from: NodeId, to: NodeId) -> Fault {
+    Do::Join { from, to }
+}
+
 /// The node's identity takes a device of its own back, and the node spreads it.
 pub const fn revoke(by: NodeId, device: NodeId) -> Fault {
     Do::Revoke { by, device }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use overcom_core::trace::{Journal, Ladder, Recorder};
 use overcom_core::{
     Address, App, AppCx, AppId, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Driver, Grant, Hosted, IdentitySecret,
-    Message, Next, Node, Revocation, RevocationEntry, RevocationTarget, Rng, Seed, Tag, Time, UserId, WallTime, WireError,
+    Invitation, Message, Next, Node, Notice, Revocation, RevocationEntry, RevocationTarget, Rng, Seed, Tag, Time, UserId, WallTime,
+    WireError,
 };
 
 use crate::clock::EPOCH_MS;
@@ -63,6 +64,8 @@ pub(crate) struct Run<A> {
     revoked: BTreeMap<UserId, BTreeMap<RevocationTarget, RevocationEntry>>,
     /// The node whose application has the word; after a panic, the one that panicked.
     pub(crate) speaking: Option<usize>,
+    /// The last invitation of each node, as people have sent it on.
+    invitations: BTreeMap<usize, Invitation>,
     /// What each node understood in its lives that have ended.
     journals: Vec<Journal>,
     /// Each node's recordings, one life after another; `None`: nothing is recorded.
@@ -89,9 +92,22 @@ impl<A: App> Run<A> {
         let recordings = record.then(|| scenario.nodes.iter().map(|_| Vec::new()).collect());
         let engine = Engine::new(Links::new(scenario.seed, scenario.network), machines);
         let journals = scenario.nodes.iter().map(|spec| Journal::new(&spec.name)).collect();
-        let (failure, speaking, revoked) = (None, None, BTreeMap::new());
-        let mut run =
-            Self { engine, scenario, failure, lives, factories, workloads, people, names, revoked, speaking, journals, recordings };
+        let (failure, speaking, revoked, invitations) = (None, None, BTreeMap::new(), BTreeMap::new());
+        let mut run = Self {
+            engine,
+            scenario,
+            failure,
+            lives,
+            factories,
+            workloads,
+            people,
+            names,
+            revoked,
+            speaking,
+            invitations,
+            journals,
+            recordings,
+        };
         for (n, step) in run.scenario.steps.iter().enumerate() {
             run.engine.queue.push(Time::from_millis(step.at_ms), 0, 0, Happening::Step(n));
         }
@@ -275,6 +291,10 @@ impl<A: App> Run<A> {
         if told == watched.told {
             return;
         }
+        let invited = |notice: &Notice| if let Notice::Invited { invitation, .. } = notice { Some(invitation.clone()) } else { None };
+        if let Some(invitation) = watched.notices[watched.told..].iter().rev().find_map(invited) {
+            self.invitations.insert(me, invitation);
+        }
         let words = watched.notices[watched.told..].iter().filter_map(|notice| self.names.words(notice));
         let lines: Vec<String> = words.map(|words| format!("{name}: {words}")).collect();
         if let Some(life) = self.lives[me].as_mut() {
@@ -332,6 +352,11 @@ impl<A: App> Run<A> {
             Do::Find { from, to } => self.ask(from, Command::find(self.user(to))),
             Do::Introduce { from, to } => self.ask(from, self.introduction(to)),
             Do::Forget { from, to } => self.ask(from, Command::forget(self.user(to))),
+            Do::Invite { node, life_ms } => self.ask(node, Command::invite(Duration::from_millis(life_ms), [])),
+            Do::Join { from, to } => match self.invitations.get(&to).cloned() {
+                Some(invitation) => self.ask(from, Command::join(invitation)),
+                None => self.engine.say(format!("{} has no invitation to give", self.engine.machines[to].name)),
+            },
             Do::Revoke { by, device } => self.sign_and_ask(by, |run| run.revocation(by, device)),
             Do::Renew(node) => self.sign_and_ask(node, |run| run.renewal(node)),
             Do::Suspend(node) => self.ask(node, Command::Suspend),

@@ -243,6 +243,20 @@ pub enum Do<N> {
         /// Whose user is forgotten.
         to: N,
     },
+    /// A node makes an invitation with its own address.
+    Invite {
+        /// Who invites.
+        node: N,
+        /// For how long: up to 30 days.
+        life_ms: u64,
+    },
+    /// A node uses the last invitation that another one has made; nothing if there is none yet.
+    Join {
+        /// Who joins.
+        from: N,
+        /// Whose invitation.
+        to: N,
+    },
     /// A node's identity signs that a device of its own is taken back, and the node spreads it.
     Revoke {
         /// Who spreads it.
@@ -292,6 +306,8 @@ impl<N> Do<N> {
             Self::Find { from, to } => Do::Find { from: n(from)?, to: n(to)? },
             Self::Introduce { from, to } => Do::Introduce { from: n(from)?, to: n(to)? },
             Self::Forget { from, to } => Do::Forget { from: n(from)?, to: n(to)? },
+            Self::Invite { node, life_ms } => Do::Invite { node: n(node)?, life_ms },
+            Self::Join { from, to } => Do::Join { from: n(from)?, to: n(to)? },
             Self::Revoke { by, device } => Do::Revoke { by: n(by)?, device: n(device)? },
             Self::Renew(node) => Do::Renew(n(node)?),
             Self::Suspend(node) => Do::Suspend(n(node)?),

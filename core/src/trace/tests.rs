@@ -299,7 +299,8 @@ fn every_event_and_command_is_read_back_as_it_was_written() {
     let somewhere: Address = "home.example:7575".parse().expect("an address");
     let secret = InvitationSecret::from_bytes([4; 16]);
     let app = AppId::new("demo").expect("an app");
-    let invitation = Invitation::new(app, user(1), core::slice::from_ref(&somewhere), WallTime::from_millis(7_000), secret).expect("an invitation");
+    let invitation =
+        Invitation::new(app, user(1), core::slice::from_ref(&somewhere), WallTime::from_millis(7_000), secret).expect("an invitation");
     for command in [
         Command::send(user(1), message),
         Command::enter([entry]),

@@ -1,7 +1,9 @@
 //! From a script's text to the scenario that it stands for, with the place of whatever is wrong.
 
+use std::time::Duration;
+
 use overcom_core::trace::Detail;
-use overcom_core::{AppId, CommandError, DELEGATION_MS_MAX, Message, StoreError};
+use overcom_core::{AppId, CommandError, DELEGATION_MS_MAX, INVITATION_LIFE_MAX, Message, StoreError};
 use serde_json::value::RawValue;
 
 use super::ScriptError;
@@ -17,7 +19,7 @@ const ACT_MS: u64 = 1;
 /// What may stand before anything happens.
 const SET_UPS: [&str; 4] = ["crypto", "node", "nodes", "seed"];
 /// Every command, as an error lists them.
-pub(super) const COMMANDS: &str = "clock, crash, crypto, detail, fail-disk, find, forget, heal, introduce, mend-disk, network, node, nodes, partition, \
+pub(super) const COMMANDS: &str = "clock, crash, crypto, detail, fail-disk, find, forget, heal, introduce, invite, join, mend-disk, network, node, nodes, partition, \
     pause, rebind, renew, restart, resume, revoke, seed, send, show, slow-disk, suspend, wait, wake";
 
 /// A script that was understood.
@@ -194,6 +196,14 @@ impl<'a> Script<'a> {
             "send" => self.send(words)?,
             "find" => pair(words).map(|(from, to)| Do::Find { from, to })?,
             "forget" => pair(words).map(|(from, to)| Do::Forget { from, to })?,
+            "invite" => {
+                let (node, (life_ms, place)) = (self.node(words)?, words.duration()?);
+                if life_ms == 0 || Duration::from_millis(life_ms) > INVITATION_LIFE_MAX {
+                    return Err(place.error("an invitation lasts from 1ms to 30d".into()));
+                }
+                Do::Invite { node, life_ms }
+            }
+            "join" => pair(words).map(|(from, to)| Do::Join { from, to })?,
             "revoke" => pair(words).map(|(by, device)| Do::Revoke { by, device })?,
             "renew" => Do::Renew(self.node(words)?),
             "suspend" => Do::Suspend(self.node(words)?),
