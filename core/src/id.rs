@@ -108,6 +108,19 @@ pub(crate) fn short_base64<'a>(bytes: &[u8], text: &'a mut [u8; 88]) -> Option<&
     core::str::from_utf8(text.get(..length)?).ok()
 }
 
+/// Bytes as text in base64url, for `format!`; up to 64 bytes without an allocation.
+pub(crate) struct Base64<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Base64<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 88];
+        match short_base64(self.0, &mut text) {
+            Some(text) => f.write_str(text),
+            None => f.write_str(&to_base64(self.0)),
+        }
+    }
+}
+
 /// For `#[serde(deserialize_with)]`: exactly `N` bytes from base64url.
 pub(crate) fn deserialize_base64<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
     struct Visitor<const N: usize>;
@@ -169,7 +182,7 @@ macro_rules! short_debug {
     ($name:ident) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&to_base64(&self.0))
+                Base64(&self.0).fmt(f)
             }
         }
 

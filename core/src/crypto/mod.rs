@@ -220,10 +220,10 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 /// 32 bytes from `secret` for one purpose: HKDF-SHA256 without salt, info = label ‖ 0x00 ‖ parts (spec: CRYPTO-6).
 pub(crate) fn derive(secret: &[u8; 32], label: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let info: Vec<u8> = [label, &[0]].into_iter().chain(parts.iter().copied()).flatten().copied().collect();
+    let info: Vec<&[u8]> = [label, &[0]].into_iter().chain(parts.iter().copied()).collect();
     let mut out = [0; 32];
     // The only failure is an output of more than 8,160 bytes.
-    let expanded = Hkdf::<Sha256>::new(None, secret).expand(&info, &mut out);
+    let expanded = Hkdf::<Sha256>::new(None, secret).expand_multi_info(&info, &mut out);
     debug_assert!(expanded.is_ok(), "32 bytes are within HKDF's limit");
     out
 }

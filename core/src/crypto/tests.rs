@@ -88,6 +88,29 @@ fn the_seal_is_that_of_rfc_8439_with_noises_nonce() {
     assert_eq!(buffer.split_last_chunk::<16>().map(|(sealed, found)| (sealed.len(), *found)), Some((265, tag)));
 }
 
+// spec-test: CRYPTO-2
+#[test]
+fn a_seal_of_any_length_has_the_bytes_of_another_implementation() {
+    use chacha20poly1305::aead::{AeadInOut, KeyInit};
+    // Each length around the blocks of both parts and the end of what is made in one go, then some long ones.
+    for length in (0..600).chain([1_023, 4_096, 16_368, 65_519]) {
+        let number = u8::try_from(length % 251).unwrap();
+        let (key, ad) = ([number; 32], [number; 40].split_at(length % 40).0.to_vec());
+        let mut ours: Vec<u8> = (0..=number).cycle().take(length).chain([0; TAG_BYTES]).collect();
+        let mut theirs = ours[..length].to_vec();
+        standard_seal(&key, length as u64, &ad, &mut ours);
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&(length as u64).to_le_bytes());
+        let cipher = chacha20poly1305::ChaCha20Poly1305::new(&key.into());
+        let tag = cipher.encrypt_inout_detached(&nonce.into(), &ad, theirs.as_mut_slice().into()).unwrap();
+        theirs.extend_from_slice(&tag);
+        assert_eq!(ours, theirs, "{length} bytes");
+        let plain: Vec<u8> = (0..=number).cycle().take(length).collect();
+        assert_eq!(standard_open(&key, length as u64, &ad, &mut ours), Ok(length));
+        assert_eq!(ours[..length], plain);
+    }
+}
+
 // spec-test: CRYPTO-3
 #[test]
 fn a_signature_verifies_for_its_key_and_message_only() {

@@ -1,9 +1,8 @@
 //! Delegations: an identity lets a device speak for it, within one app and for a while.
 
 use alloc::collections::BTreeSet;
-use alloc::format;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -11,7 +10,7 @@ use super::IdentitySecret;
 use super::signed::{self, Signed};
 use crate::crypto::{Crypto, sha256};
 use crate::error::WireError;
-use crate::id::{AppId, DeviceId, IdentityKey, Peer, UserId, deserialize_base64, serialize_base64, to_base64};
+use crate::id::{AppId, Base64, DeviceId, IdentityKey, Peer, UserId, deserialize_base64, serialize_base64};
 use crate::time::WallTime;
 use crate::wire::{INTEGER_MAX, signing_bytes};
 
@@ -229,14 +228,15 @@ impl Signed for Delegation {
     /// App ids need no escapes.
     fn content(&self) -> String {
         let Grant { signing, noise, app, device, from, until } = &self.grant;
-        format!(
-            r#"{{"identity":"{}","signing":"{}","noise":"{}","app":"{app}","device":"{device}","from":{},"until":{}}}"#,
-            self.identity,
-            to_base64(signing),
-            to_base64(noise),
-            from.as_millis(),
-            until.as_millis()
-        )
+        let (signing, noise, from, until) = (Base64(signing), Base64(noise), from.as_millis(), until.as_millis());
+        let mut text = String::with_capacity(Self::JSON_BYTES_MAX);
+        // A string takes whatever is written to it.
+        let _ = write!(
+            text,
+            r#"{{"identity":"{}","signing":"{signing}","noise":"{noise}","app":"{app}","device":"{device}","from":{from},"until":{until}}}"#,
+            self.identity
+        );
+        text
     }
 
     fn signature(&self) -> &[u8; 64] {
@@ -331,5 +331,9 @@ impl DelegationCache {
 /// What a cached delegation is found by. The signature is part of it: else a copy with a broken signature would pass
 /// and be handed on.
 fn key(delegation: &Delegation) -> [u8; 32] {
-    sha256(&[&delegation.signing_bytes(), &delegation.signature])
+    let Delegation { identity, user: _, grant, signature } = delegation;
+    let Grant { signing, noise, app, device, from, until } = grant;
+    let (from, until) = (from.as_millis().to_le_bytes(), until.as_millis().to_le_bytes());
+    // All but the last are of one length, so no two delegations give the same bytes.
+    sha256(&[identity.as_bytes(), signing, noise, device.as_bytes(), &from, &until, signature, app.as_str().as_bytes()])
 }

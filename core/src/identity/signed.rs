@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::value::RawValue;
 
 use crate::error::WireError;
-use crate::id::{deserialize_base64, serialize_base64, to_base64};
+use crate::id::{Base64, deserialize_base64, serialize_base64};
 use crate::wire::{Limits, walk};
 
 /// What an identity signs. Its content has one form only (spec: ID-6).
@@ -44,7 +44,7 @@ pub(super) fn from_json<T: Signed>(json: &[u8]) -> Result<T, WireError> {
 
 /// The JSON form, byte for byte as it was read.
 pub(super) fn to_json<T: Signed>(signed: &T) -> String {
-    format!(r#"{{"content":{},"signature":"{}"}}"#, signed.content(), to_base64(signed.signature()))
+    format!(r#"{{"content":{},"signature":"{}"}}"#, signed.content(), Base64(signed.signature()))
 }
 
 /// From JSON that is borrowed (a slice or a string), inside other JSON: the walk is over the content.
