@@ -51,17 +51,19 @@ pub fn revocation(bytes: &[u8]) -> bool {
 }
 
 /// What the strict walk accepts as content is accepted as a line, alone and in an envelope. A line that is read is
-/// written in one form, which reads back; and both ways to read a message agree.
+/// written in one form, which reads back; and all ways to read a message agree, also the one that comes before the check.
 pub fn line(bytes: &[u8]) -> bool {
     let walked = walk(bytes, Limits::PAYLOAD).is_ok();
     let envelope = [br#"{"content":"#.as_slice(), bytes, b"}"].concat();
     let is_line = check_line(bytes).is_ok();
-    let Some(text) = core::str::from_utf8(bytes).ok().filter(|_| is_line) else { return !walked };
+    let framed = core::str::from_utf8(bytes).ok().and_then(MessageLine::parse_as_written);
+    let Some(text) = core::str::from_utf8(bytes).ok().filter(|_| is_line) else { return !walked && framed.is_none() };
     if walked && check_line(&envelope).is_err() {
         return false;
     }
-    let (read, message) = (Line::parse(text), MessageLine::parse(text));
+    let (read, message) = (Line::parse(text), MessageLine::parse_as_json(text));
     let agree = message.is_none_or(|message| message.is_ok() == matches!(read, Ok(Line::Message(_))));
+    let agree = agree && framed.is_none_or(|framed| matches!(&read, Ok(Line::Message(message)) if *message == framed));
     agree && read.map_or(true, |read| is_written_once(&read))
 }
 

@@ -223,7 +223,7 @@ impl Inbox {
     /// The mark of a stream, made if there is none; when there are too many of which nothing waits, the one goes that was
     /// named first. A mark of which a message waits stays, or the message would come again, or never be acknowledged.
     fn make_mark(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId) {
-        if !self.peers.contains_key(&peer) && self.peers.len() >= cx.config.book_users_max as usize {
+        if self.peers.len() >= cx.config.book_users_max as usize && !self.peers.contains_key(&peer) {
             self.forget_one(cx);
             if self.peers.len() >= cx.config.book_users_max as usize {
                 // The application has something to take of each: this peer has to wait.

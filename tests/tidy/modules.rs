@@ -62,6 +62,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("chacha20", &["core/src/crypto"]),
     ("chacha20poly1305", &["core/src/crypto"]),
     ("cryptoxide", &["core/src/crypto"]),
+    ("poly1305", &["core/src/crypto"]),
     ("subtle", &["core/src/crypto"]),
     ("rand_chacha", &["core/src/rng.rs"]),
     ("hashbrown", &["core/src/map.rs"]),

@@ -10,6 +10,7 @@ use crate::cx::Cx;
 use crate::handshake::{Own, Unit};
 use crate::id::{Peer, PipeId};
 use crate::trace::Said;
+use crate::wire::check_line;
 use crate::wire::line::{Line, MessageLine};
 
 impl Links {
@@ -18,9 +19,16 @@ impl Links {
         if line.len() > cx.config.line_bytes_max as usize {
             return Err(CloseReason::Malformed);
         }
-        crate::wire::check_line(line).map_err(|_| CloseReason::Malformed)?;
         let text = core::str::from_utf8(line).map_err(|_| CloseReason::Malformed)?;
         let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
+        if let Stage::Up(link) = &mut it.stage
+            && let LinkPeer::User(peer) = link.with
+            && let Some(message) = MessageLine::parse_as_written(text)
+        {
+            cx.stats.lines_in = cx.stats.lines_in.saturating_add(1);
+            return self.on_message_line(cx, pipe, peer, text, &message);
+        }
+        check_line(line).map_err(|_| CloseReason::Malformed)?;
         cx.stats.lines_in = cx.stats.lines_in.saturating_add(1);
         match &mut it.stage {
             Stage::Gone => Ok(()),
@@ -51,7 +59,7 @@ impl Links {
     }
 
     fn on_user_line(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, peer: Peer, text: &str) -> Result<(), CloseReason> {
-        if let Some(message) = MessageLine::parse(text) {
+        if let Some(message) = MessageLine::parse_as_json(text) {
             return self.on_message_line(cx, pipe, peer, text, &message.map_err(|_| CloseReason::Malformed)?);
         }
         let line = Line::parse(text).map_err(|_| CloseReason::Malformed)?;

@@ -297,7 +297,7 @@ pub(super) fn received(from: Peer, stream: StreamId, line: &str, message: &Messa
         return Err(CloseReason::Malformed);
     }
     let kind = place(line, message.r#type);
-    let payload = place(line, message.payload.get());
+    let payload = place(line, message.payload);
     let id = MessageId { stream, number: message.number };
     Ok((Received::new(from, id, line.into(), kind, payload), message.disk))
 }

@@ -123,14 +123,15 @@ impl Outbox {
 
     /// No device is known: numbered all the same, so that a sender whose disk forgets the device says the same id again.
     fn wait(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, send: Send) {
+        let store = self.count_in(cx, &send.message, send.keep);
         let waiting = self.waiting(cx, send.to, tag);
-        let position = (waiting.stream, waiting.next);
+        let (stream, number) = (waiting.stream, waiting.next);
         waiting.next = waiting.next.saturating_add(1);
-        let entry = self.entry(cx, tag, until, send.message, send.keep, position);
-        if send.keep == Keep::Disk {
+        let entry = Entry { tag, message: send.message, until, stream, number, device: None, store, queued: false, tries: 0 };
+        if store.is_some() {
             let _ = save(cx, send.to, None, &entry);
         }
-        self.waiting(cx, send.to, tag).entries.push_back(entry);
+        waiting.entries.push_back(entry);
     }
 
     fn waiting(&mut self, cx: &Cx, user: UserId, first: Tag) -> &mut Waiting {
@@ -141,25 +142,25 @@ impl Outbox {
     }
 
     fn push(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, peer: Peer) {
-        let position = self.queue(cx, peer).number();
-        let entry = Entry { device: Some(peer.device), ..self.entry(cx, tag, until, message, keep, position) };
-        if keep == Keep::Disk {
+        let store = self.count_in(cx, &message, keep);
+        let queue = self.queue(cx, peer);
+        let (stream, number) = queue.number();
+        let entry = Entry { tag, message, until, stream, number, device: Some(peer.device), store, queued: false, tries: 0 };
+        if store.is_some() {
             let _ = save(cx, peer.user, Some(peer), &entry);
         }
-        if let Some(queue) = self.queues.get_mut(&peer) {
-            queue.entries.push_back(entry);
-        }
+        queue.entries.push_back(entry);
     }
 
-    fn entry(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, position: (StreamId, u64)) -> Entry {
+    /// An entry more: the batch that will keep it.
+    fn count_in(&mut self, cx: &mut Cx, message: &Message, keep: Keep) -> Option<OpId> {
         self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(message.bytes() as u64);
-        let store = (keep == Keep::Disk).then(|| cx.store(true, |_| {}));
-        Entry { tag, message, until, stream: position.0, number: position.1, device: None, store, queued: false, tries: 0 }
+        (keep == Keep::Disk).then(|| cx.store(true, |_| {}))
     }
 
     fn queue(&mut self, cx: &Cx, peer: Peer) -> &mut Queue {
-        if !self.queues.contains_key(&peer) && self.queues.len() >= cx.config.book_users_max as usize {
+        if self.queues.len() >= cx.config.book_users_max as usize && !self.queues.contains_key(&peer) {
             self.forget_queue();
         }
         let streams_left = self.streams_left;

@@ -5,7 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::{CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, INTEGER_MAX, LINE_BYTES_MAX, LINE_DEPTH_MAX};
+use super::check::plain_end;
+use super::{CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, INTEGER_MAX, LINE_BYTES_MAX};
 use crate::error::WireError;
 
 /// No limit may ask for more: the walk keeps its open containers on the stack.
@@ -91,78 +92,6 @@ pub(crate) fn compact_within(bytes: &[u8], limits: Limits) -> Result<Vec<u8>, Wi
     }
     let out = scan::<true>(utf8(bytes)?, limits)?;
     if out.len() > limits.bytes_max { Err(WireError::TooLong) } else { Ok(out) }
-}
-
-/// What is checked of a received line before a parser sees it: length, depth, no byte below 0x20 (spec: WIRE-1).
-/// Grammar is the parser's matter.
-///
-/// # Errors
-/// `TooLong`, `TooDeep` or `Space`.
-pub(crate) fn check_line(line: &[u8]) -> Result<(), WireError> {
-    if line.len() > LINE_BYTES_MAX {
-        return Err(WireError::TooLong);
-    }
-    let mut at: usize = 0;
-    let mut depth: usize = 0;
-    while let Some(byte) = line.get(at) {
-        at = at.saturating_add(1);
-        match byte {
-            b'"' => at = string_end(line, at)?,
-            b'{' | b'[' => {
-                depth = depth.saturating_add(1);
-                if depth > LINE_DEPTH_MAX {
-                    return Err(WireError::TooDeep);
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            0..0x20 => return Err(WireError::Space),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Where the string that is open at `at` ends, behind its closing quote.
-fn string_end(line: &[u8], mut at: usize) -> Result<usize, WireError> {
-    loop {
-        at = plain_end(line, at);
-        match line.get(at) {
-            Some(b'"') => return Ok(at.saturating_add(1)),
-            Some(b'\\') => {
-                at = at.saturating_add(1);
-                // Only these two would be taken for something else; any other byte is looked at in its turn.
-                if matches!(line.get(at), Some(b'"' | b'\\')) {
-                    at = at.saturating_add(1);
-                }
-            }
-            Some(_) => return Err(WireError::Space),
-            None => return Ok(at),
-        }
-    }
-}
-
-/// Where the first quote, backslash or control byte from `at` on stands, or the end. Eight bytes a step.
-fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const QUOTES: u64 = ONES * b'"' as u64;
-    const SLASHES: u64 = ONES * b'\\' as u64;
-    const SPACES: u64 = ONES * b' ' as u64;
-    // A byte below `bound` borrows into its high bit; what a borrow does to higher bytes does not matter, since only
-    // the lowest hit is used.
-    let below = |word: u64, bound: u64| word.wrapping_sub(bound) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let hits = below(word ^ QUOTES, ONES) | below(word ^ SLASHES, ONES) | below(word, SPACES);
-        if hits != 0 {
-            return at.saturating_add((hits.trailing_zeros() >> 3) as usize);
-        }
-        at = at.saturating_add(8);
-    }
-    while bytes.get(at).is_some_and(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\')) {
-        at = at.saturating_add(1);
-    }
-    at
 }
 
 /// The walk; with `SPACES`, white space between tokens is passed over and what is left is returned.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::wire::{LINE_DEPTH_MAX, check_line};
 
 fn lenient(json: &str) -> Result<(), WireError> {
     walk(json.as_bytes(), Limits::PAYLOAD)
