@@ -8,6 +8,7 @@ mod door;
 mod example;
 mod files;
 mod program;
+mod promises;
 mod scratch;
 mod scripts;
 mod shells;

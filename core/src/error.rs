@@ -40,25 +40,34 @@ pub enum WireError {
     Address,
 }
 
+impl WireError {
+    /// The cause, and what a person can do about it.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Base64 => ("not base64url, or of the wrong length", "copy it again, whole"),
+            Self::IdText => {
+                ("not a valid id: the prefix, the length or the checksum is wrong; was it cut when copied?", "copy it again, whole")
+            }
+            Self::AppId => ("not a valid app id: 1 to 32 of a-z, 0-9, '.' and '-'", "choose another one"),
+            Self::Utf8 => ("not UTF-8", "send text"),
+            Self::Json => ("not the JSON that belongs here", "text stands in quotes; look for a missing comma or bracket"),
+            Self::TooLong => ("longer than allowed", "send less at once"),
+            Self::TooDeep => ("nested deeper than allowed", "nest it less"),
+            Self::Space => ("a control character, or white space outside a string", "write it without; in strings they are escaped"),
+            Self::DuplicateKey => ("the same key twice in one object", "keep one of the two"),
+            Self::Surrogate => ("an escape that stands for half a character", "write the character itself"),
+            Self::Number => ("a number that is not an integer from 0 to 2^53-1", "write a larger number as text"),
+            Self::Escape => ("an escape where none may be", "write the characters themselves"),
+            Self::Signature => ("the signature does not verify", "ask for it again: it was changed, or is somebody else's"),
+            Self::Window => ("the dates are reversed, or more than 30 days apart", "sign it again for at most 30 days: overcom delegate"),
+            Self::Address => ("not an address that can be dialled: HOST:PORT, [IPv6]:PORT", "correct the host name or the port"),
+        }
+    }
+}
+
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Base64 => "not base64url, or of the wrong length",
-            Self::IdText => "not a valid id: the prefix, the length or the checksum is wrong; was it cut when copied?",
-            Self::AppId => "not a valid app id: 1 to 32 of a-z, 0-9, '.' and '-'",
-            Self::Utf8 => "not UTF-8",
-            Self::Json => "not the JSON that belongs here",
-            Self::TooLong => "longer than allowed",
-            Self::TooDeep => "nested deeper than allowed",
-            Self::Space => "a control character, or white space outside a string",
-            Self::DuplicateKey => "the same key twice in one object",
-            Self::Surrogate => "an escape that stands for half a character",
-            Self::Number => "a number that is not an integer from 0 to 2^53-1",
-            Self::Escape => "an escape where none may be",
-            Self::Signature => "the signature does not verify",
-            Self::Window => "the dates are reversed, or more than 30 days apart",
-            Self::Address => "not an address that can be dialled: HOST:PORT, [IPv6]:PORT",
-        })
+        f.write_str(self.explain().0)
     }
 }
 
@@ -78,13 +87,29 @@ pub enum ConfigError {
     Expired,
 }
 
+impl ConfigError {
+    /// The cause, and what a person can do about it.
+    pub const fn explain(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::OutOfRange(_) => {
+                ("a bound of the configuration is out of its range", "set it within the range that its documentation gives")
+            }
+            Self::Delegation(_) => ("the delegation cannot be used", "have the identity sign a new one: overcom delegate"),
+            Self::Keys => {
+                ("the secret keys are not those that the delegation names", "take the keys that it was signed for, or have these signed")
+            }
+            Self::Expired => ("the delegation has ended", "have the identity sign a new one: overcom delegate"),
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cause, way_out) = self.explain();
         match self {
             Self::OutOfRange(name) => write!(f, "the configuration's {name} is out of its range"),
-            Self::Delegation(why) => write!(f, "the delegation cannot be used: {why}"),
-            Self::Keys => f.write_str("the secret keys are not those that the delegation names"),
-            Self::Expired => f.write_str("the delegation has ended: have the identity sign a new one"),
+            Self::Delegation(why) => write!(f, "{cause}: {why}"),
+            Self::Keys | Self::Expired => write!(f, "{cause}: {way_out}"),
         }
     }
 }
@@ -127,24 +152,46 @@ pub enum CommandError {
     Invitation(InvitationError),
 }
 
+impl CommandError {
+    /// The cause, and what a person can do about it.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Starting => ("the node is still reading its state", "wait for Started"),
+            Self::Full => ("too much is waiting already", "wait for Ready"),
+            Self::Payload(_) => ("the payload cannot be sent", "send JSON, each key once in its object, within the configured length"),
+            Self::Kind => ("this is no message type", "take 1 to 64 bytes of text without control characters"),
+            Self::Address => ("the address book cannot take this", "give 1 to 8 addresses that can be dialled: HOST:PORT or [IPv6]:PORT"),
+            Self::Oneself => ("a device does not send messages to itself", "send to somebody else, or to another device"),
+            Self::Renewal(_) => ("this delegation cannot replace the present one", "sign a newer one for this device: overcom delegate"),
+            Self::Revocation(_) => ("this revocation cannot be taken", "sign it with the identity, for this app"),
+            Self::Expired => ("the delegation has ended", "hand in a new one with Renew: overcom delegate"),
+            Self::Suspended => ("the node is suspended", "report Addresses to wake it"),
+            Self::Stopped => ("storage failed, so the node has stopped", "mend the store and start again"),
+            Self::Life => ("an invitation cannot last as long as this, or not at all", "let it last from a second to 30 days"),
+            Self::Nowhere => ("no address is known at which others can reach this node", "name one: HOST:PORT or [IPv6]:PORT"),
+            Self::Invitations => ("too many invitations are open already", "wait until one is over"),
+            Self::Invitation(_) => ("the invitation cannot be used", "ask for another one, or compare it with the line that was sent"),
+        }
+    }
+}
+
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cause, way_out) = self.explain();
         match self {
-            Self::Starting => f.write_str("the node is still reading its state; wait for Started"),
-            Self::Full => f.write_str("too much is waiting already; wait for Ready"),
-            Self::Payload(why) => write!(f, "the payload cannot be sent: {why}"),
-            Self::Kind => f.write_str("a message type is 1 to 64 bytes of text without control characters"),
-            Self::Address => f.write_str("1 to 8 addresses that can be dialled are needed: HOST:PORT or [IPv6]:PORT"),
-            Self::Oneself => f.write_str("a device does not send messages to itself"),
-            Self::Renewal(why) => write!(f, "this delegation cannot replace the present one: {why}"),
-            Self::Revocation(why) => write!(f, "this revocation cannot be taken: {why}"),
-            Self::Expired => f.write_str("the delegation has ended: hand in a new one with Renew"),
-            Self::Suspended => f.write_str("the node is suspended: report Addresses to wake it"),
-            Self::Stopped => f.write_str("storage failed, so the node has stopped: mend the store and start again"),
-            Self::Life => f.write_str("an invitation lasts from a second to 30 days"),
-            Self::Nowhere => f.write_str("no address is known at which others can reach this node: name one, HOST:PORT or [IPv6]:PORT"),
-            Self::Invitations => f.write_str("too many invitations are open already: wait until one is over"),
-            Self::Invitation(why) => write!(f, "the invitation cannot be used: {why}"),
+            Self::Payload(why) | Self::Renewal(why) | Self::Revocation(why) => write!(f, "{cause}: {why}"),
+            Self::Invitation(why) => write!(f, "{cause}: {why}"),
+            Self::Starting
+            | Self::Full
+            | Self::Kind
+            | Self::Address
+            | Self::Oneself
+            | Self::Expired
+            | Self::Suspended
+            | Self::Stopped
+            | Self::Life
+            | Self::Nowhere
+            | Self::Invitations => write!(f, "{cause}; {way_out}"),
         }
     }
 }
@@ -194,21 +241,33 @@ impl InvitationError {
         Self::Own,
         Self::Ended,
     ];
+
+    /// The cause, and what a person can do about it.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NotOne => ("this is no invitation", "one begins with oci1"),
+            Self::Typo { .. } => ("a character is wrong", "compare it with the line that was sent"),
+            Self::Typos => ("more than one character is wrong or missing", "copy the whole line again"),
+            Self::CutOff => ("its end is missing", "copy the whole line"),
+            Self::Version(_) => ("it is of a version that this program does not know", "use a newer one"),
+            Self::Content => ("its checksum holds, but it is in no form that this program knows", "use a newer one"),
+            Self::TooLong => ("its host names are too long for one line", "name fewer"),
+            Self::App => ("it is for another application", "use it there"),
+            Self::Own => ("it is one's own", "send it to somebody else"),
+            Self::Ended => ("its time is over", "ask for another one"),
+        }
+    }
 }
 
 impl fmt::Display for InvitationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cause, way_out) = self.explain();
         match self {
-            Self::NotOne => f.write_str("this is no invitation: one begins with oci1"),
-            Self::Typo { position } => write!(f, "character {position} is wrong: compare it with the line that was sent"),
-            Self::Typos => f.write_str("more than one character is wrong or missing: copy the whole line again"),
-            Self::CutOff => f.write_str("its end is missing: copy the whole line"),
-            Self::Version(version) => write!(f, "it is of version {version}, which this program does not know: use a newer one"),
-            Self::Content => f.write_str("its checksum holds, but it is in no form that this program knows: use a newer one"),
-            Self::TooLong => f.write_str("its host names are too long for one line: name fewer"),
-            Self::App => f.write_str("it is for another application"),
-            Self::Own => f.write_str("it is one's own: send it to somebody else"),
-            Self::Ended => f.write_str("its time is over: ask for another one"),
+            Self::Typo { position } => write!(f, "character {position} is wrong: {way_out}"),
+            Self::Version(version) => write!(f, "it is of version {version}, which this program does not know: {way_out}"),
+            Self::NotOne | Self::Typos | Self::CutOff | Self::Content | Self::TooLong | Self::App | Self::Own | Self::Ended => {
+                write!(f, "{cause}: {way_out}")
+            }
         }
     }
 }
@@ -268,14 +327,21 @@ pub enum ConnectError {
     Failed,
 }
 
+impl ConnectError {
+    /// The cause, and what a person can do about it.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Refused => ("nobody listens there", "is the other node running? is the port right?"),
+            Self::TimedOut => ("no answer", "is the other device on, and reachable from this network?"),
+            Self::Unreachable => ("no way to that address from here", "use another network, or an address of the other kind (IPv4, IPv6)"),
+            Self::Failed => ("this machine could not try", "close some files or connections; look at this machine's network"),
+        }
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Refused => "nobody listens there",
-            Self::TimedOut => "no answer",
-            Self::Unreachable => "no way to that address from here",
-            Self::Failed => "this machine could not try",
-        })
+        f.write_str(self.explain().0)
     }
 }
 
@@ -292,12 +358,19 @@ pub enum ResolveError {
     Failed,
 }
 
+impl ResolveError {
+    /// The cause, and what a person can do about it.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unknown => ("no such host name", "check the spelling"),
+            Self::Failed => ("the name could not be looked up just now", "is this machine online? it is tried again"),
+        }
+    }
+}
+
 impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unknown => "no such host name",
-            Self::Failed => "the name could not be looked up just now",
-        })
+        f.write_str(self.explain().0)
     }
 }
 

@@ -1,0 +1,159 @@
+//! `core/ERRORS.md`: every refusal, failure and reason to close, with its cause and the way out, from the enums themselves.
+
+use std::fmt::Debug;
+
+use overcom_core::{
+    CloseReason, CommandError, ConfigError, ConnectError, FailReason, InvitationError, ResolveError, StoreError, Waiting, WireError,
+};
+use syn::Item;
+
+use super::{AGAIN, keep, read, text};
+
+/// One enum: where it is, what it is about, and each value with its cause and the way out.
+struct Family {
+    file: &'static str,
+    name: &'static str,
+    about: &'static str,
+    values: Vec<(String, (&'static str, &'static str))>,
+}
+
+fn family<T: Debug>(
+    file: &'static str,
+    name: &'static str,
+    about: &'static str,
+    values: impl IntoIterator<Item = T>,
+    explain: impl Fn(&T) -> (&'static str, &'static str),
+) -> Family {
+    // The name alone: `Payload(Json)` is `Payload`.
+    let name_of = |value: &T| format!("{value:?}").split(['(', ' ']).next().unwrap_or_default().to_owned();
+    Family { file, name, about, values: values.into_iter().map(|value| (name_of(&value), explain(&value))).collect() }
+}
+
+fn families() -> Vec<Family> {
+    let wire = WireError::Json;
+    let commands = [
+        CommandError::Starting,
+        CommandError::Full,
+        CommandError::Payload(wire),
+        CommandError::Kind,
+        CommandError::Address,
+        CommandError::Oneself,
+        CommandError::Renewal(wire),
+        CommandError::Revocation(wire),
+        CommandError::Expired,
+        CommandError::Suspended,
+        CommandError::Stopped,
+        CommandError::Life,
+        CommandError::Nowhere,
+        CommandError::Invitations,
+        CommandError::Invitation(InvitationError::NotOne),
+    ];
+    let fails = [
+        FailReason::NotFound,
+        FailReason::Unreachable,
+        FailReason::Refused(CloseReason::App),
+        FailReason::Unanswered,
+        FailReason::Ended,
+        FailReason::Forgotten,
+        FailReason::Expired,
+        FailReason::InvitationUnknown,
+        FailReason::InvitationUsed,
+        FailReason::InvitationEnded,
+    ];
+    let configs = [ConfigError::OutOfRange("dials_max"), ConfigError::Delegation(wire), ConfigError::Keys, ConfigError::Expired];
+    let wires = [
+        WireError::Base64,
+        WireError::IdText,
+        WireError::AppId,
+        WireError::Utf8,
+        WireError::Json,
+        WireError::TooLong,
+        WireError::TooDeep,
+        WireError::Space,
+        WireError::DuplicateKey,
+        WireError::Surrogate,
+        WireError::Number,
+        WireError::Escape,
+        WireError::Signature,
+        WireError::Window,
+        WireError::Address,
+    ];
+    let connects = [ConnectError::Refused, ConnectError::TimedOut, ConnectError::Unreachable, ConnectError::Failed];
+    let closes = CloseReason::ALL.into_iter().chain([CloseReason::Unknown(499)]);
+    let refused = |why: &FailReason| {
+        let is_refused = matches!(why, FailReason::Refused(_));
+        if is_refused { ("whoever answers refuses, or is refused", "look at the reason to close that it holds") } else { why.explain() }
+    };
+    vec![
+        family("error.rs", "CommandError", "A command was refused, and nothing has changed.", commands, |why| why.explain()),
+        family("notice.rs", "FailReason", "A command was taken and came to nothing: `Notice::Failed`.", fails, refused),
+        family("view/explain.rs", "Waiting", "A message has not arrived yet: `Explanation::why`.", Waiting::ALL, |why| why.explain()),
+        family("close.rs", "CloseReason", "A pipe or a link ended: `Notice::LinkDown`, `Notice::Refused`.", closes, |why| why.explain()),
+        family("error.rs", "ConfigError", "`Node::new` refused.", configs, ConfigError::explain),
+        family("error.rs", "WireError", "Bytes or text are not what they should be.", wires, |why| why.explain()),
+        family("error.rs", "InvitationError", "An invitation cannot be used.", InvitationError::ALL, |why| why.explain()),
+        family("error.rs", "ConnectError", "A connection was not made.", connects, |why| why.explain()),
+        family("error.rs", "ResolveError", "A host name has no address.", [ResolveError::Unknown, ResolveError::Failed], |why| {
+            why.explain()
+        }),
+        family("error.rs", "StoreError", "Storage failed: `Notice::Stopped`.", StoreError::ALL, |why| why.explain()),
+    ]
+}
+
+/// The variants of an enum in a file of core, each with the first sentence of its documentation.
+fn variants(source: &str, name: &str) -> Vec<(String, String)> {
+    let file = syn::parse_file(source).unwrap();
+    let found =
+        file.items.into_iter().find_map(|item| if let Item::Enum(found) = item { (found.ident == name).then_some(found) } else { None });
+    let found = found.unwrap_or_else(|| panic!("there is no enum {name}"));
+    let about = |attributes: &[syn::Attribute]| {
+        let line =
+            attributes.iter().find(|attribute| attribute.path().is_ident("doc")).map(|attribute| text(&attribute.meta)).unwrap_or_default();
+        line.trim_start_matches("doc = \"").trim_end_matches('"').trim().to_owned()
+    };
+    found.variants.iter().map(|variant| (variant.ident.to_string(), about(&variant.attrs))).collect()
+}
+
+fn page(families: &[Family]) -> String {
+    let mut page = format!(
+        "# What can go wrong, and the way out\n\nEvery refusal, failure and reason to close of `overcom-core`, each with its cause and what to do. The words are those that\n\
+         `explain()` of each value gives. A test writes this page from the enums (`{AGAIN}`) and fails when it is not current.\n"
+    );
+    for family in families {
+        page += &format!("\n## {}\n\n{}\n\n| value | cause | what to do |\n|---|---|---|\n", family.name, family.about);
+        for (name, (cause, way_out)) in &family.values {
+            page += &format!("| `{name}` | {cause} | {way_out} |\n");
+        }
+    }
+    page
+}
+
+#[test]
+fn every_refusal_failure_and_reason_to_close_stands_on_one_page_with_its_way_out() {
+    let families = families();
+    for family in &families {
+        let declared: Vec<String> =
+            variants(&read(&format!("core/src/{}", family.file)), family.name).into_iter().map(|(name, _)| name).collect();
+        let named: Vec<String> = family.values.iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(named, declared, "{} has other variants: name each of them in tests/promises/errors.rs", family.name);
+        for (name, (cause, way_out)) in &family.values {
+            assert!(cause.len() > 5 && way_out.len() > 5, "{}::{name} has no cause or no way out", family.name);
+        }
+    }
+    keep("core/ERRORS.md", &page(&families));
+}
+
+#[test]
+fn no_public_error_of_core_is_missing_on_the_page() {
+    let known: Vec<&str> = families().iter().map(|family| family.name).collect();
+    let source = read("core/src/error.rs");
+    let declared = source.lines().filter_map(|line| line.strip_prefix("pub enum ")).map(|line| line.trim_end_matches(" {"));
+    for name in declared {
+        assert!(known.contains(&name), "{name} is not on the page: add it in tests/promises/errors.rs");
+    }
+}
+
+#[test]
+fn variants_are_read_from_the_source_and_not_from_a_list() {
+    assert_eq!(variants("pub enum E { /// One.\n A, B(u8) }", "E"), [("A".into(), "One.".into()), ("B".into(), String::new())]);
+}
