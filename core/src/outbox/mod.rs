@@ -7,7 +7,7 @@ mod stored;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use core::ops::RangeFrom;
 
 use crate::command::{Keep, Send};
 use crate::cx::Cx;
@@ -107,7 +107,6 @@ impl Outbox {
     /// Takes a message for these devices, or for the first one that will be known (spec: MSG-11).
     pub(crate) fn accept(&mut self, cx: &mut Cx, tag: Tag, send: Send, devices: &[Peer]) {
         let until = cx.wall + send.life.min(crate::command::MESSAGE_LIFE);
-        set_end(cx, send.to, until);
         let meant = send.device.map(|device| Peer { user: send.to, device });
         let Some((last, rest)) = devices.split_last().or_else(|| meant.as_ref().map(|peer| (peer, &[][..]))) else {
             return self.wait(cx, tag, until, send);
@@ -125,6 +124,7 @@ impl Outbox {
     fn wait(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, send: Send) {
         let store = self.count_in(cx, &send.message, send.keep);
         let waiting = self.waiting(cx, send.to, tag);
+        set_end_after(cx, send.to, until, waiting.entries.back());
         let (stream, number) = (waiting.stream, waiting.next);
         waiting.next = waiting.next.saturating_add(1);
         let entry = Entry { tag, message: send.message, until, stream, number, device: None, store, queued: false, tries: 0 };
@@ -144,6 +144,7 @@ impl Outbox {
     fn push(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, peer: Peer) {
         let store = self.count_in(cx, &message, keep);
         let queue = self.queue(cx, peer);
+        set_end_after(cx, peer.user, until, queue.entries.back());
         let (stream, number) = queue.number();
         let entry = Entry { tag, message, until, stream, number, device: Some(peer.device), store, queued: false, tries: 0 };
         if store.is_some() {
@@ -362,13 +363,13 @@ impl Outbox {
     }
 
     fn queues_of(&self, user: UserId) -> impl Iterator<Item = (&Peer, &Queue)> {
-        self.queues.range(devices_of(user)).map(|(peer, queue)| (peer, &**queue))
+        self.queues.range(devices_of(user)).take_while(move |(peer, _)| peer.user == user).map(|(peer, queue)| (peer, &**queue))
     }
 
     /// One more try was made for a user.
     pub(crate) fn on_try(&mut self, user: UserId) {
-        let of_user =
-            self.queues.range_mut(devices_of(user)).filter(|(_, queue)| !queue.is_linked()).flat_map(|(_, queue)| &mut queue.entries);
+        let queues = self.queues.range_mut(devices_of(user)).take_while(|(peer, _)| peer.user == user);
+        let of_user = queues.filter(|(_, queue)| !queue.is_linked()).flat_map(|(_, queue)| &mut queue.entries);
         for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flat_map(|waiting| &mut waiting.entries)) {
             entry.tries = entry.tries.saturating_add(1);
         }
@@ -423,9 +424,9 @@ impl Outbox {
     }
 }
 
-/// Where the devices of a user stand among all.
-fn devices_of(user: UserId) -> RangeInclusive<Peer> {
-    Peer { user, device: DeviceId::from_bytes([0; 16]) }..=Peer { user, device: DeviceId::from_bytes([255; 16]) }
+/// Where the devices of a user stand among all: from here to the next user's.
+fn devices_of(user: UserId) -> RangeFrom<Peer> {
+    Peer { user, device: DeviceId::from_bytes([0; 16]) }..
 }
 
 fn say_queued(cx: &mut Cx, entry: &mut Entry, op: OpId) {
@@ -438,6 +439,13 @@ fn say_queued(cx: &mut Cx, entry: &mut Entry, op: OpId) {
 /// A message to `user` ends then, at the latest.
 fn set_end(cx: &mut Cx, user: UserId, until: WallTime) {
     cx.timers.set_at_latest(TimerKey::Ends(user), cx.now + until.since(cx.wall));
+}
+
+/// A message that follows `last` ends then; nothing is to be set if the one before it ends no later.
+fn set_end_after(cx: &mut Cx, user: UserId, until: WallTime, last: Option<&Entry>) {
+    if last.is_none_or(|last| last.until > until) {
+        set_end(cx, user, until);
+    }
 }
 
 fn message_bytes(message: &Message) -> u32 {
