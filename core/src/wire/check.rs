@@ -61,9 +61,9 @@ pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const QUOTES: u64 = ONES * b'"' as u64;
     const SLASHES: u64 = ONES * b'\\' as u64;
     const SPACES: u64 = ONES * b' ' as u64;
-    let is_plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
+    let hit = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
     while let Some(run) = bytes.get(at..).and_then(|rest| rest.first_chunk::<RUN_BYTES>())
-        && run.iter().fold(true, |are_plain, byte| are_plain & is_plain(byte))
+        && run.iter().fold(0, |hits, byte| hits | hit(*byte)) == 0
     {
         at = at.saturating_add(RUN_BYTES);
     }
@@ -82,4 +82,30 @@ pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
         at = at.saturating_add(1);
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    // spec-test: WIRE-1
+    #[test]
+    fn the_end_of_what_is_plain_is_found_wherever_it_is() {
+        for length in 0..100 {
+            let plain = vec![b'\x80'; length];
+            assert_eq!((plain_end(&plain, 0), plain_end(&plain, length)), (length, length));
+            for at in 0..length {
+                for byte in [b'"', b'\\', 0, 0x1F] {
+                    let mut bytes = plain.clone();
+                    bytes[at] = byte;
+                    assert_eq!(plain_end(&bytes, at / 2), at, "{byte} at {at} of {length}");
+                }
+                let mut bytes = plain.clone();
+                bytes[at] = b' ';
+                assert_eq!(plain_end(&bytes, 0), length, "a space at {at} of {length}");
+            }
+        }
+    }
 }
