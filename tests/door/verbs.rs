@@ -78,3 +78,23 @@ fn expired(
     let grant = device.keys().grant(app, from, from + std::time::Duration::from_secs(24 * 3600));
     overcom_core::Delegation::sign(identity, &grant).expect("it is signed")
 }
+
+#[test]
+fn the_doctor_looks_at_everything_and_its_exit_code_says_whether_a_check_failed() {
+    let home = Home::new("doctor");
+    let healthy = home.told(&["doctor", LISTEN[0], LISTEN[1]]);
+    for part in ["disk", "keys", "node", "clock", "delegation", "port", "UDP", "IPv4", "IPv6", "entry nodes"] {
+        assert!(healthy.contains(part), "{part} is missing in {healthy}");
+    }
+    assert!(
+        healthy.contains("ok    keys") && healthy.contains("which only this machine reaches") && !healthy.contains("FAIL"),
+        "{healthy}"
+    );
+    let checks = crate::cli::json(&home.told(&["doctor", "--json", LISTEN[0], LISTEN[1]]));
+    assert_eq!(checks["checks"].as_array().map(Vec::len), Some(10));
+    std::fs::write(home.0.join("overcom").join("store.redb"), "this is no store").expect("there is room");
+    let ill = home.run(["doctor", LISTEN[0], LISTEN[1]]);
+    assert_eq!(ill.status.code(), Some(1));
+    assert!(stdout(&ill).contains("FAIL  node") && stdout(&ill).contains("put a copy back"), "{}", stdout(&ill));
+    assert!(stderr(&ill).contains("2 of 10 checks failed"), "{}", stderr(&ill));
+}

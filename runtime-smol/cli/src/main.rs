@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
-use verbs::{listen, names, node, send, why};
+use verbs::{doctor, enter, listen, names, node, send, why};
 
 const HELP: &str = "\
 Examples:
@@ -30,6 +30,7 @@ Examples:
   overcom send ann note '{\"milk\":2}'     and wait until it is delivered
   overcom listen --type note | jq .payload
   overcom why ann                         why does it not arrive?
+  overcom doctor                          is everything there that a node needs?
   overcom node --serve                    a node for all these, until it is stopped
   overcom node                            a node for a program, in JSON Lines
   overcom id --request > request.json     an identity that is kept elsewhere: ask here,
@@ -67,6 +68,10 @@ enum Verb {
     Names(names::Arguments),
     /// Says what was tried to reach somebody, and what came of it
     Why(why::Arguments),
+    /// Looks at everything that a node needs, and says the next step where something is missing
+    Doctor(doctor::Arguments),
+    /// Names the peers to enter the network by
+    Enter(enter::Arguments),
     /// Runs a node for a program, in JSON Lines on standard input and output; or with --serve for all other verbs
     Node(node::Arguments),
     /// Signs a delegation: what a device may do in the identity's name, in which app, and until when
@@ -82,6 +87,8 @@ fn main() -> ExitCode {
         Verb::Listen(arguments) => listen::run(&arguments),
         Verb::Names(arguments) => names::run(&arguments),
         Verb::Why(arguments) => why::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Enter(arguments) => enter::run(&arguments),
         Verb::Node(arguments) => node::run(&arguments),
         Verb::Delegate(arguments) => delegate::run(&arguments),
     };

@@ -1,5 +1,7 @@
 //! The verbs that speak with a node.
 
+pub(crate) mod doctor;
+pub(crate) mod enter;
 pub(crate) mod listen;
 pub(crate) mod names;
 pub(crate) mod node;

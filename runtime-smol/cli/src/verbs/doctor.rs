@@ -1,0 +1,304 @@
+//! `overcom doctor`: looks at everything that a node needs, and says the next step where something is missing.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use overcom_core::{Delegation, WallTime};
+use overcom_std::Clock;
+use overcom_std::keys::{DeviceFile, IdentityFile, write_private};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::data::{DAY_MS, date};
+use crate::fail::Fail;
+use crate::hub::clock_sentence;
+use crate::run::Place;
+
+/// 2026-01-01: no clock that is right says less to a program that was made later.
+const BUILT_AFTER: WallTime = WallTime::from_millis(1_767_225_600_000);
+/// Less room than this soon ends a node (guess: a store and its copy while it is compacted).
+const DISK_BYTES_LOW: u64 = 64 << 20;
+/// A datagram over loopback takes less (guess).
+const DATAGRAM_WAIT: Duration = Duration::from_millis(500);
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// How it is with one thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One thing that was looked at: what was found, and what to do next if it is not well.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    state: State,
+    found: String,
+    next: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, state: State::Ok, found: found.into(), next: None }
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, state: State::Warn, found: found.into(), next: Some(next.into()) }
+    }
+
+    fn fail(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, state: State::Fail, found: found.into(), next: Some(next.into()) }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    let checks = examine(&arguments.place)?;
+    let text = if arguments.json { format!("{}\n", json!({ "checks": checks })) } else { words(&checks) };
+    let failed = checks.iter().filter(|check| check.state == State::Fail).count();
+    if failed == 0 {
+        return Ok(text);
+    }
+    // What was found is the answer, whatever the exit code.
+    std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?;
+    Err(Fail::failed(format!("{failed} of {} checks failed; begin with the first of them", checks.len())))
+}
+
+/// The same as text, for a report.
+pub(crate) fn told(place: &Place) -> Result<String, Fail> {
+    examine(place).map(|checks| words(&checks))
+}
+
+fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
+    let (folder, now) = (place.data.folder()?, Clock::start().wall());
+    let mut checks = vec![disk(&folder)];
+    let device = place.data.open_device();
+    checks.push(keys(&device, &place.data.identity()?));
+    // A node that runs may have signed another meanwhile; one that cannot start says why.
+    let (status, links) = match smol::block_on(ask(place)) {
+        Ok((status, links)) => {
+            let running = if status["own"] == true { "none was running; one ran for this" } else { "one is running" };
+            checks.push(Check::ok("node", running));
+            (status, links)
+        }
+        Err(why) => {
+            checks.push(Check::fail("node", "it does not start", why.to_string()));
+            (Value::Null, Value::Null)
+        }
+    };
+    let device = DeviceFile::open(place.data.device()?).ok();
+    let delegation = device.as_ref().and_then(DeviceFile::delegation);
+    checks.push(clock(now, status["clock_ahead_ms"].as_i64(), delegation));
+    checks.push(delegated(now, delegation, place.data.identity()?.exists()));
+    checks.push(port(&status));
+    checks.push(datagrams());
+    let found: Vec<SocketAddr> = overcom_std::sockets::addresses(SocketAddr::from(([0_u16; 8], 1)));
+    checks.push(family("IPv4", &found, SocketAddr::is_ipv4));
+    checks.push(family("IPv6", &found, SocketAddr::is_ipv6));
+    checks.push(entries(&links));
+    Ok(checks)
+}
+
+async fn ask(place: &Place) -> Result<(Value, Value), Fail> {
+    let mut client = Client::open(place).await?;
+    let mut status = client.call("status", json!({})).await?;
+    if let Some(status) = status.as_object_mut() {
+        status.insert("own".into(), client.is_own().into());
+    }
+    let links = client.call("links", json!({})).await?;
+    client.close().await?;
+    Ok((status, links))
+}
+
+fn disk(folder: &Path) -> Check {
+    let probe = folder.join("doctor");
+    let written = write_private(&probe, b"it can be written\n");
+    let removed = std::fs::remove_file(&probe);
+    if let Err(why) = written {
+        return Check::fail("disk", format!("{} cannot be written", folder.display()), why.to_string());
+    }
+    if let Err(why) = removed {
+        return Check::fail("disk", format!("{} can be written once only", folder.display()), overcom_std::advice(&why));
+    }
+    match free_bytes(folder) {
+        Some(free) if free < DISK_BYTES_LOW => Check::warn(
+            "disk",
+            format!("{} MiB are free in {}", free >> 20, folder.display()),
+            "make room, or name another folder with --data",
+        ),
+        Some(free) => Check::ok("disk", format!("{} can be written; {} MiB are free", folder.display(), free >> 20)),
+        None => Check::ok("disk", format!("{} can be written", folder.display())),
+    }
+}
+
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
+
+fn keys(device: &Result<DeviceFile, Fail>, identity: &Path) -> Check {
+    if let Err(why) = device {
+        return Check::fail("keys", "this device's key file cannot be used", why.to_string());
+    }
+    if !identity.exists() {
+        return Check::ok("keys", "this device's are here; the identity is kept elsewhere");
+    }
+    match IdentityFile::open(identity) {
+        Ok(_) => Check::ok("keys", "the identity and this device's are here, for their owner only"),
+        Err(why) => Check::fail("keys", "the identity cannot be used", why.to_string()),
+    }
+}
+
+fn clock(now: WallTime, ahead_ms: Option<i64>, delegation: Option<&Delegation>) -> Check {
+    let says = format!("it is {} by this machine", date(now));
+    if now < BUILT_AFTER {
+        return Check::fail("clock", says, "set the clock: this program is younger than that");
+    }
+    if let Some(delegation) = delegation.filter(|delegation| delegation.check_window(now) == Err(overcom_core::Refusal::NotYet)) {
+        let found = format!("{says}, but the delegation begins {}", date(delegation.from()));
+        return Check::fail("clock", found, "set the clock, then try again");
+    }
+    match ahead_ms {
+        Some(ahead_ms) => Check::fail("clock", says, clock_sentence(ahead_ms)),
+        None => Check::ok("clock", format!("{says}; no peer says otherwise")),
+    }
+}
+
+fn delegated(now: WallTime, delegation: Option<&Delegation>, has_identity: bool) -> Check {
+    let renew = "overcom id --request here, overcom delegate --request where the identity is, overcom delegate --install here";
+    let Some(delegation) = delegation else { return Check::fail("delegation", "there is none", renew) };
+    let (until, app) = (delegation.until(), delegation.app());
+    if until < now {
+        return Check::fail("delegation", format!("it ended {}", date(until)), renew);
+    }
+    let left = until.since(now).as_millis() / u128::from(DAY_MS);
+    let found = format!("for the app {app} until {} ({left} full days)", date(until));
+    let total = until.since(delegation.from());
+    if has_identity {
+        Check::ok("delegation", format!("{found}; renewed by itself while a node runs"))
+    } else if until.since(now) < total / 2 {
+        Check::warn("delegation", found, renew)
+    } else {
+        Check::ok("delegation", found)
+    }
+}
+
+fn port(status: &Value) -> Check {
+    let listening: Option<SocketAddr> = status["listening"].as_str().and_then(|text| text.parse().ok());
+    match listening {
+        None => Check::fail("port", "nothing listens", "see what is said of the node"),
+        Some(at) if at.ip().is_loopback() => {
+            Check::warn("port", format!("{at}, which only this machine reaches"), "leave --listen out, or name another address")
+        }
+        Some(at) => Check::ok("port", format!("{at}, TCP and UDP; others reach it if your router passes this port on to this machine")),
+    }
+}
+
+/// Whether datagrams pass at all on this machine.
+fn datagrams() -> Check {
+    let pass = || -> std::io::Result<()> {
+        let (from, to) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+        to.set_read_timeout(Some(DATAGRAM_WAIT))?;
+        from.send_to(b"overcom", to.local_addr()?)?;
+        to.recv_from(&mut [0; 16]).map(drop)
+    };
+    match pass() {
+        Ok(()) => Check::ok("UDP", "datagrams pass on this machine"),
+        Err(why) => Check::fail("UDP", format!("no datagram passes on this machine: {why}"), "look at its firewall"),
+    }
+}
+
+fn family(name: &'static str, found: &[SocketAddr], is_it: fn(&SocketAddr) -> bool) -> Check {
+    let routed: Vec<IpAddr> = found.iter().filter(|at| is_it(at) && !at.ip().is_loopback()).map(SocketAddr::ip).collect();
+    match routed.first() {
+        Some(ip) => Check::ok(name, format!("there is a way out, from {ip}")),
+        None => Check::warn(
+            name,
+            "there is no way out",
+            format!("connect to a network with {name}; with one of IPv4 and IPv6 most are reached"),
+        ),
+    }
+}
+
+fn entries(links: &Value) -> Check {
+    let all = links["links"].as_array().into_iter().flatten();
+    match all.filter(|link| link["service"].is_string()).count() {
+        0 => Check::warn(
+            "entry nodes",
+            "none is linked",
+            "overcom enter HOST:PORT names one; without, only people whose address is known are found",
+        ),
+        count => Check::ok("entry nodes", format!("{count} linked")),
+    }
+}
+
+fn words(checks: &[Check]) -> String {
+    let mut text = String::new();
+    for check in checks {
+        let state = match check.state {
+            State::Ok => "ok  ",
+            State::Warn => "warn",
+            State::Fail => "FAIL",
+        };
+        let _ = writeln!(text, "{state}  {:<12} {}", check.name, check.found);
+        if let Some(next) = &check.next {
+            let _ = writeln!(text, "      {:<12} next: {next}", "");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: WallTime = WallTime::from_millis(1_800_000_000_000);
+
+    #[test]
+    fn each_thing_that_is_not_well_has_a_next_step() {
+        let bad = [
+            clock(WallTime::from_millis(1_000), None, None),
+            clock(NOW, Some(86_400_000), None),
+            delegated(NOW, None, true),
+            port(&Value::Null),
+            port(&json!({ "listening": "127.0.0.1:7575" })),
+            family("IPv6", &[], SocketAddr::is_ipv6),
+            entries(&json!({ "links": [{ "user": "oc1" }] })),
+            disk(Path::new("/dev/null/no")),
+        ];
+        for check in bad {
+            assert!(check.state != State::Ok && check.next.is_some(), "{check:?}");
+        }
+        assert!(words(&[clock(NOW, Some(-86_400_000), None)]).contains("next: this machine's clock is 24 hours behind"));
+        let good = [
+            clock(NOW, None, None),
+            port(&json!({ "listening": "[::]:7575" })),
+            datagrams(),
+            family("IPv4", &[([192, 0, 2, 1], 1).into()], SocketAddr::is_ipv4),
+            entries(&json!({ "links": [{ "service": "ocn1" }] })),
+        ];
+        for check in good {
+            assert!(check.state == State::Ok && check.next.is_none(), "{check:?}");
+        }
+    }
+}
