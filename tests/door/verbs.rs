@@ -98,3 +98,40 @@ fn the_doctor_looks_at_everything_and_its_exit_code_says_whether_a_check_failed(
     assert!(stdout(&ill).contains("FAIL  node") && stdout(&ill).contains("put a copy back"), "{}", stdout(&ill));
     assert!(stderr(&ill).contains("2 of 10 checks failed"), "{}", stderr(&ill));
 }
+
+#[test]
+fn a_recording_replays_and_a_redacted_one_and_a_report_hold_no_secret() {
+    let (home, other) = (Home::new("record"), Home::new("record-other"));
+    std::fs::create_dir_all(&home.0).expect("there is room");
+    let path = |name: &str| home.0.join(name).to_str().expect("text").to_owned();
+    let (whole, redacted, report) = (path("whole"), path("redacted"), path("report"));
+    for arguments in [vec!["--record", &whole], vec!["--record", &redacted, "--redact"]] {
+        let (mut talk, mut other) = (Talk::start_with(&home, &arguments), Talk::start(&other));
+        talk.meet(&other, "ann");
+        talk.ok("send", json!({ "to": "ann", "type": "note", "payload": "a word between us" }));
+        other.notice("message");
+        talk.notice("delivered");
+        let (_, status, _) = talk.end();
+        assert_eq!(status.code(), Some(0));
+    }
+    let read = |path: &str| std::fs::read_to_string(path).expect("it was written");
+    use overcom_core::trace::{Builds, Ends, replay};
+    let replays = replay(&read(&whole), Builds::Same).expect("it replays");
+    assert!(replays.len() == 1 && replays[0].ends == Ends::Whole && replays[0].actions > 0, "{replays:?}");
+    assert!(replay(&read(&redacted), Builds::Same).is_err(), "it is no recording any more");
+    home.told(&["report", &report, "--trace", &whole, LISTEN[0], LISTEN[1]]);
+    let device = crate::cli::json(&read(home.0.join("overcom").join("device.json").to_str().expect("text")));
+    let secret = device["secret"].as_str().expect("a secret");
+    assert!(read(&whole).contains("a word between us"), "so that its absence elsewhere means something");
+    for text in [read(&redacted), read(&report)] {
+        assert!(text.lines().count() > 20, "{text}");
+        for gone in [secret, "a word between us", "\"seed\":\"A"] {
+            assert!(!text.contains(gone), "{gone}");
+        }
+        assert!(text.contains("redacted_trace") && text.contains("pipe_bytes") && !text.contains("overcom_trace\""));
+    }
+    let text = read(&report);
+    for part in ["== versions", "== doctor", "== status", "== outbox", "ok    keys"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+}

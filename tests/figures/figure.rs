@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     allocations, bound, conformance, determinism, disk, frame, handshake, hostile, identity, ladder, memory, poison, renewal, rtt, sleep,
-    throughput, transcript, weight,
+    stdio, throughput, transcript, weight,
 };
 
 /// How much is measured.
@@ -63,6 +63,11 @@ pub(crate) const FIGURES: &[Figure] = &[
     Figure { name: "sleep", promise: "first message after a sleep, over the round trips allowed: at most 1", measure: sleep::sleep },
     Figure { name: "core-size", promise: "crates of command lines in what embedders take: 0", measure: weight::core_size },
     Figure { name: "memory-bound", promise: "the most a node holds over what it says it may: at most 1", measure: bound::memory_bound },
+    Figure {
+        name: "stdio",
+        promise: "requests through overcom node lost, unanswered or answered wrongly, across kills of both sides: 0",
+        measure: stdio::stdio,
+    },
     Figure { name: "node-memory", promise: "heap and own size of a node without links: at most 5 KiB", measure: memory::node_memory },
     Figure { name: "idle-link-memory", promise: "heap of one end of an idle link: at most 1.5 KiB", measure: memory::idle_link_memory },
     Figure { name: "allocations", promise: "allocations for a delivered message, both ends: at most 1", measure: allocations::allocations },

@@ -28,9 +28,11 @@ mod rtt;
 #[path = "../scratch.rs"]
 mod scratch;
 mod sleep;
+mod stdio;
 #[path = "../street.rs"]
 mod street;
 mod table;
+mod talk;
 mod threads;
 mod throughput;
 mod transcript;

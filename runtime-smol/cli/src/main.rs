@@ -10,6 +10,7 @@ mod hub;
 mod id;
 mod keeper;
 mod proto;
+mod redact;
 mod run;
 mod serve;
 mod session;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
-use verbs::{doctor, enter, listen, names, node, send, why};
+use verbs::{doctor, enter, listen, names, node, report, send, why};
 
 const HELP: &str = "\
 Examples:
@@ -74,6 +75,8 @@ enum Verb {
     Enter(enter::Arguments),
     /// Runs a node for a program, in JSON Lines on standard input and output; or with --serve for all other verbs
     Node(node::Arguments),
+    /// Writes what somebody who helps needs to see into one file, without keys and contents
+    Report(report::Arguments),
     /// Signs a delegation: what a device may do in the identity's name, in which app, and until when
     Delegate(delegate::Arguments),
 }
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Why(arguments) => why::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Enter(arguments) => enter::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
         Verb::Node(arguments) => node::run(&arguments),
         Verb::Delegate(arguments) => delegate::run(&arguments),
     };

@@ -1,7 +1,6 @@
 //! Starting a node on a data folder.
 
-use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +26,9 @@ use crate::session::Entrance;
 /// How long a node may take to read its store (guess: a slow disk's worst).
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// Where everything that goes into a node is written down.
+pub(crate) type Recording = Box<dyn io::Write + Send>;
+
 /// Which node, and where it listens if it is to be run.
 #[derive(Args, Clone)]
 pub(crate) struct Place {
@@ -51,7 +53,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts it. `record` takes everything that goes into the node.
-    pub(crate) async fn start(place: &Place, lock: Lock, record: Option<File>) -> Result<Self, Fail> {
+    pub(crate) async fn start(place: &Place, lock: Lock, record: Option<Recording>) -> Result<Self, Fail> {
         let folder = place.data.folder()?;
         let keeper = keys(place)?;
         let (credentials, book) = (keeper.credentials(), Book::open(&folder).map_err(Fail::failed)?);
@@ -68,8 +70,8 @@ impl Running {
         };
         hello.addresses.dedup();
         let mut setup = Setup::new(bound, Config::desktop(), credentials);
-        if let Some(file) = record {
-            setup = setup.record(BufWriter::new(file));
+        if let Some(recording) = record {
+            setup = setup.record(recording);
         }
         let failed = |why: io::Error| Fail::failed(format!("the node cannot be started: {why}"));
         let (node, running) = Node::split(setup, store).map_err(failed)?;

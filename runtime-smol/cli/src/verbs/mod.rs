@@ -5,5 +5,6 @@ pub(crate) mod enter;
 pub(crate) mod listen;
 pub(crate) mod names;
 pub(crate) mod node;
+pub(crate) mod report;
 pub(crate) mod send;
 pub(crate) mod why;

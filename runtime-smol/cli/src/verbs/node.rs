@@ -1,6 +1,7 @@
 //! `overcom node`: a node for programs, in JSON Lines on standard input and output; or for everybody, until it is stopped.
 
 use std::fs::{File, OpenOptions};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,7 +13,8 @@ use smol::io::{AsyncWriteExt as _, copy};
 use crate::client::{Found, find};
 use crate::fail::Fail;
 use crate::proto::{Line, Lines};
-use crate::run::{Place, Running};
+use crate::redact::Redacted;
+use crate::run::{Place, Recording, Running};
 use crate::serve::{Reader, Writer};
 use crate::session::Role;
 
@@ -26,12 +28,18 @@ pub(crate) struct Arguments {
     /// Write down everything that goes into the node, for overcom-sim replay; it holds this device's keys
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Take keys, addresses and contents out of the recording; then it shows what happened, but cannot be replayed
+    #[arg(long, requires = "record")]
+    redact: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     smol::block_on(async {
         // Before anything is run: whoever names a place that cannot be written to hears so at once.
-        let record = arguments.record.as_deref().map(create).transpose()?;
+        let file = arguments.record.as_deref().map(create).transpose()?.map(BufWriter::new);
+        let record = file.map(|file| -> Recording {
+            if arguments.redact { Box::new(Redacted::new(file)) } else { Box::new(file) }
+        });
         match find(&arguments.place).await? {
             Found::Free(lock) => {
                 let running = Running::start(&arguments.place, lock, record).await?;

@@ -1,0 +1,68 @@
+//! `overcom report`: what somebody who helps needs to see, in one file without what is nobody else's business.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::doctor;
+use super::node::create;
+use crate::client::Client;
+use crate::fail::Fail;
+use crate::redact::{Redacted, Redactor};
+use crate::run::Place;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Where to write it
+    #[arg(default_value = "overcom-report.txt")]
+    file: PathBuf,
+    /// A recording (overcom node --record) to put in, redacted
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    let wrong =
+        |why: std::io::Error| Fail::failed(format!("{} cannot be written: {}", arguments.file.display(), overcom_std::advice(&why)));
+    let trace = arguments.trace.as_deref().map(|path| {
+        File::open(path).map_err(|why| Fail::usage(format!("{} cannot be read: {}", path.display(), overcom_std::advice(&why))))
+    });
+    let trace = trace.transpose()?;
+    let mut out = create(&arguments.file)?;
+    let mut redactor = Redactor::default();
+    let mut write = |title: &str, text: &str| writeln!(out, "== {title}\n{text}").map_err(wrong);
+    write("versions", crate::VERSIONS)?;
+    write("system", &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH))?;
+    write("doctor", &doctor::told(&arguments.place)?)?;
+    // A node that does not start is told of by the doctor.
+    if let Ok(answers) = smol::block_on(ask(&arguments.place)) {
+        for (op, answer) in answers {
+            write(op, &redactor.value(&answer).to_string())?;
+        }
+    }
+    if let Some(trace) = trace {
+        write("trace, which cannot be replayed: keys, addresses and contents are taken out", "")?;
+        let mut redacted = Redacted::new(&mut out);
+        for line in BufReader::new(trace).split(b'\n') {
+            let line = line.map_err(|why| Fail::usage(format!("the trace cannot be read: {why}")))?;
+            redacted.write_all(&[&line[..], b"\n"].concat()).map_err(wrong)?;
+        }
+    }
+    let advice = "Read it before you send it: the doctor's part names this machine's folders and addresses.";
+    Ok(format!("{} is written. {advice}\n", arguments.file.display()))
+}
+
+async fn ask(place: &Place) -> Result<Vec<(&'static str, Value)>, Fail> {
+    let mut client = Client::open(place).await?;
+    let mut answers = Vec::new();
+    for op in ["status", "links", "outbox"] {
+        answers.push((op, client.call(op, json!({})).await?));
+    }
+    client.close().await?;
+    Ok(answers)
+}

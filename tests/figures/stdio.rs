@@ -1,0 +1,202 @@
+//! `stdio`: requests through `overcom node` from another process, which is killed, as its peer is.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+use std::time::Duration;
+
+use overcom_core::Time;
+use overcom_std::Clock;
+use serde_json::{Value, json};
+
+use crate::figure::{Measured, Size};
+use crate::scratch::Scratch;
+use crate::talk::Talk;
+
+/// Requests under way at once.
+const UNDER_WAY: usize = 128;
+/// How long the last of them may take, retries after kills included.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Requests that were lost, not answered or answered wrongly. The reader is killed when a third of them is answered,
+/// the node that is asked when half is; both come back, and what was not answered, or not said to be kept, is asked
+/// again. The control asks for messages in memory only, and the kill takes them.
+pub(crate) fn stdio(size: Size) -> Result<Measured, String> {
+    let program = crate::program::overcom()?;
+    let count = size.of(2_000, 10_000, 10_000);
+    let (wrong, told) = run(&program, count, "disk", PATIENCE)?;
+    let (control, _) = run(&program, 500, "memory", Duration::from_secs(5))?;
+    Ok(Measured {
+        value: wrong as f64,
+        unit: "requests",
+        target: 0.0,
+        control: control as f64,
+        size: count,
+        seeds: 1,
+        detail: format!("{told}; control: 500 requests, messages in memory only"),
+    })
+}
+
+/// What one request is to come to.
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    /// A message.
+    Send,
+    /// An answer.
+    Plain,
+    /// An error of this code, with or without its id.
+    Wrong(&'static str, bool),
+}
+
+/// Every fourth is malformed, in four ways; every eighth asks for something else than a message.
+fn asked(number: u64) -> Asked {
+    match number % 16 {
+        1 => Asked::Wrong("unknown_op", true),
+        5 => Asked::Wrong("missing_field", true),
+        9 => Asked::Wrong("json", false),
+        13 if number.is_multiple_of(7) => Asked::Wrong("line_too_long", false),
+        13 => Asked::Wrong("bad_field", true),
+        3 | 11 => Asked::Plain,
+        _ => Asked::Send,
+    }
+}
+
+fn line(number: u64, keep: &str) -> String {
+    match asked(number) {
+        Asked::Send => {
+            json!({ "id": number, "op": "send", "to": "reader", "type": "n", "payload": number, "keep": keep }).to_string() + "\n"
+        }
+        Asked::Plain => format!("{{\"id\":{number},\"op\":\"links\"}}\n"),
+        Asked::Wrong("unknown_op", _) => format!("{{\"id\":{number},\"op\":\"sned\"}}\n"),
+        Asked::Wrong("missing_field", _) => format!("{{\"id\":{number},\"op\":\"send\",\"to\":\"reader\"}}\n"),
+        Asked::Wrong("bad_field", _) => format!("{{\"id\":{number},\"op\":\"send\",\"to\":7,\"type\":\"n\"}}\n"),
+        Asked::Wrong("line_too_long", _) => "x".repeat(1_100_000) + "\n",
+        Asked::Wrong(..) => format!("{{\"id\":{number},\n"),
+    }
+}
+
+/// What is known so far.
+#[derive(Default)]
+struct Book {
+    /// Asked and not answered, in order.
+    under_way: VecDeque<u64>,
+    /// To be asked, again or for the first time.
+    next: VecDeque<u64>,
+    answered: BTreeSet<u64>,
+    by_tag: BTreeMap<u64, u64>,
+    /// Messages that are kept, or need not be.
+    kept: BTreeSet<u64>,
+    arrived: BTreeSet<u64>,
+    wrong: u64,
+    asked_again: u64,
+}
+
+impl Book {
+    fn on_answer(&mut self, line: &Value, keep: &str) {
+        let Some(number) = self.under_way.pop_front() else {
+            self.wrong += 1;
+            return;
+        };
+        let code = line["error"]["code"].as_str();
+        if code == Some("full") {
+            self.next.push_back(number);
+            return;
+        }
+        let has_id = line["id"] == number;
+        let is_right = match asked(number) {
+            Asked::Wrong(expected, shows_id) => code == Some(expected) && (has_id || !shows_id && line["id"].is_null()),
+            Asked::Send | Asked::Plain => has_id && line.get("ok").is_some(),
+        };
+        self.wrong += u64::from(!is_right);
+        self.answered.insert(number);
+        if let Some(tag) = line["ok"]["tag"].as_u64() {
+            self.by_tag.insert(tag, number);
+            if keep == "memory" {
+                self.kept.insert(number);
+            }
+        }
+    }
+
+    fn on_sender(&mut self, line: &Value, keep: &str) {
+        match line["notice"].as_str() {
+            None if line.get("hello").is_none() => self.on_answer(line, keep),
+            Some("queued") => self.kept.extend(line["tag"].as_u64().and_then(|tag| self.by_tag.get(&tag))),
+            _ => {}
+        }
+    }
+
+    fn on_reader(&mut self, line: &Value) {
+        if line["notice"] == "message" {
+            self.arrived.extend(line["payload"].as_u64());
+        }
+    }
+
+    /// The node is gone: what it did not answer, or did not say to be kept, is asked again.
+    fn on_kill(&mut self) {
+        self.by_tag.clear();
+        let forgotten: Vec<u64> =
+            self.answered.iter().filter(|number| asked(**number) == Asked::Send && !self.kept.contains(number)).copied().collect();
+        self.asked_again += (self.under_way.len() + forgotten.len()) as u64;
+        self.next.extend(self.under_way.drain(..).chain(forgotten));
+    }
+
+    /// Whether something is still awaited.
+    fn is_waiting(&self, count: u64, messages: usize) -> bool {
+        (self.answered.len() as u64) < count || !self.next.is_empty() || self.arrived.len() < messages
+    }
+
+    fn missing(&self, count: u64) -> u64 {
+        let is_missing = |number: &u64| !self.answered.contains(number) || asked(*number) == Asked::Send && !self.arrived.contains(number);
+        (0..count).filter(is_missing).count() as u64
+    }
+}
+
+/// What was wrong, and how it went.
+fn run(program: &Path, count: u64, keep: &str, patience: Duration) -> Result<(u64, String), String> {
+    let (ours, theirs) = (Scratch::new("stdio-asked"), Scratch::new("stdio-reader"));
+    let mut sender = Talk::start(program, ours.path(), "127.0.0.1:0")?;
+    let mut reader = Some(Talk::start(program, theirs.path(), "127.0.0.1:0")?);
+    let (user, address) = reader.as_ref().map(|reader| (reader.user.clone(), reader.address.clone())).unwrap_or_default();
+    sender.write(&format!("{}\n", json!({ "id": 0, "op": "introduce", "user": user, "addresses": [address], "name": "reader" })))?;
+    while sender.line(patience)?.ok_or("no answer")?.get("id").is_none() {}
+    let clock = Clock::start();
+    let mut book = Book { next: (0..count).collect(), ..Book::default() };
+    let messages = (0..count).filter(|number| asked(*number) == Asked::Send).count();
+    let (mut was_killed, mut end) = (false, Time::MAX);
+    while book.is_waiting(count, messages) && clock.now() < end {
+        while book.under_way.len() < UNDER_WAY
+            && let Some(number) = book.next.pop_front()
+        {
+            book.under_way.push_back(number);
+            sender.write(&line(number, keep))?;
+        }
+        if let Some(line) = sender.line(MOMENT)? {
+            book.on_sender(&line, keep);
+        }
+        sender.rest().for_each(|line| book.on_sender(&line, keep));
+        reader.iter().flat_map(Talk::rest).for_each(|line| book.on_reader(&line));
+        let answered = book.answered.len() as u64;
+        if !was_killed && answered >= count / 3 && reader.is_some() {
+            reader.take().map(Talk::kill).transpose()?.iter().flatten().for_each(|line| book.on_reader(line));
+        }
+        if !was_killed && answered >= count / 2 {
+            was_killed = true;
+            sender.kill()?.iter().for_each(|line| book.on_sender(line, keep));
+            book.on_kill();
+            sender = Talk::start(program, ours.path(), "127.0.0.1:0")?;
+            reader = Some(Talk::start(program, theirs.path(), &address)?);
+        }
+        if end == Time::MAX && book.answered.len() as u64 == count && book.next.is_empty() {
+            end = clock.now() + patience;
+        }
+    }
+    let took = clock.now().as_micros() as f64 / 1e6;
+    let (missing, wrong) = (book.missing(count), book.wrong);
+    let again = book.asked_again;
+    Ok((
+        missing + wrong,
+        format!(
+            "{missing} lost or unanswered, {wrong} answered wrongly, {again} asked again after the kill; {took:.1} s, kills of both sides included"
+        ),
+    ))
+}
