@@ -130,9 +130,15 @@ fn what_the_program_says_and_reads_is_what_the_schema_allows() {
     schema.line(&ann.hello).expect("a hello");
     let (user, at) = (bob.user().to_owned(), bob.address().to_owned());
     let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let tag = bob.ok("invite", json!({}))["tag"].clone();
+    let invited = bob.notice("invited");
+    assert_eq!(invited["tag"], tag);
+    let bobs_line = invited["line"].as_str().expect("a line").to_owned();
     let requests = [
         ("introduce", json!({ "user": user, "addresses": [at], "name": "bob" })),
         ("name", json!({ "name": "robert", "user": "bob" })),
+        ("invite", json!({ "life_s": 60, "addresses": ["127.0.0.1:7575"] })),
+        ("join", json!({ "line": bobs_line })),
         ("names", json!({})),
         ("find", json!({ "user": "bob" })),
         ("send", json!({ "to": "bob", "type": "note", "payload": { "a": [1, null] }, "keep": "disk", "life_s": 60, "device": null })),
@@ -166,6 +172,10 @@ fn what_the_program_says_and_reads_is_what_the_schema_allows() {
             Some(ok) => schema.named(&format!("ok/{op}"), ok).expect("what an answer to it holds"),
             None => assert_eq!(answer["error"]["code"], "unknown_name", "{answer}"),
         }
+        if op == "join" {
+            ann.notice("joined");
+            bob.notice("joined_by");
+        }
         if request["to"] == "bob" {
             bob.notice("message");
             ann.notice("delivered");
@@ -180,7 +190,7 @@ fn what_the_program_says_and_reads_is_what_the_schema_allows() {
         schema.line(notice).expect("a notice");
         kinds.extend(notice["notice"].as_str());
     }
-    for kind in ["message", "delivered", "found", "failed", "link_up", "link_down", "renewed", "quiet"] {
+    for kind in ["message", "delivered", "found", "invited", "joined", "joined_by", "failed", "link_up", "link_down", "renewed", "quiet"] {
         assert!(kinds.contains(&kind), "{kind} was not told: {kinds:?}");
     }
     used.sort();

@@ -135,3 +135,64 @@ fn a_recording_replays_and_a_redacted_one_and_a_report_hold_no_secret() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
 }
+
+#[test]
+fn one_pasted_line_brings_two_people_together_and_a_wrong_used_or_old_one_is_told_with_the_way_out() {
+    let (ann, bob, eve) = (Home::new("invite-ann"), Home::new("invite-bob"), Home::new("invite-eve"));
+    let verb = |home: &Home, arguments: &[&str]| home.run(arguments.iter().copied().chain(LISTEN));
+    let mut talk = Talk::start(&ann);
+    let invited = verb(&ann, &["invite"]);
+    assert!(invited.status.success() && stderr(&invited).contains("one person may use this line until"), "{}", stderr(&invited));
+    let line = stdout(&invited).trim().to_owned();
+    assert!(line.starts_with("oci1") && !line.contains(char::is_whitespace), "{line}");
+
+    // A character that is not in the alphabet's place: which one, is told.
+    let typo: String = line
+        .char_indices()
+        .map(|(at, c)| {
+            if at != 20 {
+                c
+            } else if c == 'q' {
+                'p'
+            } else {
+                'q'
+            }
+        })
+        .collect();
+    for (wrong, part) in
+        [(typo.as_str(), "character 21 is wrong"), (&line[..line.len() - 7], "copy the whole line"), ("oc1nonsense", "begins with oci1")]
+    {
+        let refused = verb(&bob, &["join", wrong]);
+        assert_eq!((refused.status.code(), stderr(&refused).contains(part)), (Some(2), true), "{}", stderr(&refused));
+    }
+    let own = verb(&ann, &["join", &line]);
+    assert_eq!((own.status.code(), stderr(&own).contains("one's own")), (Some(2), true), "{}", stderr(&own));
+
+    // Mails break lines: two halves are as good as one.
+    let (first, second) = line.split_at(30);
+    let joined = verb(&bob, &["join", first, second, "--as", "ann"]);
+    assert!(joined.status.success() && stdout(&joined).starts_with("connected with ann in "), "{}", stderr(&joined));
+    let sent = verb(&bob, &["send", "ann", "note", "{\"milk\":2}"]);
+    assert!(sent.status.success() && stdout(&sent).starts_with("delivered in "), "{}", stderr(&sent));
+    let by = talk.notice("joined_by");
+    assert_eq!(talk.notice("message")["from"], by["user"]);
+    assert!(stdout(&verb(&ann, &["names"])).contains(&format!("(no name)        {}", by["user"].as_str().expect("a user"))));
+
+    let used = verb(&eve, &["join", &line]);
+    assert_eq!(
+        (used.status.code(), stderr(&used).contains("somebody else has used this invitation; ask for another one")),
+        (Some(1), true),
+        "{}",
+        stderr(&used)
+    );
+    let tag = talk.ok("invite", json!({ "life_s": 1 }))["tag"].clone();
+    let short = loop {
+        let notice = talk.notice("invited");
+        if notice["tag"] == tag {
+            break notice["line"].as_str().expect("a line").to_owned();
+        }
+    };
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let ended = verb(&eve, &["join", &short]);
+    assert!(ended.status.code() != Some(0) && stderr(&ended).contains("time is over"), "{}", stderr(&ended));
+}

@@ -21,13 +21,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
-use verbs::{doctor, enter, listen, names, node, report, send, why};
+use verbs::{doctor, enter, invite, listen, names, node, report, send, why};
 
 const HELP: &str = "\
 Examples:
   overcom demo                            three nodes in this process find each other and talk
   overcom id                              who am I? The first time this makes an identity and keys
-  overcom names add ann oc1… --at 192.0.2.1:7575      whom do I know, and where?
+  overcom invite                          one line for one other person, who says:
+  overcom join oci1… --as ann             and both know each other
   overcom send ann note '{\"milk\":2}'     and wait until it is delivered
   overcom listen --type note | jq .payload
   overcom why ann                         why does it not arrive?
@@ -61,6 +62,10 @@ enum Verb {
     Demo(demo::Arguments),
     /// Shows the user id, the device and its delegation; makes them the first time
     Id(id::Arguments),
+    /// Prints one line that brings somebody together with you
+    Invite(invite::Invite),
+    /// Takes such a line, and waits until both have each other in their address books
+    Join(invite::Join),
     /// Sends a message, and waits until it is delivered
     Send(send::Arguments),
     /// Shows messages as they come
@@ -86,6 +91,8 @@ fn main() -> ExitCode {
     let result = match arguments.verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Id(arguments) => id::run(&arguments),
+        Verb::Invite(arguments) => invite::invite(&arguments),
+        Verb::Join(arguments) => invite::join(&arguments),
         Verb::Send(arguments) => send::run(&arguments),
         Verb::Listen(arguments) => listen::run(&arguments),
         Verb::Names(arguments) => names::run(&arguments),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use overcom_core::{Command, Delegation, MESSAGE_LIFE, Message, Node, Send};
+use overcom_core::{Command, CommandError, Delegation, Invitation, MESSAGE_LIFE, Message, Node, Send};
 use serde_json::{Value, json};
 
 use super::{Ending, Hub, SessionId};
 use crate::proto::{Fault, LinkLine, NOTICES, Op, OutboxLine, Why};
 
+/// An invitation's life when nobody says: long enough to be read the next day (guess).
+const INVITATION_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Links and messages that one answer shows; it says how many there are (guess: some 30 KB).
 const SHOWN_MAX: usize = 256;
 
@@ -31,7 +33,15 @@ impl Hub {
                 let user = self.book.find(&user)?;
                 self.command(Command::forget(user)).await
             }
-            Op::Names => Ok(self.names()),
+            Op::Invite { life_s, addresses } => {
+                self.command(Command::invite(life_s.map_or(INVITATION_LIFE, Duration::from_secs), addresses)).await
+            }
+            Op::Join { line } => {
+                let read: Result<Invitation, _> = line.parse();
+                let why = |why| Fault::from(CommandError::Invitation(why));
+                self.command(Command::join(read.map_err(why)?)).await
+            }
+            Op::Names => self.names().await,
             Op::Name { name, user: Some(user) } => {
                 let user = self.book.find(&user)?;
                 self.book.add(&name, user)?;
@@ -95,9 +105,11 @@ impl Hub {
         Ok(self.handle.look(look).await?)
     }
 
-    fn names(&self) -> Value {
+    async fn names(&self) -> Result<Value, Fault> {
+        let known = self.look(|node| node.inspect().book).await?;
         let names: serde_json::Map<String, Value> = self.book.names().map(|(name, user)| (name.into(), user.to_string().into())).collect();
-        json!({ "names": names })
+        let unnamed = known.into_iter().filter(|user| self.book.name_of(*user).is_none());
+        Ok(json!({ "names": names, "unnamed": unnamed.take(SHOWN_MAX).map(|user| user.to_string()).collect::<Vec<_>>() }))
     }
 
     /// Puts a delegation in the place of the present one, in the node and then in the key file.

@@ -40,6 +40,10 @@ impl From<CommandError> for Fault {
                 ("not_renewed", "have the identity sign for this device: overcom id --request, then overcom delegate")
             }
             CommandError::Revocation(_) => ("bad_field", "have the identity sign it for this app"),
+            CommandError::Life => ("bad_field", "say a number of seconds from 1 to 2592000"),
+            CommandError::Nowhere => ("bad_address", "name an address at which others reach this machine"),
+            CommandError::Invitations => ("full", "wait until one of them is over"),
+            CommandError::Invitation(_) => ("bad_invitation", "ask whoever invites for another line"),
             CommandError::Expired => ("expired", "renew it: overcom delegate"),
             CommandError::Stopped | _ => ("stopped", "look at the disk and start the node again"),
         };
@@ -55,6 +59,8 @@ impl From<WireError> for Fault {
 
 #[cfg(test)]
 mod tests {
+    use overcom_core::InvitationError;
+
     use super::*;
 
     #[test]
@@ -71,6 +77,10 @@ mod tests {
             CommandError::Expired,
             CommandError::Suspended,
             CommandError::Stopped,
+            CommandError::Life,
+            CommandError::Nowhere,
+            CommandError::Invitations,
+            CommandError::Invitation(InvitationError::Ended),
         ];
         for why in all {
             let fault = Fault::from(why);

@@ -16,6 +16,9 @@ pub(crate) const NOTICES: &[&str] = &[
     "failed",
     "ready",
     "found",
+    "invited",
+    "joined",
+    "joined_by",
     "link_up",
     "link_down",
     "refused",
@@ -63,6 +66,24 @@ enum Told<'a> {
         tag: u64,
         #[serde(flatten)]
         with: With,
+    },
+    Invited {
+        tag: u64,
+        /// The line to hand over. It holds a secret.
+        line: String,
+        invitation: String,
+        until_ms: u64,
+    },
+    Joined {
+        tag: u64,
+        #[serde(flatten)]
+        with: With,
+    },
+    JoinedBy {
+        #[serde(flatten)]
+        with: With,
+        name: Option<&'a str>,
+        invitation: String,
     },
     LinkUp {
         #[serde(flatten)]
@@ -185,6 +206,16 @@ fn told<'a>(notice: &'a Notice, name: Option<&'a str>) -> Option<Told<'a>> {
         Notice::Failed { tag, why, .. } => Told::Failed { tag: tag.number(), why: Why::fail(*why) },
         Notice::Ready => Told::Ready,
         Notice::Found { tag, peer, .. } => Told::Found { tag: tag.number(), with: overcom_core::LinkPeer::User(*peer).into() },
+        Notice::Invited { tag, invitation, .. } => Told::Invited {
+            tag: tag.number(),
+            line: invitation.to_secret_text().as_str().into(),
+            invitation: invitation.id().to_string(),
+            until_ms: invitation.until().as_millis(),
+        },
+        Notice::Joined { tag, peer, .. } => Told::Joined { tag: tag.number(), with: overcom_core::LinkPeer::User(*peer).into() },
+        Notice::JoinedBy { peer, invitation, .. } => {
+            Told::JoinedBy { with: overcom_core::LinkPeer::User(*peer).into(), name, invitation: invitation.to_string() }
+        }
         Notice::LinkUp { with, remote, dialled, .. } => Told::LinkUp { with: (*with).into(), name, remote: *remote, dialled: *dialled },
         Notice::LinkDown { with, why, .. } => Told::LinkDown { with: (*with).into(), name, why: Why::close(*why) },
         Notice::Refused { remote, dialled, why, .. } => Told::Refused { remote: *remote, dialled: *dialled, why: Why::close(*why) },

@@ -49,6 +49,10 @@ pub(crate) enum Op {
     Introduce { user: String, addresses: Vec<Address>, name: Option<String> },
     /// Take a user out of the address book and give up what waits for them.
     Forget { user: String },
+    /// Make an invitation, good for one user; without addresses at the node's own.
+    Invite { life_s: Option<u64>, addresses: Vec<Address> },
+    /// Take an invitation.
+    Join { line: String },
     /// The names of the address book.
     Names,
     /// Give a user a name, or take it away.
@@ -108,6 +112,11 @@ ops! {
         name: fields.may("name", "a text, or leave it out")?,
     });
     "forget" => |fields| Ok(Op::Forget { user: fields.need("user", WHO)? });
+    "invite" => |fields| Ok(Op::Invite {
+        life_s: fields.may("life_s", "whole seconds, at most 2592000")?,
+        addresses: fields.may("addresses", "a list of at most 8 texts HOST:PORT or [IPv6]:PORT")?.unwrap_or_default(),
+    });
+    "join" => |fields| Ok(Op::Join { line: fields.need("line", "an invitation oci1…")? });
     "names" => |_| Ok(Op::Names);
     "name" => |fields| Ok(Op::Name { name: fields.need("name", "a text")?, user: fields.may("user", "an id oc1…, or null to take the name away")? });
     "why" => |fields| Ok(Op::Why { user: fields.need("user", WHO)? });

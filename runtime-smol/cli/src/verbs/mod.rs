@@ -2,6 +2,7 @@
 
 pub(crate) mod doctor;
 pub(crate) mod enter;
+pub(crate) mod invite;
 pub(crate) mod listen;
 pub(crate) mod names;
 pub(crate) mod node;

@@ -68,8 +68,15 @@ async fn carry_out(client: &mut Client, arguments: &Arguments) -> Result<String,
             }
             let names = answer.get("names").and_then(Value::as_object);
             let line = |(name, user): (&String, &Value)| format!("{name:<16} {}\n", user.as_str().unwrap_or_default());
+            let unnamed = answer.get("unnamed").and_then(Value::as_array).into_iter().flatten();
             let text: String = names.into_iter().flatten().map(line).collect();
-            Ok(if text.is_empty() { "nobody has a name yet: overcom names add NAME ID --at ADDRESS\n".into() } else { text })
+            let unnamed: String = unnamed.filter_map(Value::as_str).map(|user| format!("{:<16} {user}\n", "(no name)")).collect();
+            let text = text + &unnamed;
+            Ok(if text.is_empty() {
+                "nobody is known yet: overcom invite prints a line for somebody, overcom names add names one\n".into()
+            } else {
+                text
+            })
         }
     }
 }

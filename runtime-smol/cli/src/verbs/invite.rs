@@ -1,0 +1,111 @@
+//! `overcom invite` and `overcom join`: two people come together by one pasted line.
+
+use std::time::Duration;
+
+use clap::Args;
+use overcom_core::{Address, Invitation, Time, WallTime};
+use overcom_std::Clock;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::data::date;
+use crate::fail::Fail;
+use crate::run::Place;
+
+/// A store's time; who waits longer waits in vain (guess).
+const INVITED_MAX: Duration = Duration::from_secs(30);
+/// The node gives up after some 15 s (guess: a slow machine's twice that).
+const JOINED_MAX: Duration = Duration::from_secs(40);
+
+#[derive(Args)]
+pub(crate) struct Invite {
+    /// For how many hours it may be used, at most 720
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=720))]
+    hours: u64,
+    /// Where others reach this machine, HOST:PORT or [IPv6]:PORT; may be said again [default: its own addresses]
+    #[arg(long = "at", value_name = "ADDRESS")]
+    addresses: Vec<Address>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+pub(crate) struct Join {
+    /// The invitation oci1…, as it was sent
+    #[arg(value_name = "LINE", num_args = 1.., required = true)]
+    line: Vec<String>,
+    /// What whoever invites is to be called here
+    #[arg(long = "as", value_name = "NAME")]
+    called: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn invite(arguments: &Invite) -> Result<String, Fail> {
+    smol::block_on(async {
+        let mut client = Client::open(&arguments.place).await?;
+        let (is_own, invited) = (client.is_own(), ask(&mut client, arguments).await);
+        let closed = client.close().await;
+        let (line, until) = invited?;
+        crate::say(&format!("one person may use this line until {}; hand it to nobody else:", date(until)));
+        if is_own {
+            crate::say("no node runs here now; overcom node --serve runs one, so that the line leads somewhere");
+        }
+        closed.map(|()| line + "\n")
+    })
+}
+
+async fn ask(client: &mut Client, arguments: &Invite) -> Result<(String, WallTime), Fail> {
+    client.call("listen", json!({ "notices": ["invited"] })).await?;
+    let addresses: Vec<String> = arguments.addresses.iter().map(ToString::to_string).collect();
+    let request = json!({ "life_s": arguments.hours * 3_600, "addresses": addresses });
+    let tag = client.call("invite", request).await?.get("tag").cloned().unwrap_or_default();
+    while let Some(notice) = client.notice_within(INVITED_MAX).await? {
+        if let (true, Some(line), Some(until)) = (notice["tag"] == tag, notice["line"].as_str(), notice["until_ms"].as_u64()) {
+            return Ok((line.to_owned(), WallTime::from_millis(until)));
+        }
+    }
+    Err(Fail::failed("the invitation was not stored in time; look at the disk (overcom doctor) and try again"))
+}
+
+pub(crate) fn join(arguments: &Join) -> Result<String, Fail> {
+    let wrong = |why| Fail::usage(format!("the invitation cannot be used: {why}"));
+    let invitation: Invitation = arguments.line.concat().parse().map_err(wrong)?;
+    let mut place = arguments.place.clone();
+    // A device that speaks in no app yet speaks in that of whoever invites it.
+    if place.app.is_none() && place.data.open_device()?.delegation().is_none() {
+        place.app = Some(invitation.app().clone());
+    }
+    smol::block_on(async {
+        let mut client = Client::open(&place).await?;
+        let joined = take(&mut client, &invitation, arguments.called.as_deref()).await;
+        let closed = client.close().await;
+        let text = joined?;
+        closed.map(|()| text)
+    })
+}
+
+async fn take(client: &mut Client, invitation: &Invitation, called: Option<&str>) -> Result<String, Fail> {
+    let clock = Clock::start();
+    let user = invitation.user().to_string();
+    client.call("listen", json!({ "notices": ["joined", "failed"] })).await?;
+    if let Some(name) = called {
+        // First, so that a name that cannot be given is told before anything is done.
+        client.call("name", json!({ "name": name, "user": user })).await?;
+    }
+    let request = json!({ "line": invitation.to_secret_text().as_str() });
+    let tag = client.call("join", request).await?.get("tag").cloned().unwrap_or_default();
+    while let Some(notice) = client.notice_within(JOINED_MAX).await? {
+        if notice.get("tag") != Some(&tag) {
+            continue;
+        }
+        let said = |key: &str| notice.get(key).and_then(Value::as_str).unwrap_or_default();
+        if said("notice") == "failed" {
+            return Err(Fail::failed(format!("not joined: {}; {}", said("message"), said("hint"))));
+        }
+        let took = clock.now().since(Time::ZERO).as_millis();
+        let advice = if called.is_none() { format!("; overcom names add NAME {user} gives them a name") } else { String::new() };
+        return Ok(format!("connected with {} in {took} ms{advice}\n", called.unwrap_or(&user)));
+    }
+    Err(Fail::failed("whoever invites has not answered; is their node on? The invitation can be tried again"))
+}
