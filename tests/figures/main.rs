@@ -15,6 +15,7 @@ mod frame;
 mod handshake;
 mod hostile;
 mod identity;
+mod join;
 mod ladder;
 #[path = "../load.rs"]
 mod load;

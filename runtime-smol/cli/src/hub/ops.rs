@@ -36,11 +36,7 @@ impl Hub {
             Op::Invite { life_s, addresses } => {
                 self.command(Command::invite(life_s.map_or(INVITATION_LIFE, Duration::from_secs), addresses)).await
             }
-            Op::Join { line } => {
-                let read: Result<Invitation, _> = line.parse();
-                let why = |why| Fault::from(CommandError::Invitation(why));
-                self.command(Command::join(read.map_err(why)?)).await
-            }
+            Op::Join { line } => self.command(Command::join(invitation(&line)?)).await,
             Op::Names => self.names().await,
             Op::Name { name, user: Some(user) } => {
                 let user = self.book.find(&user)?;
@@ -163,6 +159,10 @@ impl Hub {
         }
         Err(Fault::field("notices", "so many were not given", "count the notices that were read since the last taken"))
     }
+}
+
+fn invitation(line: &str) -> Result<Invitation, Fault> {
+    line.parse().map_err(|why| CommandError::Invitation(why).into())
 }
 
 fn shown(value: impl serde::Serialize) -> Result<Value, Fault> {
