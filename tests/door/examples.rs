@@ -30,7 +30,6 @@ fn run(language: &str, file: &str, greeting: &str) {
     // Its acknowledgement leaves a moment after it was taken.
     std::thread::sleep(std::time::Duration::from_millis(300));
     ann.ok("send", json!({ "to": message["from"], "type": "bye", "payload": [1, 2.5] }));
-    ann.notice("delivered");
     let said: Vec<String> = lines.map(|line| line.expect("text")).collect();
     assert!(said.contains(&"delivered".to_owned()), "{said:?}");
     assert_eq!(said.last().map(|line| line.replace(' ', "")), Some("annbye[1,2.5]".into()), "{said:?}");

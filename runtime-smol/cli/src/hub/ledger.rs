@@ -19,6 +19,8 @@ struct Slot {
     /// Sessions that it was given to and that have not taken it.
     with: u32,
     is_taken: bool,
+    /// Its sender waits to hear that it was taken.
+    is_message: bool,
 }
 
 /// All notices that the node does not know to be taken.
@@ -48,7 +50,8 @@ impl Ledger {
         let is_taken = to.is_empty() && !waits;
         self.open += usize::from(!is_taken);
         let with = u32::try_from(to.len()).unwrap_or(u32::MAX);
-        self.slots.push_back(Slot { notice: (!is_taken).then_some(notice), with, is_taken });
+        let is_message = matches!(notice, Notice::Message(_));
+        self.slots.push_back(Slot { notice: (!is_taken).then_some(notice), with, is_taken, is_message });
     }
 
     /// Numbers and notices that nobody has, in order.
@@ -98,15 +101,21 @@ impl Ledger {
         }
     }
 
-    /// How many more the node may be told to be taken.
-    pub(crate) fn settle(&mut self) -> u64 {
-        let mut count = 0;
-        while self.slots.front().is_some_and(|slot| slot.is_taken) {
+    /// How many more the node may be told to be taken, and whether messages are among them.
+    pub(crate) fn settle(&mut self) -> (u64, bool) {
+        let (mut count, mut has_messages) = (0, false);
+        while let Some(slot) = self.slots.front().filter(|slot| slot.is_taken) {
+            has_messages |= slot.is_message;
             self.slots.pop_front();
             count += 1;
         }
         self.first += count;
-        count
+        (count, has_messages)
+    }
+
+    /// Whether somebody has a message and has not taken it.
+    pub(crate) fn has_messages_out(&self) -> bool {
+        self.slots.iter().any(|slot| slot.is_message && !slot.is_taken && slot.with > 0)
     }
 
     fn take(&mut self, number: u64) {
@@ -134,9 +143,9 @@ mod tests {
         ledger.add(Notice::Quiet, &[2], false);
         ledger.add(Notice::Ready, &[], false);
         assert!(ledger.taken(2, 2));
-        assert_eq!(ledger.settle(), 0);
+        assert_eq!(ledger.settle().0, 0);
         assert!(ledger.taken(1, 1));
-        assert_eq!(ledger.settle(), 3);
+        assert_eq!(ledger.settle().0, 3);
         assert!(!ledger.taken(1, 1), "it was given no more");
     }
 
@@ -147,11 +156,11 @@ mod tests {
         ledger.add(Notice::Quiet, &[7], false);
         ledger.leave(7);
         let left: Vec<u64> = ledger.unclaimed().iter().map(|(number, _)| *number).collect();
-        assert_eq!((left.as_slice(), ledger.settle()), ([0, 1].as_slice(), 0));
+        assert_eq!((left.as_slice(), ledger.settle().0), ([0, 1].as_slice(), 0));
         ledger.claim(0, 8);
         ledger.pass(1);
         assert!(ledger.taken(8, 1));
-        assert_eq!(ledger.settle(), 2);
+        assert_eq!(ledger.settle().0, 2);
     }
 
     #[test]

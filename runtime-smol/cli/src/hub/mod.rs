@@ -100,7 +100,7 @@ pub(crate) struct Hub {
     ahead_ms: Option<i64>,
     ends_when_alone: bool,
     clock: Clock,
-    /// When something was taken last.
+    /// When a message was taken last.
     taken_at: Option<Time>,
     /// Set when the node is to end.
     ending: Option<Ending>,
@@ -250,9 +250,11 @@ impl Hub {
     }
 
     fn settle(&mut self) {
-        let taken = self.ledger.settle();
+        let (taken, has_messages) = self.ledger.settle();
         if taken > 0 {
             self.handle.taken(taken);
+        }
+        if has_messages {
             self.taken_at = Some(self.clock.now());
         }
     }
@@ -268,12 +270,27 @@ impl Hub {
         }
     }
 
+    /// Hears which messages are taken just now, and lets their acknowledgements leave.
+    async fn linger(&mut self) {
+        let end = self.clock.now() + GRACE;
+        while self.clock.now() < end
+            && (self.ledger.has_messages_out() || self.taken_at.is_some_and(|taken| self.clock.now() < taken + GRACE))
+        {
+            let told = async { self.told.recv().await.ok() };
+            let late = async {
+                smol::Timer::after(GRACE / 8).await;
+                None
+            };
+            if let Some(told @ Told::Flushed { .. }) = or(told, late).await {
+                self.on_told(told).await;
+                self.settle();
+            }
+        }
+    }
+
     /// Acknowledgements, good-byes and the last store; whoever listens still hears of it. Then the node's end.
     async fn close(mut self) {
-        if let Some(taken) = self.taken_at {
-            let passed = self.clock.now().since(taken);
-            smol::Timer::after(GRACE.saturating_sub(passed)).await;
-        }
+        self.linger().await;
         let farewell = async {
             if self.handle.send(Command::Suspend).await.is_err() {
                 return;
