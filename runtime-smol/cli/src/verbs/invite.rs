@@ -22,7 +22,7 @@ pub(crate) struct Invite {
     /// For how many hours it may be used, at most 720
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=720))]
     hours: u64,
-    /// Where others reach this machine, HOST:PORT or [IPv6]:PORT; may be said again [default: its own addresses]
+    /// Where others reach this machine, HOST:PORT, an IPv6 address in brackets; may be said again [default: its own addresses]
     #[arg(long = "at", value_name = "ADDRESS")]
     addresses: Vec<Address>,
     #[command(flatten)]

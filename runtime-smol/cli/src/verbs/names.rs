@@ -28,7 +28,7 @@ enum What {
         called: String,
         /// The user's id oc1…
         id: String,
-        /// HOST:PORT or [IPv6]:PORT of a device of theirs; may be said again
+        /// HOST:PORT, an IPv6 address in brackets, of a device of theirs; may be said again
         #[arg(long = "at", value_name = "ADDRESS")]
         addresses: Vec<Address>,
     },
