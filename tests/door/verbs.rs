@@ -25,6 +25,26 @@ fn a_message_that_is_not_delivered_is_kept_and_the_verb_says_what_it_waits_for()
 }
 
 #[test]
+fn a_node_that_runs_takes_a_delegation_that_was_signed_elsewhere_and_installed() {
+    let (identity, home) = (Home::new("elsewhere"), Home::new("installed"));
+    let mut talk = Talk::start(&home);
+    let until = |talk: &mut Talk| talk.ok("status", json!({}))["until_ms"].as_u64().expect("a time");
+    let before = until(&mut talk);
+    // The identity moves to another machine: here it cannot be signed any more.
+    identity.told(&["id"]);
+    std::fs::rename(home.0.join("overcom/identity.json"), identity.0.join("overcom/identity.json")).expect("it moves");
+    assert_eq!(talk.ask("renew", json!({}))["error"]["code"], "no_identity");
+    let (request, signed) = (home.0.join("request.json"), home.0.join("delegation.json"));
+    std::fs::write(&request, home.told(&["id", "--request"])).expect("a file");
+    let signature = identity.told(&["delegate", "--days", "20", "--request", request.to_str().expect("text")]);
+    std::fs::write(&signed, signature).expect("a file");
+    let said = home.told(&["delegate", "--install", signed.to_str().expect("text")]);
+    assert!(!said.contains("did not take it"), "{said}");
+    assert!(until(&mut talk) > before + 12 * 24 * 3_600_000, "{said}");
+    talk.notice("renewed");
+}
+
+#[test]
 fn what_is_typed_wrongly_is_told_in_a_sentence_with_the_way_out() {
     let home = Home::new("typed");
     for (arguments, code, part) in [

@@ -1,6 +1,7 @@
 //! The verbs' side of the control socket: they speak with the node that runs, or run one as long as they last.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -92,6 +93,14 @@ impl Client {
             return Err(Fail::usage(format!("the node that runs speaks in the app {}, not {app}: stop it, or leave --app out", hello.app)));
         }
         Ok(Self { lines, writer, asked: 0, notices: VecDeque::new(), own })
+    }
+
+    /// Reaches the node of this folder if one runs.
+    pub(crate) async fn of_running(folder: &Path) -> Result<Option<Self>, Fail> {
+        let Ok(Some((reader, writer))) = serve::connect(folder).await else { return Ok(None) };
+        let mut lines = Lines::new(reader, TOLD_BYTES_MAX);
+        read(&mut lines).await?;
+        Ok(Some(Self { lines, writer, asked: 0, notices: VecDeque::new(), own: None }))
     }
 
     /// Whether the node runs for this verb only.

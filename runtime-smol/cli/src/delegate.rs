@@ -10,6 +10,7 @@ use overcom_core::{AppId, CLOCK_TOLERANCE_MS, Crypto, Delegation, Grant, WallTim
 use overcom_std::Clock;
 use overcom_std::keys::DeviceFile;
 
+use crate::client::Client;
 use crate::data::{APP, DAY_MS, DAYS_MAX, Data, app, date};
 use crate::fail::Fail;
 
@@ -58,10 +59,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
             sign(arguments, device.keys().grant(app, now, now), now)?
         }
     };
-    let said =
+    let mut said =
         format!("{} may speak for {} in {} until {}\n", delegation.device(), delegation.user(), delegation.app(), date(delegation.until()));
     device.keep(delegation)?;
+    if arguments.device_keys.is_none()
+        && let Err(why) = smol::block_on(hand_over(&arguments.data.folder()?))
+    {
+        said += &format!("the node that runs did not take it ({why}); it will at its next start\n");
+    }
     Ok(said)
+}
+
+/// The node that runs in this folder, if there is one, reads its key file again.
+async fn hand_over(folder: &Path) -> Result<(), Fail> {
+    let Some(mut client) = Client::of_running(folder).await? else { return Ok(()) };
+    client.call("renew", serde_json::json!({})).await?;
+    client.close().await
 }
 
 /// With this machine's dates, whatever the request says: the identity decides for how long.

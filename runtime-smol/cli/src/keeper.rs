@@ -31,8 +31,17 @@ impl Keeper {
         self.identity.exists()
     }
 
+    /// The delegation to use from now on: the one that was put into the key file meanwhile, or a newly signed one.
+    pub(crate) fn next(&self) -> Result<Delegation, Fault> {
+        let installed = DeviceFile::open(self.device.path()).ok().and_then(|file| file.delegation().cloned());
+        match installed.filter(|installed| Some(installed) != self.delegation()) {
+            Some(installed) => Ok(installed),
+            None => self.signed(),
+        }
+    }
+
     /// Another delegation for this device, from now on, as long as the usual one.
-    pub(crate) fn signed(&self) -> Result<Delegation, Fault> {
+    fn signed(&self) -> Result<Delegation, Fault> {
         let hint =
             "sign it where the identity is: overcom id --request here, overcom delegate --request there, overcom delegate --install here";
         if !self.has_identity() {

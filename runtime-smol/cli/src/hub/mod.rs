@@ -261,7 +261,7 @@ impl Hub {
 
     /// Signs another delegation if the identity is kept here, and says what to do if it is not.
     async fn renew_or_say(&mut self) {
-        let outcome = match self.keeper.signed() {
+        let outcome = match self.keeper.next() {
             Ok(delegation) => self.renew(delegation).await,
             Err(fault) => Err(fault),
         };

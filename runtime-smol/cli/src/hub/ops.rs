@@ -63,7 +63,7 @@ impl Hub {
                     Some(json) => {
                         Delegation::from_json(json.as_bytes()).map_err(|why| Fault::field("delegation", why, "copy it again, whole"))?
                     }
-                    None => self.keeper.signed()?,
+                    None => self.keeper.next()?,
                 };
                 self.renew(delegation).await
             }
