@@ -27,9 +27,6 @@ use crate::rng::Rng;
 use crate::time::WallTime;
 use crate::wire::line::{CloseLine, Hello};
 
-#[cfg(test)]
-mod tests;
-
 /// The first bytes of a pipe, up to and with the newline: version and kind (spec: HS-1).
 pub(crate) const PREAMBLE_USER: &[u8] = b"overcom/1 user\n";
 pub(crate) const PREAMBLE_SERVICE: &[u8] = b"overcom/1 service\n";

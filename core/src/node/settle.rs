@@ -401,7 +401,8 @@ impl Parts {
         }
         let (from, until) = self.life();
         let life = until.saturating_sub(from);
-        let marks = [from.saturating_add(life / 2), from.saturating_add(life / 10 * 9), until];
+        let end = until.saturating_add(CLOCK_TOLERANCE_MS);
+        let marks = [from.saturating_add(life / 2), from.saturating_add(life / 10 * 9), end];
         let wall = self.cx.wall.as_millis();
         if let Some(next) = marks.into_iter().find(|mark| *mark > wall) {
             self.cx.timers.set(TimerKey::Renewal, self.cx.now + Duration::from_millis(next.saturating_sub(wall)));
@@ -418,11 +419,11 @@ impl Parts {
 
     fn life(&self) -> (u64, u64) {
         let mine = self.own.credentials.delegation();
-        (mine.from().as_millis(), mine.until().as_millis().saturating_add(CLOCK_TOLERANCE_MS))
+        (mine.from().as_millis(), mine.until().as_millis())
     }
 
     pub(super) fn on_renewal(&mut self) {
-        if self.cx.wall.as_millis() < self.life().1 {
+        if self.cx.wall.as_millis() < self.life().1.saturating_add(CLOCK_TOLERANCE_MS) {
             self.cx.notify(Notice::RenewalDue { until: self.own.credentials.delegation().until() });
         }
         self.arm_renewal();

@@ -193,6 +193,27 @@ fn a_renewal_is_told_in_band_and_without_one_both_sides_end_the_link_ten_minutes
     }
 }
 
+// spec-test: NODE-13
+#[test]
+fn a_renewal_is_due_at_half_and_at_nine_tenths_of_a_life_and_it_ends_ten_minutes_after_its_end() {
+    let (_, credentials) = made("bob", "test", WALL, WALL + hours(1));
+    let mut net = Net::new(&[]);
+    net.add("bob", credentials, BTreeMap::new(), 1);
+    net.run();
+    let due = |net: &Net| net.seats[0].table.notices.iter().filter(|n| **n == Notice::RenewalDue { until: WALL + hours(1) }).count();
+    let start = net.now;
+    for (minute, before, after) in [(30, 0, 1), (54, 1, 2)] {
+        net.pass((start + Duration::from_secs(minute * 60)).since(net.now) - Duration::from_millis(1));
+        assert_eq!(due(&net), before, "minute {minute}");
+        net.pass(Duration::from_millis(1));
+        assert_eq!(due(&net), after, "minute {minute}");
+    }
+    net.pass((start + Duration::from_secs(70 * 60)).since(net.now) - Duration::from_millis(1));
+    assert!(!net.has(0, |n| *n == Notice::Expired));
+    net.pass(Duration::from_millis(1));
+    assert!(net.has(0, |n| *n == Notice::Expired) && due(&net) == 2);
+}
+
 // spec-test: LINK-26, NODE-14
 #[test]
 fn a_revocation_that_comes_on_a_link_ends_it_and_silences_its_device() {
