@@ -12,12 +12,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = || Runtime::bind("127.0.0.1:0", Config::desktop(), keys::ephemeral(&app, wall)?, MemoryStore::new());
     let (mut ann, mut ben) = (node()?, node()?);
     let (to, address) = (ben.node().me().user, ben.local_addr());
-    let (mut is_started, mut is_delivered) = (false, false);
-    while !is_delivered {
+    let (mut is_started, mut outcome) = (false, None::<String>);
+    while outcome.is_none() {
         // Each waits a millisecond at most: a game's frame would say zero, a thread of its own would say a day.
         ann.run_once(Duration::from_millis(1), |notice| match notice {
             Notice::Started { .. } => is_started = true,
-            Notice::Delivered { .. } => is_delivered = true,
+            Notice::Delivered { .. } => outcome = Some("delivered".into()),
+            Notice::Failed { why, .. } => outcome = Some(why.to_string()),
             _ => {}
         })?;
         if std::mem::take(&mut is_started) {
@@ -30,5 +31,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         })?;
     }
+    println!("ann's message: {}", outcome.unwrap_or_default());
     Ok(())
 }

@@ -101,9 +101,15 @@ impl Shell for Threads {
     }
 
     fn close(&mut self, pipe: PipeId) {
-        // Its writer ends after the packet that it has, and its reader after that.
-        if let Some((_, packets)) = self.pipes.get_mut(&pipe) {
+        // Its writer ends after the packet that it has, and its reader after that; who does not read has a second for it.
+        if let Some((stream, packets)) = self.pipes.get_mut(&pipe) {
             *packets = channel().0;
+            let stream = stream.try_clone();
+            thread::spawn(move || {
+                thread::sleep(Duration::from_secs(1));
+                // It has ended by itself, as a rule.
+                let _ = stream.map(|stream| stream.shutdown(Shutdown::Both));
+            });
         }
     }
 
@@ -145,6 +151,8 @@ struct Peer {
     clock: Clock,
     local: SocketAddr,
     report_due: Time,
+    /// Notices that the caller has and has not come back from.
+    untaken: u64,
 }
 
 impl Peer {
@@ -154,16 +162,29 @@ impl Peer {
         let node = Node::new(Config::desktop(), keys::ephemeral(app, wall)?, seed()?, now, wall)?;
         let local = listener.local_addr()?;
         let accepted = queue.clone();
-        thread::spawn(move || listener.incoming().flatten().try_for_each(|stream| accepted.send(Input::Opened(None, stream))));
+        thread::spawn(move || {
+            loop {
+                match listener.accept() {
+                    Ok((stream, _)) => match accepted.send(Input::Opened(None, stream)) {
+                        Ok(()) => {}
+                        Err(_) => return,
+                    },
+                    // Out of files, say: more of them come with time.
+                    Err(_) => thread::sleep(Duration::from_secs(1)),
+                }
+            }
+        });
         let threads = Threads { queue, pipes: BTreeMap::new(), stored: BTreeMap::new(), notices: Vec::new(), opened: 0 };
         let mut driver = Driver::new(node);
         driver.handle(now, Event::addresses(&[local], false));
-        Ok(Self { driver, threads, queue: inputs, clock, local, report_due: now })
+        Ok(Self { driver, threads, queue: inputs, clock, local, report_due: now, untaken: 0 })
     }
 
     /// One turn: reports, drive, wait for an input until the deadline, hand it in, drive. Returns what there is to tell.
     fn turn(&mut self, longest: Duration) -> Vec<Notice> {
         let now = self.clock.now();
+        // Whoever calls again is through with what the last turn gave: only then are its messages acknowledged.
+        self.driver.handle(now, Event::taken(std::mem::take(&mut self.untaken), &[]));
         if now >= self.report_due {
             self.report_due = now + Duration::from_secs(60);
             self.driver.handle(now, Event::clock(self.clock.wall()));
@@ -178,8 +199,7 @@ impl Peer {
         }
         let _ = self.driver.drive(&mut self.threads, self.clock.now(), 1_024);
         let notices = std::mem::take(&mut self.threads.notices);
-        // They count as taken when the caller comes back; here it always does.
-        self.driver.handle(self.clock.now(), Event::taken(notices.len() as u64, &[]));
+        self.untaken = notices.len() as u64;
         notices
     }
 

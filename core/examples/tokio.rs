@@ -5,6 +5,7 @@
 //! ```
 
 use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
 use overcom_core::{AppId, Command, Config, Message, Notice};
@@ -31,6 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     ann.send(Command::introduce(user, [address.into()])).await?;
     ann.send(Command::send(user, Message::new("note", "hello from tokio")?)).await?;
+    let mut late = pin!(time::sleep(Duration::from_secs(30)));
     loop {
         select! {
             notice = ann.next() => match notice {
@@ -38,8 +40,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 Some(_) => {}
                 None => return Err("the node has stopped".into()),
             },
-            () = time::sleep(Duration::from_secs(30)) => return Err("it was not delivered within 30 s".into()),
-            _ = tokio::signal::ctrl_c() => break println!("interrupted"),
+            () = &mut late => return Err("it was not delivered within 30 s".into()),
+            _ = tokio::signal::ctrl_c() => return ann.close().await.map_err(Into::into),
         }
     }
     // Says good-bye; `stop` does not.

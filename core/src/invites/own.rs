@@ -139,8 +139,8 @@ impl Invitations {
         match own.storing {
             None => Some(Ripe::Used { pipe, id, peer, is_news: !core::mem::replace(&mut own.told, true) }),
             Some(op) => {
-                // One answer a link is enough.
-                if !self.answers.iter().any(|answer| answer.pipe == pipe) {
+                // One answer to each on a link is enough.
+                if !self.answers.iter().any(|answer| answer.pipe == pipe && answer.id == id) {
                     self.answers.push_back(Answer { op, pipe, id, peer, is_first: false });
                 }
                 None
