@@ -15,4 +15,5 @@ mod shells;
 mod snapshots;
 mod street;
 mod tidy;
+mod todo;
 mod tutorial;

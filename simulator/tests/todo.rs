@@ -1,54 +1,13 @@
 //! An application as its author would test it: a shared list that must come together after faults.
 
-use std::collections::BTreeSet;
+#[path = "todo/app.rs"]
+mod app;
 
-use overcom_core::{App, AppCx, Command, Message, Notice, Saved};
+use app::Todo;
 use overcom_simulator::{Sim, fault, main, secs};
 
-/// A grow-only list that every node keeps and tells everybody in its address book.
-struct Todo {
-    items: BTreeSet<String>,
-}
-
-impl Todo {
-    fn new(_list: &str) -> Self {
-        Self { items: BTreeSet::new() }
-    }
-
-    const fn items(&self) -> &BTreeSet<String> {
-        &self.items
-    }
-
-    fn add(&mut self, cx: &mut AppCx<'_>, item: String) {
-        if !self.items.insert(item.clone()) {
-            return;
-        }
-        cx.save(item.as_bytes(), *b"");
-        for user in cx.node().inspect().book {
-            if let Ok(message) = Message::new("add", &item) {
-                let _ = cx.command(Command::send(user, message));
-            }
-        }
-    }
-}
-
-impl App for Todo {
-    fn on_start(&mut self, _cx: &mut AppCx<'_>, saved: Saved) {
-        self.items = saved.into_keys().filter_map(|key| String::from_utf8(key).ok()).collect();
-    }
-
-    fn on_notice(&mut self, cx: &mut AppCx<'_>, notice: Notice) {
-        if let Notice::Message(message) = notice
-            && let Ok(item) = message.parse::<String>()
-            && self.items.insert(item.clone())
-        {
-            cx.save(item.as_bytes(), *b"");
-        }
-    }
-}
-
 fn a_partition_heals(sim: &mut Sim<Todo>) {
-    let [ann, ben, cho] = sim.nodes(["ann", "ben", "cho"], || Todo::new("groceries"));
+    let [ann, ben, cho] = sim.nodes(["ann", "ben", "cho"], Todo::default);
     for (one, others) in [(ann, [ben, cho]), (ben, [ann, cho]), (cho, [ann, ben])] {
         sim.introduce(one, others);
     }
