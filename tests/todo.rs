@@ -77,11 +77,11 @@ fn on_mio() -> Transcript {
     });
     let (users, at) = (nodes.each_ref().map(|(user, _)| *user), nodes.each_ref().map(|(_, node)| node.local_addr()));
     let clock = Clock::start();
-    for who in 0..3 {
+    for (who, (_, node)) in nodes.iter_mut().enumerate() {
         for command in introductions(&users, &at, who) {
-            while nodes[who].1.command(command.clone()).is_err() {
+            while node.command(command.clone()).is_err() {
                 assert!(clock.now() < PATIENCE, "it does not start");
-                nodes[who].1.step(Duration::from_millis(1)).unwrap();
+                node.step(Duration::from_millis(1)).unwrap();
             }
         }
     }
@@ -104,9 +104,9 @@ fn on_smol() -> Transcript {
     let (users, at) = (nodes.each_ref().map(|(user, _)| *user), nodes.each_ref().map(|(_, node)| node.local_addr()));
     let clock = Clock::start();
     smol::block_on(async {
-        for who in 0..3 {
+        for (who, (_, node)) in nodes.iter().enumerate() {
             for command in introductions(&users, &at, who) {
-                while nodes[who].1.send(command.clone()).await.is_err() {
+                while node.send(command.clone()).await.is_err() {
                     assert!(clock.now() < PATIENCE, "it does not start");
                 }
             }
