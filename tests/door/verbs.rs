@@ -44,6 +44,52 @@ fn a_node_that_runs_takes_a_delegation_that_was_signed_elsewhere_and_installed()
     talk.notice("renewed");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_recording_is_for_its_owner_only_and_a_report_never_takes_its_place() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new("owner");
+    std::fs::create_dir_all(&home.0).expect("a folder");
+    let file = home.0.join("recording.jsonl");
+    std::fs::write(&file, "there before").expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let path = file.to_str().expect("text");
+    Talk::start_with(&home, &["--record", path]).end();
+    assert_eq!(std::fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+    let recorded = std::fs::read(&file).expect("it is there");
+    assert!(recorded.starts_with(b"{"), "{}", String::from_utf8_lossy(&recorded));
+    let report = home.run(["report", path, "--trace", path, LISTEN[0], LISTEN[1]]);
+    assert_eq!(report.status.code(), Some(2), "{}", stderr(&report));
+    assert!(stderr(&report).contains("name another file"), "{}", stderr(&report));
+    assert_eq!(std::fs::read(&file).expect("it is there"), recorded);
+    let link = home.0.join("link.jsonl");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    let linked = home.run(["node", "--record", link.to_str().expect("text"), LISTEN[0], LISTEN[1]]);
+    assert_eq!(linked.status.code(), Some(2), "{}", stderr(&linked));
+    assert_eq!(std::fs::read(&file).expect("it is there"), recorded);
+}
+
+#[test]
+fn a_join_takes_no_name_from_its_owner_and_gives_none_if_it_fails() {
+    let (bob, eve) = (Home::new("bob-invites"), Home::new("eve-joins"));
+    let mut talk = Talk::start(&bob);
+    talk.ok("invite", json!({}));
+    let line = talk.notice("invited")["line"].as_str().expect("a line").to_owned();
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    eve.told(&["names", "add", "ann", &nobody, LISTEN[0], LISTEN[1]]);
+    let taken = eve.run(["join", &line, "--as", "ann", LISTEN[0], LISTEN[1]]);
+    assert_eq!(taken.status.code(), Some(2), "{}", stderr(&taken));
+    assert!(stderr(&taken).contains("somebody else's name"), "{}", stderr(&taken));
+    eve.told(&["join", &line, "--as", "bob", LISTEN[0], LISTEN[1]]);
+    let names = eve.told(&["names", LISTEN[0], LISTEN[1]]);
+    assert!(names.contains(&nobody) && names.contains(talk.user()), "{names}");
+    // The line is used up: whoever comes next joins nobody, and has named nobody.
+    let late = Home::new("late-joins");
+    let refused = late.run(["join", &line, "--as", "bob", LISTEN[0], LISTEN[1]]);
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    assert!(!late.told(&["names", LISTEN[0], LISTEN[1]]).contains("bob"));
+}
+
 #[test]
 fn what_is_typed_wrongly_is_told_in_a_sentence_with_the_way_out() {
     let home = Home::new("typed");

@@ -89,10 +89,34 @@ async fn take(client: &mut Client, invitation: &Invitation, called: Option<&str>
     let clock = Clock::start();
     let user = invitation.user().to_string();
     client.call("listen", json!({ "notices": ["joined", "failed"] })).await?;
-    if let Some(name) = called {
-        // First, so that a name that cannot be given is told before anything is done.
-        client.call("name", json!({ "name": name, "user": user })).await?;
+    let is_new = match called {
+        Some(name) => call_them(client, name, &user).await?,
+        None => false,
+    };
+    let joined = ask_to_join(client, invitation).await;
+    if let (Err(_), Some(name), true) = (&joined, called, is_new) {
+        client.call("name", json!({ "name": name, "user": null })).await?;
     }
+    joined?;
+    let took = clock.now().since(Time::ZERO).as_millis();
+    let advice = if called.is_none() { format!("; overcom names add NAME {user} gives them a name") } else { String::new() };
+    Ok(format!("connected with {} in {took} ms{advice}\n", called.unwrap_or(&user)))
+}
+
+/// Gives whoever invites a name, before anything is done, and says whether it is a new one. One that somebody else has is
+/// not taken away.
+async fn call_them(client: &mut Client, name: &str, user: &str) -> Result<bool, Fail> {
+    let known = client.call("names", json!({})).await?;
+    match known["names"].get(name).and_then(Value::as_str) {
+        Some(other) if other != user => {
+            Err(Fail::usage(format!("{name} is somebody else's name here; choose another one, or say overcom names remove {name} first")))
+        }
+        Some(_) => Ok(false),
+        None => client.call("name", json!({ "name": name, "user": user })).await.map(|_| true),
+    }
+}
+
+async fn ask_to_join(client: &mut Client, invitation: &Invitation) -> Result<(), Fail> {
     let request = json!({ "line": invitation.to_secret_text().as_str() });
     let tag = client.call("join", request).await?.get("tag").cloned().unwrap_or_default();
     while let Some(notice) = client.notice_within(JOINED_MAX).await? {
@@ -103,9 +127,7 @@ async fn take(client: &mut Client, invitation: &Invitation, called: Option<&str>
         if said("notice") == "failed" {
             return Err(Fail::failed(format!("not joined: {}; {}", said("message"), said("hint"))));
         }
-        let took = clock.now().since(Time::ZERO).as_millis();
-        let advice = if called.is_none() { format!("; overcom names add NAME {user} gives them a name") } else { String::new() };
-        return Ok(format!("connected with {} in {took} ms{advice}\n", called.unwrap_or(&user)));
+        return Ok(());
     }
     Err(Fail::failed("whoever invites has not answered; is their node on? The invitation can be tried again"))
 }

@@ -1,5 +1,6 @@
 //! `overcom node`: a node for programs, in JSON Lines on standard input and output; or for everybody, until it is stopped.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -69,9 +70,11 @@ async fn pass_on(mut lines: Lines<Reader>, mut writer: Writer, hello: &Value) ->
     out.write_all(format!("{hello}\n").as_bytes()).await.map_err(deaf)?;
     out.flush().await.map_err(deaf)?;
     writer.write_all(b"{\"id\":null,\"op\":\"listen\"}\n").await.map_err(gone)?;
+    let is_asked = Cell::new(false);
     let asking = async {
         let asked = copy(Unblock::new(std::io::stdin()), &mut writer).await;
         // The end of the input is the end of the requests; answers may still come.
+        is_asked.set(true);
         match asked.and(writer.close().await) {
             Ok(()) => smol::future::pending().await,
             Err(why) => Err(gone(why)),
@@ -81,8 +84,11 @@ async fn pass_on(mut lines: Lines<Reader>, mut writer: Writer, hello: &Value) ->
         loop {
             let mut line = match lines.next().await.map_err(gone)? {
                 Some(Line::Text(line)) => line,
-                Some(Line::TooLong) => continue,
-                None => return Ok(()),
+                Some(Line::TooLong) => {
+                    return Err(Fail::failed("a line of the node is too long to be passed on; stop that node, and run this one"));
+                }
+                None if is_asked.get() => return Ok(()),
+                None => return Err(Fail::failed("the node has ended; start again, and ask again what was not answered")),
             };
             line.push(b'\n');
             out.write_all(&line).await.map_err(deaf)?;
@@ -92,11 +98,20 @@ async fn pass_on(mut lines: Lines<Reader>, mut writer: Writer, hello: &Value) ->
     or(telling, asking).await
 }
 
-/// For its owner only: it holds keys.
+/// For its owner only, also if it was there before: it holds keys.
 pub(crate) fn create(path: &Path) -> Result<File, Fail> {
+    let wrong = |why| Fail::failed(format!("{} cannot be written: {}", path.display(), overcom_std::advice(&why)));
+    if std::fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink()) {
+        return Err(Fail::usage(format!("{} is a link to somewhere else; name the file itself", path.display())));
+    }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|why| Fail::failed(format!("{} cannot be written: {}", path.display(), overcom_std::advice(&why))))
+    let file = options.open(path).map_err(wrong)?;
+    #[cfg(unix)]
+    if file.metadata().is_ok_and(|it| it.is_file()) {
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(wrong)?;
+    }
+    Ok(file)
 }

@@ -33,7 +33,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
         File::open(path).map_err(|why| Fail::usage(format!("{} cannot be read: {}", path.display(), overcom_std::advice(&why))))
     });
     let trace = trace.transpose()?;
-    let mut out = create(&arguments.file)?;
+    // Written beside its place first: whatever it is made of stays whole, and so does an older one if this fails.
+    let mut part = arguments.file.clone().into_os_string();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let is_itself =
+        |trace: &PathBuf| trace.canonicalize().ok().is_some_and(|trace| arguments.file.canonicalize().is_ok_and(|file| file == trace));
+    if arguments.trace.as_ref().is_some_and(is_itself) {
+        return Err(Fail::usage("the report would take the place of the recording that it is made of; name another file for it"));
+    }
+    let mut out = create(&part)?;
     let mut redactor = Redactor::default();
     let mut write = |title: &str, text: &str| writeln!(out, "== {title}\n{text}").map_err(wrong);
     write("versions", crate::VERSIONS)?;
@@ -53,6 +62,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
             redacted.write_all(&[&line[..], b"\n"].concat()).map_err(wrong)?;
         }
     }
+    drop(out);
+    std::fs::rename(&part, &arguments.file).map_err(wrong)?;
     let advice = "Read it before you send it: the doctor's part names this machine's folders and addresses.";
     Ok(format!("{} is written. {advice}\n", arguments.file.display()))
 }
