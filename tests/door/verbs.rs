@@ -58,10 +58,15 @@ fn a_recording_is_for_its_owner_only_and_a_report_never_takes_its_place() {
     assert_eq!(std::fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
     let recorded = std::fs::read(&file).expect("it is there");
     assert!(recorded.starts_with(b"{"), "{}", String::from_utf8_lossy(&recorded));
-    let report = home.run(["report", path, "--trace", path, LISTEN[0], LISTEN[1]]);
-    assert_eq!(report.status.code(), Some(2), "{}", stderr(&report));
-    assert!(stderr(&report).contains("name another file"), "{}", stderr(&report));
-    assert_eq!(std::fs::read(&file).expect("it is there"), recorded);
+    // It is written beside its place first, which is no better a place for the recording.
+    let beside = home.0.join("recording.jsonl.part");
+    std::fs::copy(&file, &beside).expect("a copy");
+    for trace in [path, beside.to_str().expect("text")] {
+        let report = home.run(["report", path, "--trace", trace, LISTEN[0], LISTEN[1]]);
+        assert_eq!(report.status.code(), Some(2), "{}", stderr(&report));
+        assert!(stderr(&report).contains("name another file"), "{}", stderr(&report));
+        assert_eq!(std::fs::read(trace).expect("it is there"), recorded);
+    }
     let link = home.0.join("link.jsonl");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
     let linked = home.run(["node", "--record", link.to_str().expect("text"), LISTEN[0], LISTEN[1]]);

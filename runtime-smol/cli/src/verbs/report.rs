@@ -37,8 +37,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let mut part = arguments.file.clone().into_os_string();
     part.push(".part");
     let part = PathBuf::from(part);
-    let is_itself =
-        |trace: &PathBuf| trace.canonicalize().ok().is_some_and(|trace| arguments.file.canonicalize().is_ok_and(|file| file == trace));
+    let is_itself = |trace: &PathBuf| {
+        let is = |file: &PathBuf| file.canonicalize().is_ok_and(|file| trace.canonicalize().is_ok_and(|trace| trace == file));
+        is(&arguments.file) || is(&part)
+    };
     if arguments.trace.as_ref().is_some_and(is_itself) {
         return Err(Fail::usage("the report would take the place of the recording that it is made of; name another file for it"));
     }
