@@ -6,16 +6,17 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::pin::pin;
 use std::process::Command;
-use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Context;
+use std::thread;
 use std::time::Duration;
 
-use overcom_core::{AppId, Config, Delegation, DeviceKeys, IdentitySecret, Rng, Seed};
+use overcom_core::{AppId, Config};
 use overcom_mio::Runtime;
 use overcom_smol::Node;
-use overcom_std::{Clock, MemoryStore, Setup};
+use overcom_std::{Clock, MemoryStore, Setup, keys};
 use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::shells::unparks_this_thread;
 
 /// Files are a matter of the whole process, so this test runs in a child too, with this in its environment.
 const RUNTIME: &str = "OVERCOM_TEST_RUNTIME";
@@ -43,11 +44,7 @@ fn without_files(runtime: &str) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = Some(FILES);
     setrlimit(Resource::Nofile, limit).unwrap();
-    let identity = IdentitySecret::from_bytes([1; 32]);
-    let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes([1; 32])));
-    let (now, hour) = (Clock::start().wall(), Duration::from_secs(3_600));
-    let grant = keys.grant(AppId::new("files").unwrap(), now - hour, now + hour);
-    let credentials = keys.credentials(Delegation::sign(&identity, &grant).unwrap());
+    let credentials = keys::ephemeral(&AppId::new("files").unwrap(), Clock::start().wall()).unwrap();
     let setup = Setup::bind((Ipv4Addr::LOCALHOST, 0), Config::test(), credentials).unwrap();
     if runtime == "mio" {
         let mut node = Runtime::start(setup, MemoryStore::new()).unwrap();
@@ -63,7 +60,7 @@ fn without_files(runtime: &str) {
     } else {
         let (node, running) = Node::split(setup, MemoryStore::new()).unwrap();
         let mut running = pin!(running);
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = unparks_this_thread();
         play(node.handle().local_addr(), |span| {
             let (clock, mut polls) = (Clock::start(), 0);
             while age(&clock) < span {
@@ -78,14 +75,6 @@ fn without_files(runtime: &str) {
 
 fn age(clock: &Clock) -> Duration {
     clock.now().since(overcom_core::Time::ZERO)
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
 }
 
 /// `run` lets the node live for a while and says how often it was woken.

@@ -217,15 +217,20 @@ fn one_application_runs_on_both_runtimes() {
     smol::block_on(smol_task).unwrap();
 }
 
-/// An executor that is nobody's: parks its thread.
-fn on_a_foreign_executor<T>(future: impl Future<Output = T>) -> T {
+/// Wakes the thread that asks for it.
+pub(crate) fn unparks_this_thread() -> Waker {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    Waker::from(Arc::new(Unpark(thread::current())))
+}
+
+/// An executor that is nobody's: parks its thread.
+fn on_a_foreign_executor<T>(future: impl Future<Output = T>) -> T {
+    let waker = unparks_this_thread();
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {

@@ -153,6 +153,25 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Every one, in order, those that hold a reason with one of them; for tables and tests.
+    pub const ALL: [Self; 15] = [
+        Self::Starting,
+        Self::Full,
+        Self::Payload(WireError::Json),
+        Self::Kind,
+        Self::Address,
+        Self::Oneself,
+        Self::Renewal(WireError::Window),
+        Self::Revocation(WireError::Signature),
+        Self::Expired,
+        Self::Suspended,
+        Self::Stopped,
+        Self::Life,
+        Self::Nowhere,
+        Self::Invitations,
+        Self::Invitation(InvitationError::Ended),
+    ];
+
     /// The cause, and what a person can do about it.
     pub const fn explain(self) -> (&'static str, &'static str) {
         match self {

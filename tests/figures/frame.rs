@@ -4,12 +4,11 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
-use overcom_core::{Command, Config, Message, Notice, Time, UserId};
+use overcom_core::{AppId, Command, Config, Message, Notice, Time, UserId};
 use overcom_mio::{Handle, Runtime};
-use overcom_std::{Clock, MemoryStore, Setup};
+use overcom_std::{Clock, MemoryStore, keys};
 
 use crate::figure::{Measured, Size};
-use crate::table::{Person, delegation};
 
 const LINKS: u64 = 100;
 const TARGET_US: f64 = 200.0;
@@ -55,21 +54,20 @@ struct Hall {
     clock: Clock,
 }
 
-fn runtime(number: u64, config: Config, clock: &Clock) -> Result<Runtime, String> {
-    let person = Person::draw(1, number)?;
-    let credentials = person.keys.credentials(delegation(&person.identity, &person.keys, clock.wall())?);
-    let setup = Setup::bind((Ipv4Addr::LOCALHOST, 0), config, credentials).map_err(|why| why.to_string())?;
-    Runtime::start(setup, MemoryStore::new()).map_err(|why| why.to_string())
+fn runtime(config: Config, clock: &Clock) -> Result<Runtime, String> {
+    let app = AppId::new("figures").map_err(|why| why.to_string())?;
+    let credentials = keys::ephemeral(&app, clock.wall()).map_err(|why| why.to_string())?;
+    Runtime::bind((Ipv4Addr::LOCALHOST, 0), config, credentials, MemoryStore::new()).map_err(|why| why.to_string())
 }
 
 impl Hall {
     fn open() -> Result<Self, String> {
         let clock = Clock::start();
-        let mut hub = runtime(0, Config::desktop(), &clock)?;
+        let mut hub = runtime(Config::desktop(), &clock)?;
         let (mut peers, mut threads) = (Vec::new(), Vec::new());
         let (me, address) = (hub.node().me().user, hub.local_addr());
-        for number in 1..=LINKS {
-            let mut peer = runtime(number, Config::embedded(), &clock)?;
+        for _ in 0..LINKS {
+            let mut peer = runtime(Config::embedded(), &clock)?;
             peers.push(peer.handle());
             threads.push(thread::spawn(move || {
                 let mut is_running = true;

@@ -31,23 +31,6 @@ fn family<T: Debug>(
 
 fn families() -> Vec<Family> {
     let wire = WireError::Json;
-    let commands = [
-        CommandError::Starting,
-        CommandError::Full,
-        CommandError::Payload(wire),
-        CommandError::Kind,
-        CommandError::Address,
-        CommandError::Oneself,
-        CommandError::Renewal(wire),
-        CommandError::Revocation(wire),
-        CommandError::Expired,
-        CommandError::Suspended,
-        CommandError::Stopped,
-        CommandError::Life,
-        CommandError::Nowhere,
-        CommandError::Invitations,
-        CommandError::Invitation(InvitationError::NotOne),
-    ];
     let fails = [
         FailReason::NotFound,
         FailReason::Unreachable,
@@ -85,7 +68,7 @@ fn families() -> Vec<Family> {
         if is_refused { ("whoever answers refuses, or is refused", "look at the reason to close that it holds") } else { why.explain() }
     };
     vec![
-        family("error.rs", "CommandError", "A command was refused, and nothing has changed.", commands, |why| why.explain()),
+        family("error.rs", "CommandError", "A command was refused, and nothing has changed.", CommandError::ALL, |why| why.explain()),
         family("notice.rs", "FailReason", "A command was taken and came to nothing: `Notice::Failed`.", fails, refused),
         family("view/explain.rs", "Waiting", "A message has not arrived yet: `Explanation::why`.", Waiting::ALL, |why| why.explain()),
         family("close.rs", "CloseReason", "A pipe or a link ended: `Notice::LinkDown`, `Notice::Refused`.", closes, |why| why.explain()),

@@ -1,8 +1,9 @@
 //! What survives a restart: read page by page before anything else, counted up, then the node starts.
 //!
 //! Keys begin with a byte that says what they hold: `a` the application's, `b` address book, `c` the counter of starts,
-//! `d` proven devices, `e` entry peers, `g` the renewed delegation, `i` own invitations, `j` joins under way, `m` marks, `n` the node secret, `o` waiting messages,
-//! `r` revocations, `s` messages that some devices have and others have not, `v` the version of all this (spec: STORE-2).
+//! `d` proven devices, `e` entry peers, `g` the renewed delegation, `i` own invitations, `j` joins under way, `m` marks,
+//! `n` the node secret, `o` waiting messages, `r` revocations, `s` messages that some devices have and others have not,
+//! `v` the version of all this (spec: STORE-2).
 
 use alloc::vec::Vec;
 

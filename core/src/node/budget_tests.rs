@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::bench_tests::{Bench, Foe};
 use super::tests::{WALL, credentials};
+use crate::handshake::Kind;
 use crate::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -27,6 +28,38 @@ fn crowd(bench: &mut Bench, count: usize) {
     for n in 0..count {
         let foe = Foe::linked(bench, &format!("stranger {n}"));
         bench.handle(Event::pipe_closed(foe.pipe));
+    }
+}
+
+// spec-test: HS-6
+#[test]
+fn a_delegation_that_does_not_belong_to_its_pipe_or_that_nobody_signed_proves_nobody() {
+    let identity = IdentitySecret::from_bytes([1; 32]);
+    let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes([2; 32])));
+    let grant = |app: &str, from: WallTime| keys.grant(AppId::new(app).unwrap(), from, from + HOUR);
+    let signed = |app: &str, from: WallTime| Delegation::sign(&identity, &grant(app, from)).unwrap();
+    // Whole, but under a signature of the same identity over something else.
+    let forged = |app: &str, from: WallTime| {
+        let signature =
+            |text: &str| text.split("\"signature\":\"").nth(1).and_then(|rest| rest.split('"').next()).map(String::from).unwrap();
+        let (text, other) = (signed(app, from).to_json(), signed("other", WALL).to_json());
+        Delegation::from_json(text.replace(&signature(&text), &signature(&other)).as_bytes()).unwrap()
+    };
+    let other_key = NodeSecret::from_bytes([3; 32]).noise_pair(&Crypto::standard());
+    // Of several faults the first in HS-6's order is told.
+    for (delegation, own_key, why) in [
+        (signed("test", WALL), true, None),
+        (signed("test", WALL), false, Some(CloseReason::Delegation)),
+        (signed("test", WALL + HOUR), false, Some(CloseReason::Delegation)),
+        (forged("test", WALL + HOUR), true, Some(CloseReason::NotYet)),
+        (forged("test", WALL), true, Some(CloseReason::Delegation)),
+    ] {
+        let mut bench = Bench::new(Config::test());
+        let mut foe = Foe::new(&mut bench, "mallory", "test");
+        foe.own.credentials = keys.credentials(delegation);
+        foe.own.user_keys = if own_key { foe.own.credentials.noise_pair(&Crypto::standard()) } else { other_key.clone() };
+        foe.shake(&mut bench, Kind::User);
+        assert_eq!((bench.refusals().first().copied(), bench.node.links().count()), (why, usize::from(why.is_none())));
     }
 }
 

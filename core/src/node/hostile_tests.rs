@@ -328,63 +328,6 @@ pub(super) fn search(wanted: &str, searcher: &str, addresses: &[&str], time: Wal
     format!("{{\"search\":{{\"budget\":{budget},\"content\":{content},\"signature\":\"{signature}\",\"delegation\":{delegation}}}}}\n")
 }
 
-// spec-test: HS-6
-#[test]
-fn a_delegation_that_does_not_belong_to_its_pipe_or_that_nobody_signed_proves_nobody() {
-    let identity = IdentitySecret::from_bytes([1; 32]);
-    let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes([2; 32])));
-    let hour = Duration::from_secs(3_600);
-    let grant = |app: &str, from: WallTime| keys.grant(AppId::new(app).unwrap(), from, from + hour);
-    let signed = |app: &str, from: WallTime| Delegation::sign(&identity, &grant(app, from)).unwrap();
-    // Whole, but under a signature of the same identity over something else.
-    let forged = |app: &str, from: WallTime| {
-        let signature = |text: &str| text.split("\"signature\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_string();
-        let (text, other) = (signed(app, from).to_json(), signed("other", WALL).to_json());
-        Delegation::from_json(text.replace(&signature(&text), &signature(&other)).as_bytes()).unwrap()
-    };
-    let other_key = NodeSecret::from_bytes([3; 32]).noise_pair(&Crypto::standard());
-    // Of several faults the first in HS-6's order is told.
-    for (delegation, own_key, why) in [
-        (signed("test", WALL), true, None),
-        (signed("test", WALL), false, Some(CloseReason::Delegation)),
-        (signed("test", WALL + hour), false, Some(CloseReason::Delegation)),
-        (forged("test", WALL + hour), true, Some(CloseReason::NotYet)),
-        (forged("test", WALL), true, Some(CloseReason::Delegation)),
-    ] {
-        let mut bench = bench();
-        let mut foe = Foe::new(&mut bench, "mallory", "test");
-        foe.own.credentials = keys.credentials(delegation);
-        foe.own.user_keys = if own_key { foe.own.credentials.noise_pair(&Crypto::standard()) } else { other_key.clone() };
-        foe.shake(&mut bench, Kind::User);
-        assert_eq!((bench.refusals().first().copied(), bench.node.links().count()), (why, usize::from(why.is_none())));
-    }
-}
-
-// spec-test: FIND-9
-#[test]
-fn a_search_is_passed_on_once_in_twenty_minutes_however_often_it_comes() {
-    let mut bench = bench();
-    let passed = |foe: &Foe| foe.heard.matches("\"search\":{").count();
-    let answers = |foe: &Foe| foe.heard.matches("\"status\":202").count();
-    let line = search("carol", "eve", &["10.0.0.5:1"], WALL, 9, 64, true);
-    let (mut foe, mut friend) = (Foe::linked(&mut bench, "mallory"), Foe::linked(&mut bench, "friend"));
-    for times in 1..=3 {
-        foe.say(&mut bench, &line);
-        friend.listen(&mut bench);
-        assert_eq!((passed(&friend), answers(&foe)), (1, times));
-    }
-    // By another way it is the same search, and so it is just before the twenty minutes are over.
-    let mut other = Foe::linked(&mut bench, "trudy");
-    other.say(&mut bench, &line);
-    friend.listen(&mut bench);
-    assert_eq!((passed(&friend), answers(&other)), (1, 1));
-    bench.pass(Duration::from_secs(20 * 60 - 1));
-    let (mut foe, mut friend) = (Foe::linked(&mut bench, "mallory"), Foe::linked(&mut bench, "friend"));
-    foe.say(&mut bench, &line);
-    friend.listen(&mut bench);
-    assert_eq!((passed(&friend), answers(&foe)), (0, 1));
-}
-
 // spec-test: FIND-13
 #[test]
 fn a_search_makes_a_node_dial_only_addresses_of_the_scope_that_it_came_in() {

@@ -183,3 +183,28 @@ fn one_to_eight_addresses_that_can_be_dialled_are_taken_and_a_new_introduction_r
     assert_eq!(introduce(&mut bench, vec![at("10.0.3.1:1").into()]), Ok(()));
     assert_eq!(known(&bench), [at("10.0.3.1:1").into()]);
 }
+
+// spec-test: FIND-9
+#[test]
+fn a_search_is_passed_on_once_in_twenty_minutes_however_often_it_comes() {
+    let mut bench = bench();
+    let passed = |foe: &Foe| foe.heard.matches("\"search\":{").count();
+    let answers = |foe: &Foe| foe.heard.matches("\"status\":202").count();
+    let line = search("carol", "eve", &["10.0.0.5:1"], WALL, 9, 64, true);
+    let (mut foe, mut friend) = (Foe::linked(&mut bench, "mallory"), Foe::linked(&mut bench, "friend"));
+    for times in 1..=3 {
+        foe.say(&mut bench, &line);
+        friend.listen(&mut bench);
+        assert_eq!((passed(&friend), answers(&foe)), (1, times));
+    }
+    // By another way it is the same search, and so it is just before the twenty minutes are over.
+    let mut other = Foe::linked(&mut bench, "trudy");
+    other.say(&mut bench, &line);
+    friend.listen(&mut bench);
+    assert_eq!((passed(&friend), answers(&other)), (1, 1));
+    bench.pass(Duration::from_secs(20 * 60 - 1));
+    let (mut foe, mut friend) = (Foe::linked(&mut bench, "mallory"), Foe::linked(&mut bench, "friend"));
+    foe.say(&mut bench, &line);
+    friend.listen(&mut bench);
+    assert_eq!((passed(&friend), answers(&foe)), (0, 1));
+}

@@ -206,10 +206,11 @@ impl Searches {
     pub(crate) fn pay(&mut self, cx: &Cx, user: UserId, units: u32) -> bool {
         let now = cx.now;
         // Who left keeps an entry for the rest of the minute; twice as many as there may be links.
-        if self.spent.len() >= 2 * cx.config.links_user_max as usize && !self.spent.contains_key(&user) {
+        let spent_max = 2 * cx.config.links_user_max as usize;
+        if self.spent.len() >= spent_max && !self.spent.contains_key(&user) {
             self.spent.retain(|_, spent| now.since(spent.since) < MINUTE);
             let oldest = self.spent.iter().min_by_key(|(_, spent)| spent.since).map(|(user, _)| *user);
-            if let Some(oldest) = oldest.filter(|_| self.spent.len() >= 2 * cx.config.links_user_max as usize) {
+            if let Some(oldest) = oldest.filter(|_| self.spent.len() >= spent_max) {
                 self.spent.remove(&oldest);
             }
         }

@@ -197,9 +197,9 @@ impl<'de> Deserialize<'de> for CloseLine {
 }
 
 impl<'a> MessageLine<'a> {
-    /// Most lines are messages, so they are read apart. Reads what [`write_message`] writes, before [`check_line`](crate::wire::check_line): the frame by comparing, and the
+    /// Reads what [`write_message`] writes, before [`check_line`](crate::wire::check_line): the frame by comparing, and the
     /// payload by the walk that its sender takes too, which lets nothing pass that the check would not. `None` for
-    /// anything else, which may be the same message in other words.
+    /// anything else, which may be the same message in other words. Most lines are messages, so they are read apart.
     pub(crate) fn parse_as_written(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix(FRAME)?.strip_suffix("}}")?;
         let (digits, rest) = rest.split_once(',')?;

@@ -1,6 +1,7 @@
 //! The verbs' side of the control socket: they speak with the node that runs, or run one as long as they last.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,15 +36,10 @@ pub(crate) async fn find(place: &Place) -> Result<Found, Fail> {
     place.data.open_device()?;
     let look = async {
         loop {
-            let connected = serve::connect(&folder).await;
             let wrong =
                 |why| Fail::failed(format!("the node of {} cannot be spoken with: {}", folder.display(), overcom_std::advice(&why)));
-            if let Some((reader, writer)) = connected.map_err(wrong)? {
-                let mut lines = Lines::new(reader, TOLD_BYTES_MAX);
-                // One that does not greet is about to end.
-                if let Ok(hello) = read(&mut lines).await {
-                    return Ok(Found::Taken(lines, writer, hello));
-                }
+            if let Some((lines, writer, hello)) = greeted(&folder).await.map_err(wrong)? {
+                return Ok(Found::Taken(lines, writer, hello));
             }
             if let Some(lock) = Lock::try_take(&folder)? {
                 return Ok(Found::Free(lock));
@@ -59,6 +55,14 @@ pub(crate) async fn find(place: &Place) -> Result<Found, Fail> {
     or(look, late).await
 }
 
+/// A connection with the node of a folder, and the line that it greeted with; `None` if none runs, or one is about to end,
+/// which does not greet any more.
+async fn greeted(folder: &Path) -> io::Result<Option<(Lines<Reader>, Writer, Value)>> {
+    let Some((reader, writer)) = serve::connect(folder).await? else { return Ok(None) };
+    let mut lines = Lines::new(reader, TOLD_BYTES_MAX);
+    Ok(read(&mut lines).await.ok().map(|hello| (lines, writer, hello)))
+}
+
 /// A session with a node, from a verb's side.
 pub(crate) struct Client {
     lines: Lines<Reader>,
@@ -72,7 +76,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Reaches the node of this place, or runs it.
-    pub(crate) async fn open(place: &Place) -> Result<Self, Fail> {
+    async fn open(place: &Place) -> Result<Self, Fail> {
         let (own, lines, writer, hello) = match find(place).await? {
             Found::Taken(lines, writer, hello) => (None, lines, writer, hello),
             Found::Free(lock) => {
@@ -95,11 +99,18 @@ impl Client {
         Ok(Self { lines, writer, asked: 0, notices: VecDeque::new(), own })
     }
 
+    /// Does `work` in a session with the node of this place, and ends the session however that goes.
+    pub(crate) async fn with<T>(place: &Place, work: impl AsyncFnOnce(&mut Self) -> Result<T, Fail>) -> Result<T, Fail> {
+        let mut client = Self::open(place).await?;
+        let done = work(&mut client).await;
+        let closed = client.close().await;
+        let done = done?;
+        closed.map(|()| done)
+    }
+
     /// Reaches the node of this folder if one runs.
     pub(crate) async fn of_running(folder: &Path) -> Result<Option<Self>, Fail> {
-        let Ok(Some((reader, writer))) = serve::connect(folder).await else { return Ok(None) };
-        let mut lines = Lines::new(reader, TOLD_BYTES_MAX);
-        read(&mut lines).await?;
+        let Ok(Some((lines, writer, _))) = greeted(folder).await else { return Ok(None) };
         Ok(Some(Self { lines, writer, asked: 0, notices: VecDeque::new(), own: None }))
     }
 

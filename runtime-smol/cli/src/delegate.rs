@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::{AppId, CLOCK_TOLERANCE_MS, Crypto, Delegation, Grant, WallTime};
+use overcom_core::{AppId, Crypto, Delegation, Grant, WallTime};
 use overcom_std::Clock;
-use overcom_std::keys::DeviceFile;
+use overcom_std::keys::{DeviceFile, delegate};
 
 use crate::client::Client;
 use crate::data::{APP, DAY_MS, DAYS_MAX, Data, app, date};
@@ -80,10 +80,7 @@ async fn hand_over(folder: &Path) -> Result<(), Fail> {
 /// With this machine's dates, whatever the request says: the identity decides for how long.
 fn sign(arguments: &Arguments, grant: Grant, now: WallTime) -> Result<Delegation, Fail> {
     let identity = arguments.data.open_identity()?;
-    // Other clocks may be behind this one by as much as is tolerated.
-    let from = now - Duration::from_millis(CLOCK_TOLERANCE_MS);
-    let grant = Grant { from, until: from + Duration::from_millis(arguments.days.saturating_mul(DAY_MS)), ..grant };
-    Delegation::sign(identity.secret(), &grant)
+    delegate(identity.secret(), grant, now, Duration::from_millis(arguments.days.saturating_mul(DAY_MS)))
         .map_err(|why| Fail::failed(format!("nothing was signed: {why}; is this machine's clock right?")))
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use overcom_core::{CLOCK_TOLERANCE_MS, Credentials, DELEGATION_MS_DEFAULT, Delegation};
+use overcom_core::{Credentials, Delegation};
 use overcom_std::Clock;
-use overcom_std::keys::{DeviceFile, IdentityFile};
+use overcom_std::keys::{DELEGATION_LENGTH, DeviceFile, IdentityFile, delegate};
 
 use crate::proto::Fault;
 
@@ -51,11 +51,8 @@ impl Keeper {
         let Some(present) = self.delegation() else {
             return Err(Fault::new("expired", "this device has no delegation", "make one: overcom delegate"));
         };
-        // Other clocks may be behind this one by as much as is tolerated.
-        let from = Clock::start().wall() - std::time::Duration::from_millis(CLOCK_TOLERANCE_MS);
-        let until = from + std::time::Duration::from_millis(DELEGATION_MS_DEFAULT);
-        let grant = self.device.keys().grant(present.app().clone(), from, until);
-        Delegation::sign(identity.secret(), &grant)
+        let now = Clock::start().wall();
+        delegate(identity.secret(), self.device.keys().grant(present.app().clone(), now, now), now, DELEGATION_LENGTH)
             .map_err(|why| Fault::new("not_renewed", why.to_string(), "is this machine's clock right?"))
     }
 

@@ -6,7 +6,9 @@ use std::{fmt, io};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use overcom_core::{AppId, CLOCK_TOLERANCE_MS, Credentials, DELEGATION_MS_DEFAULT, Delegation, DeviceKeys, IdentitySecret, Rng, WallTime};
+use overcom_core::{
+    AppId, CLOCK_TOLERANCE_MS, Credentials, DELEGATION_MS_DEFAULT, Delegation, DeviceKeys, Grant, IdentitySecret, Rng, WallTime, WireError,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::{Zeroize, Zeroizing};
@@ -61,10 +63,22 @@ impl std::error::Error for KeyError {}
 /// If the operating system has no entropy.
 pub fn ephemeral(app: &AppId, now: WallTime) -> io::Result<Credentials> {
     let (identity, keys) = (IdentitySecret::from_bytes(entropy()?), DeviceKeys::draw(&mut Rng::from_seed(&seed()?)));
-    // Other clocks may be behind this one by as much as is tolerated.
+    let signed = delegate(&identity, keys.grant(app.clone(), now, now), now, DELEGATION_LENGTH).map_err(io::Error::other)?;
+    Ok(keys.credentials(signed))
+}
+
+/// How long a delegation lasts when nobody says: 7 days.
+pub const DELEGATION_LENGTH: Duration = Duration::from_millis(DELEGATION_MS_DEFAULT);
+
+/// Signs what a device asks for, from now on and for so long, whatever dates it names: the identity decides.
+///
+/// It begins ten minutes ago, since other clocks may be behind this one by as much as is tolerated, and ends so much earlier.
+///
+/// # Errors
+/// As [`Delegation::sign`].
+pub fn delegate(identity: &IdentitySecret, grant: Grant, now: WallTime, length: Duration) -> Result<Delegation, WireError> {
     let from = now - Duration::from_millis(CLOCK_TOLERANCE_MS);
-    let grant = keys.grant(app.clone(), from, from + Duration::from_millis(DELEGATION_MS_DEFAULT));
-    Ok(keys.credentials(Delegation::sign(&identity, &grant).map_err(io::Error::other)?))
+    Delegation::sign(identity, &Grant { from, until: from + length, ..grant })
 }
 
 /// Writes a file that only its owner may read, whole or not at all, in the place of another; on disk when this returns.
@@ -238,11 +252,8 @@ impl DeviceFile {
             delegation.identity() == identity.public() && delegation.app() == app && delegation.until().since(now) > length / 2
         };
         if !self.delegation.as_ref().is_some_and(is_fresh) {
-            // Other clocks may be behind this one by as much as is tolerated.
-            let from = now - Duration::from_millis(CLOCK_TOLERANCE_MS);
-            let grant = self.keys.grant(app.clone(), from, from + Duration::from_millis(DELEGATION_MS_DEFAULT));
-            let signed = Delegation::sign(identity, &grant).map_err(|why| KeyError::Io(self.path.clone(), io::Error::other(why)))?;
-            self.keep(signed)?;
+            let signed = delegate(identity, self.keys.grant(app.clone(), now, now), now, DELEGATION_LENGTH);
+            self.keep(signed.map_err(|why| KeyError::Io(self.path.clone(), io::Error::other(why)))?)?;
         }
         self.credentials().ok_or_else(|| KeyError::Corrupt(self.path.clone()))
     }

@@ -43,11 +43,20 @@ impl From<CommandError> for Fault {
             CommandError::Life => ("bad_field", "say a number of seconds from 1 to 2592000"),
             CommandError::Nowhere => ("bad_address", "name an address at which others reach this machine"),
             CommandError::Invitations => ("full", "wait until one of them is over"),
-            CommandError::Invitation(_) => ("bad_invitation", "ask whoever invites for another line"),
+            CommandError::Invitation(why) => ("bad_invitation", why.explain().1),
             CommandError::Expired => ("expired", "renew it: overcom delegate"),
             CommandError::Stopped | _ => ("stopped", "look at the disk and start the node again"),
         };
-        Self::new(code, why.to_string(), hint)
+        // The way out stands in the hint, in this program's words; the text of the error would say it once more.
+        let (cause, _) = why.explain();
+        let message = if let CommandError::Payload(why) | CommandError::Renewal(why) | CommandError::Revocation(why) = why {
+            format!("{cause}: {why}")
+        } else if let CommandError::Invitation(why) = why {
+            format!("{cause}: {}", why.explain().0)
+        } else {
+            cause.into()
+        };
+        Self::new(code, message, hint)
     }
 }
 
@@ -59,33 +68,15 @@ impl From<WireError> for Fault {
 
 #[cfg(test)]
 mod tests {
-    use overcom_core::InvitationError;
-
     use super::*;
 
     #[test]
     fn every_refusal_of_a_node_has_a_code_that_is_listed_and_a_way_out() {
-        let all = [
-            CommandError::Starting,
-            CommandError::Full,
-            CommandError::Payload(WireError::Json),
-            CommandError::Kind,
-            CommandError::Address,
-            CommandError::Oneself,
-            CommandError::Renewal(WireError::Window),
-            CommandError::Revocation(WireError::Signature),
-            CommandError::Expired,
-            CommandError::Suspended,
-            CommandError::Stopped,
-            CommandError::Life,
-            CommandError::Nowhere,
-            CommandError::Invitations,
-            CommandError::Invitation(InvitationError::Ended),
-        ];
-        for why in all {
+        for why in CommandError::ALL {
             let fault = Fault::from(why);
             assert!(super::super::tests::listed("/$defs/error/properties/code/enum").contains(&fault.code), "{fault:?}");
             assert!(!fault.hint.is_empty() && !fault.message.is_empty());
+            assert!(!fault.message.contains(&fault.hint) && !fault.message.contains(why.explain().1), "{fault:?}");
         }
     }
 }

@@ -89,7 +89,7 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
     let device = place.data.open_device();
     checks.push(keys(&device, &place.data.identity()?));
     // A node that runs may have signed another meanwhile; one that cannot start says why.
-    let (status, links) = match smol::block_on(ask(place)) {
+    let (status, links) = match smol::block_on(Client::with(place, ask)) {
         Ok((status, links)) => {
             let running = if status["own"] == true { "none was running; one ran for this" } else { "one is running" };
             checks.push(Check::ok("node", running));
@@ -113,14 +113,12 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
     Ok(checks)
 }
 
-async fn ask(place: &Place) -> Result<(Value, Value), Fail> {
-    let mut client = Client::open(place).await?;
+async fn ask(client: &mut Client) -> Result<(Value, Value), Fail> {
     let mut status = client.call("status", json!({})).await?;
     if let Some(status) = status.as_object_mut() {
         status.insert("own".into(), client.is_own().into());
     }
     let links = client.call("links", json!({})).await?;
-    client.close().await?;
     Ok((status, links))
 }
 

@@ -19,10 +19,6 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let entries: Vec<String> = arguments.entries.iter().map(ToString::to_string).collect();
-    smol::block_on(async {
-        let mut client = Client::open(&arguments.place).await?;
-        let done = client.call("enter", json!({ "entries": entries })).await;
-        client.close().await?;
-        done.map(|_| String::new())
-    })
+    let ask = async |client: &mut Client| client.call("enter", json!({ "entries": entries })).await;
+    smol::block_on(Client::with(&arguments.place, ask)).map(|_| String::new())
 }

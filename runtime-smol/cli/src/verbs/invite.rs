@@ -42,17 +42,13 @@ pub(crate) struct Join {
 }
 
 pub(crate) fn invite(arguments: &Invite) -> Result<String, Fail> {
-    smol::block_on(async {
-        let mut client = Client::open(&arguments.place).await?;
-        let (is_own, invited) = (client.is_own(), ask(&mut client, arguments).await);
-        let closed = client.close().await;
-        let (line, until) = invited?;
-        crate::say(&format!("one person may use this line until {}; hand it to nobody else:", date(until)));
-        if is_own {
-            crate::say("no node runs here now; overcom node --serve runs one, so that the line leads somewhere");
-        }
-        closed.map(|()| line + "\n")
-    })
+    let invited = async |client: &mut Client| Ok((client.is_own(), ask(client, arguments).await?));
+    let (is_own, (line, until)) = smol::block_on(Client::with(&arguments.place, invited))?;
+    crate::say(&format!("one person may use this line until {}; hand it to nobody else:", date(until)));
+    if is_own {
+        crate::say("no node runs here now; overcom node --serve runs one, so that the line leads somewhere");
+    }
+    Ok(line + "\n")
 }
 
 async fn ask(client: &mut Client, arguments: &Invite) -> Result<(String, WallTime), Fail> {
@@ -76,13 +72,7 @@ pub(crate) fn join(arguments: &Join) -> Result<String, Fail> {
     if place.app.is_none() && place.data.open_device()?.delegation().is_none() {
         place.app = Some(invitation.app().clone());
     }
-    smol::block_on(async {
-        let mut client = Client::open(&place).await?;
-        let joined = take(&mut client, &invitation, arguments.called.as_deref()).await;
-        let closed = client.close().await;
-        let text = joined?;
-        closed.map(|()| text)
-    })
+    smol::block_on(Client::with(&place, async |client| take(client, &invitation, arguments.called.as_deref()).await))
 }
 
 async fn take(client: &mut Client, invitation: &Invitation, called: Option<&str>) -> Result<String, Fail> {

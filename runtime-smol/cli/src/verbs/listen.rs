@@ -25,12 +25,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    smol::block_on(async {
-        let mut client = Client::open(&arguments.place).await?;
-        let heard = listen(&mut client, arguments).await;
-        let closed = client.close().await;
-        heard.and(closed)
-    })?;
+    smol::block_on(Client::with(&arguments.place, async |client| listen(client, arguments).await))?;
     Ok(String::new())
 }
 

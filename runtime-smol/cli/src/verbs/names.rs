@@ -41,13 +41,7 @@ enum What {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    smol::block_on(async {
-        let mut client = Client::open(&arguments.place).await?;
-        let done = carry_out(&mut client, arguments).await;
-        let closed = client.close().await;
-        let text = done?;
-        closed.map(|()| text)
-    })
+    smol::block_on(Client::with(&arguments.place, async |client| carry_out(client, arguments).await))
 }
 
 async fn carry_out(client: &mut Client, arguments: &Arguments) -> Result<String, Fail> {

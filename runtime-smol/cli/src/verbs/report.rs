@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     write("system", &format!("{} {}", std::env::consts::OS, std::env::consts::ARCH))?;
     write("doctor", &doctor::told(&arguments.place)?)?;
     // A node that does not start is told of by the doctor.
-    if let Ok(answers) = smol::block_on(ask(&arguments.place)) {
+    if let Ok(answers) = smol::block_on(Client::with(&arguments.place, ask)) {
         for (op, answer) in answers {
             write(op, &redactor.value(&answer).to_string())?;
         }
@@ -70,12 +70,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     Ok(format!("{} is written. {advice}\n", arguments.file.display()))
 }
 
-async fn ask(place: &Place) -> Result<Vec<(&'static str, Value)>, Fail> {
-    let mut client = Client::open(place).await?;
+async fn ask(client: &mut Client) -> Result<Vec<(&'static str, Value)>, Fail> {
     let mut answers = Vec::new();
     for op in ["status", "links", "outbox"] {
         answers.push((op, client.call(op, json!({})).await?));
     }
-    client.close().await?;
     Ok(answers)
 }

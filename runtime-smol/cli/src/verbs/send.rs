@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::fail::Fail;
 use crate::proto::LINE_BYTES_MAX;
 use crate::run::Place;
+use crate::verbs::why::explained;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -40,13 +41,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let payload = payload(arguments)?;
-    smol::block_on(async {
-        let mut client = Client::open(&arguments.place).await?;
-        let sent = send(&mut client, arguments, &payload).await;
-        let closed = client.close().await;
-        let text = sent?;
-        closed.map(|()| text)
-    })
+    smol::block_on(Client::with(&arguments.place, async |client| send(client, arguments, &payload).await))
 }
 
 #[derive(Serialize)]
@@ -106,8 +101,7 @@ async fn send(client: &mut Client, arguments: &Arguments, payload: &RawValue) ->
 /// It is kept, and this is what it waits for.
 async fn waiting(client: &mut Client, arguments: &Arguments) -> Result<Fail, Fail> {
     let why = client.call("why", json!({ "user": arguments.to })).await?;
-    let text = why.get("text").and_then(Value::as_str).unwrap_or_default();
-    let text = text.trim_end().replace(why.get("user").and_then(Value::as_str).unwrap_or_default(), &arguments.to);
+    let text = explained(&why, &arguments.to);
     let advice = if client.is_own() { "it goes on with overcom node --serve" } else { "the node goes on" };
-    Ok(Fail::later(format!("not delivered within {} s, but kept for 7 days: {advice}\n{text}", arguments.wait)))
+    Ok(Fail::later(format!("not delivered within {} s, but kept for 7 days: {advice}\n{}", arguments.wait, text.trim_end())))
 }

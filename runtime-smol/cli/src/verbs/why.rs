@@ -20,19 +20,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    smol::block_on(async {
-        let mut client = Client::open(&arguments.place).await?;
-        let answer = client.call("why", json!({ "user": arguments.who })).await;
-        let closed = client.close().await;
-        let answer = answer?;
-        closed?;
-        if arguments.json {
-            return Ok(format!("{answer}\n"));
-        }
-        let said = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
-        let linked = answer.get("linked").and_then(Value::as_array).map_or(0, Vec::len);
-        let devices = if linked == 1 { "device is" } else { "devices are" };
-        let link = if linked == 0 { String::new() } else { format!("  {linked} of their {devices} linked now\n") };
-        Ok(said("text").replace(said("user"), &arguments.who) + &link)
-    })
+    let ask = async |client: &mut Client| client.call("why", json!({ "user": arguments.who })).await;
+    let answer = smol::block_on(Client::with(&arguments.place, ask))?;
+    if arguments.json {
+        return Ok(format!("{answer}\n"));
+    }
+    let linked = answer.get("linked").and_then(Value::as_array).map_or(0, Vec::len);
+    let devices = if linked == 1 { "device is" } else { "devices are" };
+    let link = if linked == 0 { String::new() } else { format!("  {linked} of their {devices} linked now\n") };
+    Ok(explained(&answer, &arguments.who) + &link)
+}
+
+/// What a node says of somebody, who is called here as they were asked for.
+pub(super) fn explained(answer: &Value, who: &str) -> String {
+    let said = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
+    said("text").replace(said("user"), who)
 }
