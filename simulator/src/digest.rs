@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::Write as _;
+use std::sync::Arc;
 
 use overcom_core::Time;
 use xxhash_rust::xxh3::xxh3_128;
@@ -45,23 +47,44 @@ impl fmt::Display for Mark {
 pub struct Marks {
     digest: Digest,
     count: u64,
-    ring: VecDeque<Mark>,
+    ring: VecDeque<Kept>,
+    names: Vec<Arc<str>>,
+    /// What is hashed next, kept for its memory.
+    bytes: Vec<u8>,
+}
+
+/// A mark as the ring keeps it: the number follows from its place, the name from `node`.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    digest: Digest,
+    at: Time,
+    kind: &'static str,
+    node: u32,
 }
 
 impl Marks {
-    pub(crate) fn add(&mut self, at: Time, node: &str, kind: &'static str, payload: &[&[u8]]) {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.extend_from_slice(&self.digest.0.to_le_bytes());
-        bytes.extend_from_slice(&at.as_micros().to_le_bytes());
-        for part in [node.as_bytes(), kind.as_bytes()].iter().chain(payload) {
-            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(part);
+    /// The name of the next node, counted from 0. Nodes without one are called by their number.
+    pub(crate) fn name(&mut self, name: &str) {
+        self.names.push(name.into());
+    }
+
+    /// One event of a node. Asks for no memory once it has seen a large one.
+    pub(crate) fn add(&mut self, at: Time, node: u32, kind: &'static str, payload: impl FnOnce(&mut Parts<'_>)) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&self.digest.0.to_le_bytes());
+        self.bytes.extend_from_slice(&at.as_micros().to_le_bytes());
+        let mut parts = Parts(&mut self.bytes);
+        match self.names.get(node as usize) {
+            Some(name) => parts.bytes(name.as_bytes()),
+            None => parts.bytes(&node.to_le_bytes()),
         }
-        self.digest = Digest(xxh3_128(&bytes));
+        parts.bytes(kind.as_bytes());
+        payload(&mut parts);
+        self.digest = Digest(xxh3_128(&self.bytes));
         if self.ring.len() == MARKS_MAX {
             self.ring.pop_front();
         }
-        self.ring.push_back(Mark { number: self.count, at, node: node.into(), kind, digest: self.digest });
+        self.ring.push_back(Kept { digest: self.digest, at, kind, node });
         self.count = self.count.saturating_add(1);
     }
 
@@ -71,13 +94,47 @@ impl Marks {
     }
 
     /// The last 65,536 events, oldest first.
-    pub fn recent(&self) -> impl Iterator<Item = &Mark> {
-        self.ring.iter()
+    pub fn recent(&self) -> impl Iterator<Item = Mark> {
+        (self.oldest()..self.count).filter_map(|number| self.get(number))
     }
 
     /// How many events there were.
     pub const fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The number of the oldest event that is remembered.
+    fn oldest(&self) -> u64 {
+        self.count - self.ring.len() as u64
+    }
+
+    fn kept(&self, number: u64) -> Option<&Kept> {
+        self.ring.get(usize::try_from(number.checked_sub(self.oldest())?).ok()?)
+    }
+
+    fn get(&self, number: u64) -> Option<Mark> {
+        let Kept { digest, at, kind, node } = *self.kept(number)?;
+        let node = self.names.get(node as usize).map_or_else(|| format!("n{node}"), ToString::to_string);
+        Some(Mark { number, at, node, kind, digest })
+    }
+}
+
+/// The payload of an event, part by part, each with its length before it.
+pub(crate) struct Parts<'a>(&'a mut Vec<u8>);
+
+impl Parts<'_> {
+    pub(crate) fn bytes(&mut self, part: &[u8]) {
+        self.0.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(part);
+    }
+
+    pub(crate) fn text(&mut self, part: fmt::Arguments<'_>) {
+        let length = self.0.len();
+        self.0.extend_from_slice(&[0; 8]);
+        // A Vec takes all that is written.
+        let _ = self.0.write_fmt(part);
+        let written = (self.0.len() - length - 8) as u64;
+        self.0[length..length + 8].copy_from_slice(&written.to_le_bytes());
     }
 }
 
@@ -105,13 +162,9 @@ pub fn compare(a: &Marks, b: &Marks) -> Option<Divergence> {
     if a.digest == b.digest && a.count == b.count {
         return None;
     }
-    let oldest = |marks: &Marks| marks.ring.front().map_or(marks.count, |mark| mark.number);
-    let start = oldest(a).max(oldest(b));
-    let at = |marks: &Marks, number: u64| {
-        let index = number.checked_sub(oldest(marks)).and_then(|index| usize::try_from(index).ok());
-        index.and_then(|index| marks.ring.get(index).cloned())
-    };
-    let same = |number: u64| at(a, number).is_some() && at(a, number).map(|mark| mark.digest) == at(b, number).map(|mark| mark.digest);
+    let start = a.oldest().max(b.oldest());
+    let digest = |marks: &Marks, number: u64| marks.kept(number).map(|kept| kept.digest);
+    let same = |number: u64| digest(a, number).is_some() && digest(a, number) == digest(b, number);
     if start > 0 && !same(start) {
         return Some(Divergence::Before(start));
     }
@@ -125,7 +178,7 @@ pub fn compare(a: &Marks, b: &Marks) -> Option<Divergence> {
             high = middle;
         }
     }
-    Some(Divergence::At(at(a, low), at(b, low)))
+    Some(Divergence::At(a.get(low), b.get(low)))
 }
 
 #[cfg(test)]
@@ -134,8 +187,9 @@ mod tests {
 
     fn run(kinds: &[&'static str]) -> Marks {
         let mut marks = Marks::default();
+        marks.name("ann");
         for kind in kinds {
-            marks.add(Time::ZERO, "ann", kind, &[b"x"]);
+            marks.add(Time::ZERO, 0, kind, |parts| parts.bytes(b"x"));
         }
         marks
     }
@@ -159,7 +213,7 @@ mod tests {
         let long = |first| {
             let mut marks = run(&[first]);
             for _ in 0..MARKS_MAX {
-                marks.add(Time::ZERO, "ann", "more", &[]);
+                marks.add(Time::ZERO, 0, "more", |_| {});
             }
             marks
         };
@@ -168,10 +222,30 @@ mod tests {
 
     #[test]
     fn the_digest_tells_parts_apart() {
-        let mut a = Marks::default();
-        a.add(Time::ZERO, "ann", "k", &[b"ab", b"c"]);
-        let mut b = Marks::default();
-        b.add(Time::ZERO, "ann", "k", &[b"a", b"bc"]);
-        assert_ne!(a.digest(), b.digest());
+        let digest = |first: &[u8], second: &[u8]| {
+            let mut marks = Marks::default();
+            marks.add(Time::ZERO, 0, "k", |parts| [first, second].into_iter().for_each(|part| parts.bytes(part)));
+            marks.digest()
+        };
+        assert_ne!(digest(b"ab", b"c"), digest(b"a", b"bc"));
+    }
+
+    #[test]
+    fn words_and_their_bytes_are_the_same_part() {
+        let digest = |payload: fn(&mut Parts<'_>)| {
+            let mut marks = Marks::default();
+            marks.add(Time::ZERO, 0, "k", payload);
+            marks.digest()
+        };
+        let written = digest(|parts| parts.text(format_args!("{}{}", 4, "2")));
+        assert_eq!(written, digest(|parts| parts.bytes(b"42")));
+    }
+
+    #[test]
+    fn a_node_without_a_name_is_called_by_its_number() {
+        let mut marks = run(&["a"]);
+        marks.add(Time::ZERO, 17, "b", |_| {});
+        let called: Vec<String> = marks.recent().map(|mark| mark.to_string()).collect();
+        assert_eq!(called, ["event 0 at 0.000000s: ann a", "event 1 at 0.000000s: n17 b"]);
     }
 }

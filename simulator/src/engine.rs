@@ -1,13 +1,13 @@
 //! The world under the nodes: time, queue, machines, digest. It knows no protocol.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use overcom_core::{ConnectError, Driver, Event, Item, Notice, OpId, Packet, Page, Path, PipeId, ResolveError, StoreError, Time, WallTime};
 
 use crate::clock::Clock;
-use crate::digest::Marks;
+use crate::digest::{Marks, Parts};
 use crate::disk::Disk;
 use crate::draw::{Draws, name_key};
 use crate::network::{Links, in_reach};
@@ -71,29 +71,65 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// Hands it over as core's event, with its name and payload for the digest.
-    pub(crate) fn with(&self, mut hand: impl FnMut(Event<'_>, &'static str, &[&[u8]])) {
-        let mut text = |parts: String, kind, event: Event<'_>| hand(event, kind, &[parts.as_bytes()]);
+    /// Hands it over as core's event.
+    pub(crate) fn with(&self, hand: impl FnOnce(Event<'_>)) {
         match self {
-            Self::Datagram(path, bytes) => hand(Event::datagram(*path, bytes), "datagram", &[path.remote.to_string().as_bytes(), bytes]),
-            Self::Opened(pipe, op, local, remote) => {
-                text(format!("{pipe:?} {op:?} {local} {remote}"), "pipe opened", Event::pipe_opened(*pipe, *op, *local, *remote))
+            Self::Datagram(path, bytes) => hand(Event::datagram(*path, bytes)),
+            Self::Opened(pipe, op, local, remote) => hand(Event::pipe_opened(*pipe, *op, *local, *remote)),
+            Self::Bytes(pipe, bytes) => hand(Event::pipe_bytes(*pipe, bytes)),
+            Self::Written(pipe) => hand(Event::pipe_written(*pipe)),
+            Self::Closed(pipe) => hand(Event::pipe_closed(*pipe)),
+            Self::ConnectFailed(op, why) => hand(Event::connect_failed(*op, *why)),
+            Self::Addresses(local, rebound) => hand(Event::addresses(local, *rebound)),
+            Self::Clock(wall) => hand(Event::clock(*wall)),
+            Self::Resolved(op, Ok(ip)) => hand(Event::resolved(*op, Ok(&[*ip]))),
+            Self::Resolved(op, Err(why)) => hand(Event::resolved(*op, Err(*why))),
+            Self::Stored(op, outcome) => hand(Event::stored(*op, *outcome)),
+            Self::Loaded(op, Ok((items, more))) => hand(Event::loaded(*op, Ok(Page { items, more: *more }))),
+            Self::Loaded(op, Err(why)) => hand(Event::loaded(*op, Err(*why))),
+        }
+    }
+
+    /// Its name in the digest.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Datagram(..) => "datagram",
+            Self::Opened(..) => "pipe opened",
+            Self::Bytes(..) => "pipe bytes",
+            Self::Written(_) => "pipe written",
+            Self::Closed(_) => "pipe closed",
+            Self::ConnectFailed(..) => "connect failed",
+            Self::Addresses(..) => "addresses",
+            Self::Clock(_) => "clock",
+            Self::Resolved(..) => "resolved",
+            Self::Stored(..) => "stored",
+            Self::Loaded(..) => "loaded",
+        }
+    }
+
+    /// Its payload in the digest.
+    fn write(&self, parts: &mut Parts<'_>) {
+        match self {
+            Self::Datagram(path, bytes) => {
+                parts.text(format_args!("{}", path.remote));
+                parts.bytes(bytes);
             }
-            Self::Bytes(pipe, bytes) => hand(Event::pipe_bytes(*pipe, bytes), "pipe bytes", &[&pipe.number().to_le_bytes(), bytes]),
-            Self::Written(pipe) => hand(Event::pipe_written(*pipe), "pipe written", &[&pipe.number().to_le_bytes()]),
-            Self::Closed(pipe) => hand(Event::pipe_closed(*pipe), "pipe closed", &[&pipe.number().to_le_bytes()]),
-            Self::ConnectFailed(op, why) => text(format!("{op:?} {why:?}"), "connect failed", Event::connect_failed(*op, *why)),
-            Self::Addresses(local, rebound) => text(format!("{local:?} {rebound}"), "addresses", Event::addresses(local, *rebound)),
-            Self::Clock(wall) => hand(Event::clock(*wall), "clock", &[&wall.as_millis().to_le_bytes()]),
-            Self::Resolved(op, Ok(ip)) => text(format!("{op:?} {ip}"), "resolved", Event::resolved(*op, Ok(&[*ip]))),
-            Self::Resolved(op, Err(why)) => text(format!("{op:?} {why:?}"), "resolved", Event::resolved(*op, Err(*why))),
-            Self::Stored(op, outcome) => text(format!("{op:?} {outcome:?}"), "stored", Event::stored(*op, *outcome)),
-            Self::Loaded(op, Ok((items, more))) => {
-                let mut parts: Vec<&[u8]> = Vec::new();
-                items.iter().for_each(|item| parts.extend([&item.key[..], &item.value[..]]));
-                hand(Event::loaded(*op, Ok(Page { items, more: *more })), "loaded", &parts)
+            Self::Opened(pipe, op, local, remote) => parts.text(format_args!("{pipe:?} {op:?} {local} {remote}")),
+            Self::Bytes(pipe, bytes) => {
+                parts.bytes(&pipe.number().to_le_bytes());
+                parts.bytes(bytes);
             }
-            Self::Loaded(op, Err(why)) => text(format!("{op:?} {why:?}"), "loaded", Event::loaded(*op, Err(*why))),
+            Self::Written(pipe) | Self::Closed(pipe) => parts.bytes(&pipe.number().to_le_bytes()),
+            Self::ConnectFailed(op, why) => parts.text(format_args!("{op:?} {why:?}")),
+            Self::Addresses(local, rebound) => parts.text(format_args!("{local:?} {rebound}")),
+            Self::Clock(wall) => parts.bytes(&wall.as_millis().to_le_bytes()),
+            Self::Resolved(op, Ok(ip)) => parts.text(format_args!("{op:?} {ip}")),
+            Self::Resolved(op, Err(why)) => parts.text(format_args!("{op:?} {why:?}")),
+            Self::Stored(op, outcome) => parts.text(format_args!("{op:?} {outcome:?}")),
+            Self::Loaded(op, Err(why)) => parts.text(format_args!("{op:?} {why:?}")),
+            Self::Loaded(_, Ok((items, _))) => {
+                items.iter().flat_map(|item| [&item.key, &item.value]).for_each(|part| parts.bytes(part));
+            }
         }
     }
 }
@@ -177,7 +213,7 @@ pub(crate) struct Engine {
     pub(crate) queue: crate::queue::Queue<Happening>,
     pub(crate) machines: Vec<Machine>,
     /// The first machine at each address, and at each IP.
-    places: (BTreeMap<SocketAddr, usize>, BTreeMap<IpAddr, usize>),
+    places: (HashMap<SocketAddr, usize>, HashMap<IpAddr, usize>),
     pub(crate) links: Links,
     pub(crate) pipes: Pipes,
     pub(crate) marks: Marks,
@@ -190,7 +226,7 @@ impl Engine {
             now: Time::ZERO,
             queue: crate::queue::Queue::new(),
             machines: Vec::new(),
-            places: (BTreeMap::new(), BTreeMap::new()),
+            places: (HashMap::new(), HashMap::new()),
             links,
             pipes: Pipes::default(),
             marks: Marks::default(),
@@ -202,6 +238,7 @@ impl Engine {
 
     pub(crate) fn add(&mut self, machine: Machine) {
         self.place(self.machines.len(), machine.address);
+        self.marks.name(&machine.name);
         self.machines.push(machine);
     }
 
@@ -222,10 +259,7 @@ impl Engine {
 
     /// Lets the next thing happen, if there is one until then.
     pub(crate) fn next(&mut self, until: Time) -> Option<Happened> {
-        if self.queue.next_at().is_none_or(|at| at > until) {
-            return None;
-        }
-        let (key, happening) = self.queue.pop()?;
+        let (key, happening) = self.queue.pop_until(until)?;
         self.now = key.at;
         let touched = key.to.checked_sub(1).and_then(|machine| usize::try_from(machine).ok());
         Some(match (touched, happening) {
@@ -270,10 +304,8 @@ impl Engine {
 
     /// Tells a node, and the digest.
     pub(crate) fn hand(&mut self, me: usize, driver: &mut Driver, delivery: &Delivery) {
-        delivery.with(|event, kind, payload| {
-            self.mark(me, kind, payload);
-            driver.handle(self.now, event);
-        });
+        self.mark(me, delivery.kind(), |parts| delivery.write(parts));
+        delivery.with(|event| driver.handle(self.now, event));
     }
 
     /// Gives written packets back.
@@ -303,8 +335,8 @@ impl Engine {
         self.lines.push_back((self.now, line));
     }
 
-    pub(crate) fn mark(&mut self, me: usize, kind: &'static str, payload: &[&[u8]]) {
-        self.marks.add(self.now, &self.machines[me].name, kind, payload);
+    pub(crate) fn mark(&mut self, me: usize, kind: &'static str, payload: impl FnOnce(&mut Parts<'_>)) {
+        self.marks.add(self.now, u32::try_from(me).unwrap_or(u32::MAX), kind, payload);
     }
 
     /// The machine that has this address, if there is a way to it.
@@ -393,7 +425,7 @@ impl Engine {
         }
         if let Some(port) = port {
             self.machines[me].address.set_port(port);
-            self.places = (BTreeMap::new(), BTreeMap::new());
+            self.places = (HashMap::new(), HashMap::new());
             (0..self.machines.len()).for_each(|machine| self.place(machine, self.machines[machine].address));
         }
     }

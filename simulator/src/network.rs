@@ -1,6 +1,6 @@
 //! What lies between the machines: delays, losses, partitions, and which address can be reached from where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -95,12 +95,12 @@ pub(crate) struct Links {
     standard: Network,
     special: BTreeMap<(usize, usize), Network>,
     blocked: BTreeSet<(usize, usize)>,
-    counters: BTreeMap<(u64, u64), u64>,
+    counters: HashMap<(u64, u64), u64>,
 }
 
 impl Links {
-    pub(crate) const fn new(seed: u64, standard: Network) -> Self {
-        Self { seed, standard, special: BTreeMap::new(), blocked: BTreeSet::new(), counters: BTreeMap::new() }
+    pub(crate) fn new(seed: u64, standard: Network) -> Self {
+        Self { seed, standard, special: BTreeMap::new(), blocked: BTreeSet::new(), counters: HashMap::new() }
     }
 
     pub(crate) fn network(&self, from: usize, to: usize) -> Network {

@@ -16,7 +16,10 @@ pub(crate) struct Port<'a> {
 impl Shell for Port<'_> {
     fn send_datagram(&mut self, path: Path, packet: &Packet) {
         let (engine, me) = (&mut *self.engine, self.me);
-        engine.mark(me, "send datagram", &[path.remote.to_string().as_bytes(), packet.bytes()]);
+        engine.mark(me, "send datagram", |parts| {
+            parts.text(format_args!("{}", path.remote));
+            parts.bytes(packet.bytes());
+        });
         let Some(to) = engine.route(me, path.remote).filter(|to| engine.machines[*to].address == path.remote) else { return };
         let network = engine.links.network(me, to);
         let (Some(mut crossing), mut draws) = engine.cross(me, to) else { return };
@@ -35,7 +38,7 @@ impl Shell for Port<'_> {
     fn connect(&mut self, op: OpId, to: SocketAddr, from_listening_port: bool) {
         let (engine, me) = (&mut *self.engine, self.me);
         let now = engine.now;
-        engine.mark(me, "connect", &[format!("{op:?} {to} {from_listening_port}").as_bytes()]);
+        engine.mark(me, "connect", |parts| parts.text(format_args!("{op:?} {to} {from_listening_port}")));
         if engine.route(me, to).is_none() {
             return engine.later(now + Duration::from_millis(1), me, me, Input::ConnectFailed(op, ConnectError::Unreachable));
         }
@@ -50,19 +53,22 @@ impl Shell for Port<'_> {
     }
 
     fn write(&mut self, pipe: PipeId, packet: Packet) {
-        self.engine.mark(self.me, "write", &[&pipe.number().to_le_bytes(), packet.bytes()]);
+        self.engine.mark(self.me, "write", |parts| {
+            parts.bytes(&pipe.number().to_le_bytes());
+            parts.bytes(packet.bytes());
+        });
         self.engine.write(self.me, pipe, packet.bytes().to_vec());
         self.engine.machines[self.me].spent.push(packet);
     }
 
     fn close(&mut self, pipe: PipeId) {
-        self.engine.mark(self.me, "close", &[&pipe.number().to_le_bytes()]);
+        self.engine.mark(self.me, "close", |parts| parts.bytes(&pipe.number().to_le_bytes()));
         self.engine.close(self.me, pipe);
     }
 
     fn resolve(&mut self, op: OpId, name: &str, port: u16) {
         let (engine, me) = (&mut *self.engine, self.me);
-        engine.mark(me, "resolve", &[format!("{op:?} {name} {port}").as_bytes()]);
+        engine.mark(me, "resolve", |parts| parts.text(format_args!("{op:?} {name} {port}")));
         let known = name.strip_suffix(".sim").and_then(|name| engine.machines.iter().find(|machine| machine.name == name));
         let outcome = known.map(|machine| machine.address.ip()).ok_or(ResolveError::Unknown);
         engine.later(engine.now + Duration::from_millis(10), me, me, Input::Resolved(op, outcome));
@@ -70,24 +76,26 @@ impl Shell for Port<'_> {
 
     fn store(&mut self, op: OpId, batch: Batch, durable: bool) {
         let (engine, me) = (&mut *self.engine, self.me);
-        let mut parts: Vec<&[u8]> = Vec::new();
-        batch.changes.iter().for_each(|change| parts.extend([&change.key[..], change.value.as_deref().unwrap_or_default()]));
-        engine.mark(me, if durable { "store" } else { "store softly" }, &parts);
+        engine.mark(me, if durable { "store" } else { "store softly" }, |parts| {
+            for change in &batch.changes {
+                parts.bytes(&change.key);
+                parts.bytes(change.value.as_deref().unwrap_or_default());
+            }
+        });
         let at = engine.machines[me].disk.store(engine.now, op, batch, durable);
         engine.later(at, me, me, Input::Stored(op));
     }
 
     fn load(&mut self, op: OpId, from: Vec<u8>, to: Vec<u8>, limit: u32) {
         let (engine, me) = (&mut *self.engine, self.me);
-        engine.mark(me, "load", &[&from, &to, &limit.to_le_bytes()]);
+        engine.mark(me, "load", |parts| [&from[..], &to, &limit.to_le_bytes()].into_iter().for_each(|part| parts.bytes(part)));
         let at = engine.machines[me].disk.read_at(engine.now);
         engine.later(at, me, me, Input::Load(op, from, to, limit));
     }
 
     fn notify(&mut self, notice: Notice) {
         // Of bare nodes only: Hosted keeps notices for its application.
-        let text = format!("{notice:?}");
-        self.engine.mark(self.me, "notify", &[text.as_bytes()]);
+        self.engine.mark(self.me, "notify", |parts| parts.text(format_args!("{notice:?}")));
         self.engine.machines[self.me].notices.push_back(notice);
     }
 }

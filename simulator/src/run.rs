@@ -272,7 +272,7 @@ impl<A: App> Run<A> {
         let now = self.engine.now;
         let Some(life) = self.lives[me].as_mut() else { return Err(CommandError::Starting) };
         let text = serde_json::to_vec(&command).unwrap_or_default();
-        self.engine.mark(me, "command", &[&text]);
+        self.engine.mark(me, "command", |parts| parts.bytes(&text));
         life.driver.command(now, command)
     }
 
@@ -416,7 +416,10 @@ impl<A: App> Run<A> {
         };
         let Some(life) = self.lives[me].as_mut().filter(|life| life.hosted.app().started) else { return };
         let mut draws = Draws::new(self.scenario.seed, "work", &[name_key(workload), number]);
-        self.engine.mark(me, "call", &[workload.as_bytes(), &number.to_le_bytes()]);
+        self.engine.mark(me, "call", |parts| {
+            parts.bytes(workload.as_bytes());
+            parts.bytes(&number.to_le_bytes());
+        });
         self.speaking = Some(me);
         life.hosted.with(&mut life.driver, now, |watched, cx| work(&mut draws, &mut watched.app, cx));
         self.turn(me);
