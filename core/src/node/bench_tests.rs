@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::tests::{WALL, credentials};
@@ -27,6 +27,8 @@ pub(super) struct Bench {
     pub(super) takes: bool,
     /// Its disk is full.
     pub(super) is_full: bool,
+    /// What every name is looked up to; with none it is unknown.
+    pub(super) names: Vec<IpAddr>,
     pipes: u64,
 }
 
@@ -39,8 +41,8 @@ impl Bench {
         let now = Time::from_secs(1);
         let node = Node::new(config, credentials("bob", "test"), Seed::from_bytes([9; 32]), now, WALL).unwrap();
         let (written, closed, connects, notices) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
-        let store = BTreeMap::new();
-        let mut bench = Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, is_full: false, pipes: 0 };
+        let (store, names) = (BTreeMap::new(), Vec::new());
+        let mut bench = Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, is_full: false, names, pipes: 0 };
         bench.run();
         assert!(bench.has(|notice| matches!(notice, Notice::Started { .. })));
         bench
@@ -65,7 +67,10 @@ impl Bench {
                     self.node.handle(self.now, Event::pipe_closed(pipe));
                 }
                 Action::Connect { op, to, .. } => self.connects.push((op, to)),
-                Action::Resolve { op, .. } => self.node.handle(self.now, Event::resolved(op, Err(ResolveError::Unknown))),
+                Action::Resolve { op, .. } => {
+                    let found = if self.names.is_empty() { Err(ResolveError::Unknown) } else { Ok(&self.names[..]) };
+                    self.node.handle(self.now, Event::resolved(op, found));
+                }
                 Action::Store { op, .. } if self.is_full => self.node.handle(self.now, Event::stored(op, Err(StoreError::Full))),
                 Action::Store { op, batch, .. } => {
                     for change in batch.changes {

@@ -66,6 +66,60 @@ fn a_search_goes_on_to_the_four_nearest_with_shares_of_one_unit_less_and_their_l
     assert!(asker.heard.ends_with(&answer(1, 404)), "{}", asker.heard);
 }
 
+/// How many bytes wait for a friend who reads nothing, and whether a search is passed on to them, when `more` bytes are
+/// made to wait on top of what waits anyway. `own`: the search is the node's own.
+fn passed_on_when(more: usize, own: bool) -> (usize, bool) {
+    let mut bench = bench();
+    let mut asker = (!own).then(|| Foe::linked(&mut bench, "asker"));
+    let mut friend = Foe::linked(&mut bench, "friend");
+    friend.listen(&mut bench);
+    bench.reads = false;
+    // The first answer is a write under way; the others wait for it.
+    friend.say(&mut bench, "{\"ping\":1}\n");
+    let pings = |count: usize, number: &str| format!("{{\"ping\":{number}}}\n").repeat(count);
+    let length = |number: &str| format!("{{\"pong\":{number}}}\n").len();
+    // Lines of 12 bytes as far as they go, and then longer ones, as many bytes as are left.
+    let fill = (more / length("10")).saturating_sub(4);
+    friend.say(&mut bench, pings(fill, "10"));
+    let left = more - fill * length("10");
+    if more > 0 {
+        let numbers = ["1000", "1000", &"1".repeat(4 + left - 3 * length("1000"))];
+        assert_eq!(numbers.iter().map(|number| length(number)).sum::<usize>(), left);
+        numbers.iter().for_each(|number| friend.say(&mut bench, pings(1, number)));
+    }
+    match &mut asker {
+        Some(asker) => asker.say(&mut bench, search("carol", "eve", &[], WALL, 1, 64, true)),
+        None => drop(bench.node.command(bench.now, Command::find(user("carol"))).unwrap()),
+    }
+    let before = friend.heard.len();
+    bench.reads = true;
+    friend.listen(&mut bench);
+    let first = friend.heard.len() - before;
+    bench.handle(Event::pipe_written(friend.pipe));
+    friend.listen(&mut bench);
+    let told = friend.heard.split_off(before + first);
+    let waited = told.split_inclusive('\n').filter(|line| !line.starts_with("{\"search\"")).map(str::len).sum();
+    if let Some(asker) = &mut asker {
+        bench.handle(Event::pipe_written(asker.pipe));
+        asker.listen(&mut bench);
+        let status = if told.contains("\"search\"") { 202 } else { 404 };
+        assert!(asker.heard.ends_with(&answer(1, status)), "{}", asker.heard);
+    }
+    (waited, told.contains("\"search\""))
+}
+
+// spec-test: FIND-10
+#[test]
+fn a_search_is_not_said_on_a_link_on_which_64_kib_wait() {
+    const FULL: usize = 64 << 10;
+    for own in [false, true] {
+        let (base, is_passed) = passed_on_when(0, own);
+        assert!(base < 100 && is_passed);
+        assert_eq!(passed_on_when(FULL - 1 - base, own), (FULL - 1, true), "own: {own}");
+        assert_eq!(passed_on_when(FULL - base, own), (FULL, false), "own: {own}");
+    }
+}
+
 // spec-test: FIND-11
 #[test]
 fn an_answer_finds_its_way_back_for_a_minute_and_with_nobody_to_ask_there_is_one_at_once() {
@@ -207,4 +261,50 @@ fn a_search_is_passed_on_once_in_twenty_minutes_however_often_it_comes() {
     foe.say(&mut bench, &line);
     friend.listen(&mut bench);
     assert_eq!((passed(&friend), answers(&foe)), (0, 1));
+}
+
+// spec-test: FIND-5
+#[test]
+fn a_round_tries_each_address_once_in_order_and_of_a_name_the_first_four_for_ten_seconds_each() {
+    let mut bench = bench();
+    // Wildcards and the like are none that could be tried.
+    let answers = ["0.0.0.0", "10.0.3.1", "fd00::2", "224.0.0.1", "10.0.3.3", "10.0.3.4", "10.0.3.5", "10.0.3.6"];
+    bench.names = answers.iter().map(|text| text.parse().unwrap()).collect();
+    let addresses = ["10.0.2.1:1", "home.example:7575", "10.0.2.2:2"].map(|text| text.parse::<Address>().unwrap());
+    bench.node.command(bench.now, Command::introduce(user("carol"), addresses)).unwrap();
+    bench.node.command(bench.now, Command::send(user("carol"), Message::new("bla", "hello").unwrap())).unwrap();
+    bench.run();
+    let mut dialled = Vec::new();
+    while let Some((_, to)) = bench.connects.pop() {
+        assert_eq!(bench.connects, [], "one after the other");
+        dialled.push(to);
+        bench.pass(Duration::from_millis(9_999));
+        assert_eq!(bench.connects, [], "{to} has ten seconds to open");
+        bench.pass(Duration::from_millis(1));
+        if dialled.len() == 6 {
+            break;
+        }
+    }
+    let expected = ["10.0.2.1:1", "10.0.3.1:7575", "[fd00::2]:7575", "10.0.3.3:7575", "10.0.3.4:7575", "10.0.2.2:2"];
+    assert_eq!(dialled, expected.map(at));
+    // The round is over; the next one is another try.
+    assert_eq!(bench.connects, []);
+}
+
+// spec-test: FIND-5
+#[test]
+fn sixteen_rounds_of_dials_run_at_once_and_further_ones_wait_for_their_turn() {
+    let mut bench = bench();
+    let address = |n: u8| at(&format!("10.0.4.{n}:7575"));
+    for n in 0..20 {
+        bench.node.command(bench.now, Command::introduce(user(&format!("friend {n}")), [address(n).into()])).unwrap();
+        let message = Message::new("bla", "hello").unwrap();
+        bench.node.command(bench.now, Command::send(user(&format!("friend {n}")), message)).unwrap();
+    }
+    bench.run();
+    let dialled = |bench: &Bench| bench.connects.iter().map(|(_, to)| *to).collect::<Vec<_>>();
+    assert_eq!(dialled(&bench), (0..16).map(address).collect::<Vec<_>>());
+    let (op, _) = bench.connects[3];
+    bench.handle(Event::connect_failed(op, ConnectError::Refused));
+    assert_eq!(dialled(&bench), (0..17).map(address).collect::<Vec<_>>());
 }
