@@ -141,15 +141,151 @@ fn a_signature_verifies_for_its_key_and_message_only() {
     }
 }
 
+/// A signer who knows the curve and keeps no rules: signatures that satisfy `8sB = 8R + 8kA`, and some the whole equation.
+mod lax {
+    use alloc::vec::Vec;
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT as B, EIGHT_TORSION};
+    use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+    use curve25519_dalek::scalar::{Scalar, clamp_integer};
+    use curve25519_dalek::traits::Identity;
+    use sha2::{Digest, Sha512};
+
+    /// The largest prime factor of the curve's order, in little endian.
+    const ORDER: [u8; 32] = [
+        0xED, 0xD3, 0xF5, 0x5C, 0x1A, 0x63, 0x12, 0x58, 0xD6, 0x9C, 0xF7, 0xA2, 0xDE, 0xF9, 0xDE, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0x10,
+    ];
+
+    /// The secret scalar of a seed (RFC 8032, 5.1.5).
+    pub(super) fn secret(seed: &[u8; 32]) -> Scalar {
+        let hash = Sha512::digest(seed);
+        Scalar::from_bytes_mod_order(clamp_integer(*hash.first_chunk::<32>().expect("64 bytes")))
+    }
+
+    fn challenge(r: &[u8; 32], public: &[u8; 32], message: &[u8]) -> Scalar {
+        let hash = Sha512::new().chain_update(r).chain_update(public).chain_update(message).finalize();
+        Scalar::from_bytes_mod_order_wide(&hash.into())
+    }
+
+    /// A signature with this `R`, whose nonce is `nonce`, under the key `public` whose secret is `secret`.
+    pub(super) fn sign(r: [u8; 32], nonce: Scalar, secret: Scalar, public: &[u8; 32], message: &[u8]) -> [u8; 64] {
+        let s = nonce + challenge(&r, public, message) * secret;
+        joined(r, s.to_bytes())
+    }
+
+    /// Whether the equation holds when all of it is multiplied by the cofactor, and when it is not.
+    pub(super) fn holds(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> (bool, bool) {
+        let (r, s) = (half(signature, 0), half(signature, 32));
+        let point = |bytes: [u8; 32]| CompressedEdwardsY(bytes).decompress().expect("a point");
+        let difference = B * Scalar::from_bytes_mod_order(s) - point(r) - point(*public) * challenge(&r, public, message);
+        (difference.mul_by_cofactor() == EdwardsPoint::identity(), difference == EdwardsPoint::identity())
+    }
+
+    /// `nonce` times the base, moved by a point of small order.
+    pub(super) fn moved(nonce: Scalar, by: usize) -> [u8; 32] {
+        (B * nonce + EIGHT_TORSION[by]).compress().to_bytes()
+    }
+
+    /// Every encoding of a point of small order: eight as they should be, the others with a sign that zero does not have, or
+    /// with a coordinate of the prime or more.
+    pub(super) fn small() -> Vec<[u8; 32]> {
+        let mut all: Vec<[u8; 32]> = EIGHT_TORSION.iter().map(|point| point.compress().to_bytes()).collect();
+        let (mut zero, mut one) = ([0xFF; 32], [0xFF; 32]);
+        (zero[0], one[0]) = (0xED, 0xEE);
+        for mut bytes in [zero, one] {
+            bytes[31] = 0x7F;
+            all.push(bytes);
+            bytes[31] = 0xFF;
+            all.push(bytes);
+        }
+        // The neutral element, and the one of order two, with a sign.
+        for at in [0, 4] {
+            let mut bytes = EIGHT_TORSION[at].compress().to_bytes();
+            bytes[31] |= 0x80;
+            all.push(bytes);
+        }
+        all
+    }
+
+    /// The same signature with `s` and the order added up, which is the same to whoever reduces it.
+    pub(super) fn with_larger_s(signature: &[u8; 64]) -> [u8; 64] {
+        let mut carry = 0;
+        let mut s = half(signature, 32);
+        for (byte, add) in s.iter_mut().zip(ORDER) {
+            let sum = u16::from(*byte) + u16::from(add) + carry;
+            *byte = sum.to_le_bytes()[0];
+            carry = sum >> 8;
+        }
+        joined(half(signature, 0), s)
+    }
+
+    fn half(signature: &[u8; 64], at: usize) -> [u8; 32] {
+        signature[at..at + 32].try_into().expect("32 bytes")
+    }
+
+    fn joined(r: [u8; 32], s: [u8; 32]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&r);
+        signature[32..].copy_from_slice(&s);
+        signature
+    }
+}
+
 // spec-test: CRYPTO-3
 #[test]
 fn a_key_of_small_order_verifies_nothing() {
-    // The neutral element as key and R, zero as s: plain Ed25519 accepts this for every message.
-    let mut identity = [0; 32];
-    identity[0] = 1;
-    let mut signature = [0; 64];
-    signature[0] = 1;
-    assert!(!Crypto::standard().verify(&identity, b"anything", &signature));
+    let small = lax::small();
+    assert_eq!(small.len(), 14);
+    for public in &small {
+        // Zero as secret: for keys of small order the equation holds with the cofactor, for some messages without it.
+        let without = (0..32_u8).filter(|n| {
+            let signature = lax::sign(lax::moved(SEVEN.into(), 0), SEVEN.into(), 0_u64.into(), public, &[*n]);
+            assert!(lax::holds(public, &[*n], &signature).0);
+            assert!(!Crypto::standard().verify(public, &[*n], &signature), "{public:?}");
+            lax::holds(public, &[*n], &signature).1
+        });
+        assert!(without.count() > 0, "it would be refused by the equation alone: {public:?}");
+    }
+}
+
+const SEVEN: u64 = 7;
+
+// spec-test: CRYPTO-3
+#[test]
+fn an_r_of_small_order_or_in_another_encoding_is_refused_under_a_good_key() {
+    let (public, secret) = (Crypto::standard().public_of_signing(&[1; 32]), lax::secret(&[1; 32]));
+    let mut whole = 0;
+    for r in lax::small() {
+        // Without a nonce; the neutral element satisfies the whole equation, also under the names that it should not have.
+        let signature = lax::sign(r, 0_u64.into(), secret, &public, b"message");
+        let (with, without) = lax::holds(&public, b"message", &signature);
+        assert!(with);
+        whole += usize::from(without);
+        assert!(!Crypto::standard().verify(&public, b"message", &signature), "{r:?}");
+    }
+    assert_eq!(whole, 4, "the neutral element, with a sign, and both with the prime added");
+}
+
+// spec-test: CRYPTO-3
+#[test]
+fn the_equation_is_that_without_the_cofactor() {
+    let (public, secret) = (Crypto::standard().public_of_signing(&[1; 32]), lax::secret(&[1; 32]));
+    for by in 0..8 {
+        let signature = lax::sign(lax::moved(SEVEN.into(), by), SEVEN.into(), secret, &public, b"message");
+        assert_eq!(lax::holds(&public, b"message", &signature), (true, by == 0));
+        assert_eq!(Crypto::standard().verify(&public, b"message", &signature), by == 0, "{by}");
+    }
+}
+
+// spec-test: CRYPTO-3
+#[test]
+fn an_s_that_is_not_below_the_order_is_refused() {
+    let crypto = Crypto::standard();
+    let public = crypto.public_of_signing(&[1; 32]);
+    let signature = crypto.sign(&[1; 32], b"message");
+    let larger = lax::with_larger_s(&signature);
+    assert_eq!(lax::holds(&public, b"message", &larger), (true, true));
+    assert_eq!((crypto.verify(&public, b"message", &signature), crypto.verify(&public, b"message", &larger)), (true, false));
 }
 
 // spec-test: CRYPTO-1

@@ -42,7 +42,8 @@ impl Bench {
         let node = Node::new(config, credentials("bob", "test"), Seed::from_bytes([9; 32]), now, WALL).unwrap();
         let (written, closed, connects, notices) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
         let (store, names) = (BTreeMap::new(), Vec::new());
-        let mut bench = Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, is_full: false, names, pipes: 0 };
+        let mut bench =
+            Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, is_full: false, names, pipes: 0 };
         bench.run();
         assert!(bench.has(|notice| matches!(notice, Notice::Started { .. })));
         bench

@@ -7,13 +7,14 @@ use alloc::{format, vec};
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::trace::{Detail, Journal, Ladder};
+use crate::trace::{Detail, Journal, Ladder, Recorder};
 use crate::*;
 
 mod behaviours;
 mod contract;
 mod finding;
 mod invitations;
+mod recordings;
 mod refusals;
 mod streams;
 
@@ -83,6 +84,8 @@ struct Net {
     config: Config,
     now: Time,
     pipes: u64,
+    /// The next nodes are recorded.
+    is_recorded: bool,
 }
 
 pub(super) fn credentials(name: &str, app: &str) -> Credentials {
@@ -95,7 +98,7 @@ pub(super) fn credentials(name: &str, app: &str) -> Credentials {
 
 impl Net {
     fn new(names: &[&str]) -> Self {
-        let mut net = Self { seats: Vec::new(), config: Config::test(), now: Time::from_secs(1), pipes: 0 };
+        let mut net = Self { seats: Vec::new(), config: Config::test(), now: Time::from_secs(1), pipes: 0, is_recorded: false };
         for name in names {
             net.add(name, credentials(name, "test"), BTreeMap::new(), 0);
         }
@@ -105,9 +108,14 @@ impl Net {
 
     fn add(&mut self, name: &str, credentials: Credentials, store: BTreeMap<Vec<u8>, Vec<u8>>, life: u8) {
         let seed = Seed::from_bytes([u8::try_from(self.seats.len()).unwrap() + 10 * life; 32]);
+        let recorder =
+            self.is_recorded.then(|| Recorder::start("test", name, &self.config, &credentials, &seed, self.now, WALL).outputs(true));
         let node = Node::new(self.config, credentials, seed, self.now, WALL).unwrap();
         let at: SocketAddr = format!("10.0.0.{}:7575", self.seats.len() + 1).parse().unwrap();
-        let mut driver = Driver::new(node).observed(Journal::new(name));
+        let mut driver = Driver::new(node).observed(Journal::new(name).payloads(self.is_recorded));
+        if let Some(recorder) = recorder {
+            driver = driver.recorded(recorder);
+        }
         driver.handle(self.now, Event::addresses(&[at], false));
         let (table, pipes) = (Table::default(), BTreeMap::new());
         self.seats.push(Seat {

@@ -1,6 +1,7 @@
 //! What a node says on a pipe, when, and in how many pieces: seen from the other end.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::time::Duration;
 
@@ -231,5 +232,30 @@ fn a_clock_that_three_peers_say_is_off_is_told_once() {
     for (n, expected) in [0, 0, 1, 1].into_iter().enumerate() {
         let _ = Foe::linked(&mut bench, &format!("peer {n}"));
         assert_eq!(told(&bench), expected, "after {n}");
+    }
+}
+
+// spec-test: NODE-16
+#[test]
+fn a_clock_is_off_from_the_millisecond_after_the_tenth_minute_and_only_if_three_of_the_last_eight_say_so_on_one_side() {
+    let (tolerance, millisecond, day) =
+        (Duration::from_millis(CLOCK_TOLERANCE_MS), Duration::from_millis(1), Duration::from_secs(24 * 3_600));
+    for (clock, told) in [
+        (WALL + tolerance, false),
+        (WALL - tolerance, false),
+        (WALL + tolerance + millisecond, true),
+        (WALL - tolerance - millisecond, true),
+        (WALL + day, true),
+    ] {
+        let mut bench = bench();
+        bench.handle(Event::clock(clock));
+        for n in 0..3 {
+            let mut foe = Foe::new(&mut bench, &format!("peer {n}"), "test");
+            foe.shake(&mut bench, Kind::Service);
+        }
+        let ahead = i64::try_from(clock.as_millis()).unwrap() - i64::try_from(WALL.as_millis()).unwrap();
+        let found: Vec<i64> =
+            bench.notices.iter().filter_map(|it| if let Notice::ClockOff { ahead_ms } = it { Some(*ahead_ms) } else { None }).collect();
+        assert_eq!(found, if told { vec![ahead] } else { vec![] }, "{ahead} ms");
     }
 }

@@ -73,6 +73,81 @@ fn events_may_gather_between_polls_and_the_actions_are_the_same() {
     assert_eq!(actions, run(false));
 }
 
+/// What a shell was told to do, as the actions that stand for it.
+#[derive(Default)]
+struct Listed(Vec<Action>);
+
+impl Shell for Listed {
+    fn send_datagram(&mut self, path: Path, packet: &Packet) {
+        self.0.push(Action::SendDatagram { path, packet: Packet::from_vec(packet.bytes().to_vec()) });
+    }
+    fn connect(&mut self, op: OpId, to: SocketAddr, from_listening_port: bool) {
+        self.0.push(Action::Connect { op, to, from_listening_port });
+    }
+    fn write(&mut self, pipe: PipeId, packet: Packet) {
+        self.0.push(Action::Write { pipe, packet });
+    }
+    fn close(&mut self, pipe: PipeId) {
+        self.0.push(Action::Close { pipe });
+    }
+    fn resolve(&mut self, op: OpId, name: &str, port: u16) {
+        self.0.push(Action::Resolve { op, name: name.into(), port });
+    }
+    fn store(&mut self, op: OpId, batch: Batch, durable: bool) {
+        self.0.push(Action::Store { op, batch, durable });
+    }
+    fn load(&mut self, op: OpId, from: Vec<u8>, to: Vec<u8>, limit: u32) {
+        self.0.push(Action::Load { op, from, to, limit });
+    }
+    fn notify(&mut self, notice: Notice) {
+        self.0.push(Action::Notify { notice });
+    }
+}
+
+// spec-test: NODE-4
+#[test]
+fn what_was_asked_first_is_done_first_and_a_driver_hands_it_on_in_this_order() {
+    let now = Time::from_secs(1);
+    let gather = |node: &mut Node| {
+        // Nothing is polled meanwhile: two refused pipes, dials by address and by name, and what is to be stored.
+        for n in [1, 2] {
+            let pipe = PipeId::new(n);
+            node.handle(now, Event::pipe_opened(pipe, None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")));
+            node.handle(now, Event::pipe_bytes(pipe, b"overcom/9 user\n"));
+        }
+        for (n, address) in [(1, "10.0.0.9:1"), (2, "home.example:2"), (3, "10.0.0.9:3")] {
+            node.command(now, Command::introduce(someone(n), [address.parse().unwrap()])).unwrap();
+            node.command(now, Command::find(someone(n))).unwrap();
+        }
+        node.handle(now, Event::Tick);
+    };
+    let mut node = lone(Config::test());
+    gather(&mut node);
+    let actions = drain(&mut node);
+    let told: Vec<String> = actions
+        .iter()
+        .map(|action| match action {
+            Action::Write { pipe, packet } => format!("write {} {}", pipe.number(), String::from_utf8_lossy(packet.bytes()).trim()),
+            Action::Close { pipe } => format!("close {}", pipe.number()),
+            Action::Connect { to, .. } => format!("connect {to}"),
+            Action::Resolve { name, .. } => format!("resolve {name}"),
+            Action::Store { batch, .. } => format!("store {}", batch.changes.len()),
+            Action::Notify { notice: Notice::Refused { why: CloseReason::Version, .. } } => "refused version".into(),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    let refused = |n: u64| ["refused version".to_string(), format!("write {n} overcom/1 version"), format!("close {n}")];
+    let dials = ["connect 10.0.0.9:1", "resolve home.example", "connect 10.0.0.9:3", "store 3"].map(String::from);
+    assert_eq!(told, [refused(1).as_slice(), &refused(2), &dials].concat());
+    for budget in [1, 2, 3, 100] {
+        let (mut shell, mut node) = (Listed::default(), lone(Config::test()));
+        gather(&mut node);
+        let mut driver = Driver::new(node);
+        while driver.drive(&mut shell, now, budget) == Next::Again {}
+        assert_eq!(shell.0, actions, "{budget} at a time");
+    }
+}
+
 // spec-test: NODE-2, NODE-7
 #[test]
 fn an_early_tick_does_nothing_and_time_does_not_go_back() {
@@ -288,6 +363,98 @@ fn a_newer_store_and_a_damaged_one_stop_the_node_and_are_not_written() {
         assert!(!actions.iter().any(|action| matches!(action, Action::Store { .. })));
         assert_eq!(node.command(Time::ZERO, Command::Suspend), Err(CommandError::Stopped));
     }
+}
+
+/// Whether a value under this key is what the table of the specification says.
+fn is_of_the_table(key: &[u8], value: &[u8]) -> bool {
+    let json = || serde_json::from_slice::<serde_json::Value>(value).unwrap();
+    let has = |names: &[&str]| {
+        let value = json();
+        let found: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        found.len() == names.len() && names.iter().all(|name| found.contains(name))
+    };
+    let delegation = || Delegation::from_json(value).unwrap();
+    let rest = &key[1..];
+    match key[0] {
+        b'a' => (rest, value) == (&b"list"[..], &b"saved"[..]),
+        b'b' => rest.len() == 32 && json().as_array().unwrap().iter().all(|text| text.as_str().unwrap().parse::<Address>().is_ok()),
+        b'c' => rest.is_empty() && value == 1_u64.to_be_bytes(),
+        b'd' => rest == [&delegation().user().as_bytes()[..], delegation().device().as_bytes()].concat(),
+        b'e' => rest.is_empty() && json().as_array().unwrap().len() == 1,
+        b'g' => rest.is_empty() && delegation().user() == credentials("bob", "test").delegation().user(),
+        b'i' => rest.len() == 8 && (has(&["secret", "until"]) || has(&["secret", "until", "used_by"])),
+        b'j' => rest.len() == 8 && has(&["tags", "invitation"]) && json()["invitation"].as_str().unwrap().starts_with("oci1"),
+        b'm' => rest.len() == 64 && value == 1_u64.to_be_bytes(),
+        b'n' => rest.is_empty() && value.len() == 32,
+        b'o' if rest.len() == 8 => has(&["to", "position", "until", "message"]) && json()["position"].as_array().unwrap().len() == 2,
+        b'o' => rest.len() == 8 + 16 && has(&["to", "device", "position", "until", "message"]),
+        b'r' => rest == Revocation::from_json(value).unwrap().user().as_bytes(),
+        b's' => rest.len() == 8 && value.is_empty(),
+        b'v' => rest.is_empty() && value == b"1",
+        _ => false,
+    }
+}
+
+// spec-test: STORE-2
+#[test]
+fn a_node_that_has_lived_through_everything_stores_what_the_table_says_and_nothing_else() {
+    let mut net = Net::new(&["bob", "alice", "eve"]);
+    let (hour, now) = (Duration::from_secs(3_600), net.now);
+    let identity = IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork("bob", 0).array());
+    let own = credentials("bob", "test").delegation().clone();
+    // Two devices of alice, of which one is gone when both are written to; she writes too, and eve uses an invitation.
+    let second = {
+        let identity = IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork("alice", 0).array());
+        let keys = DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes([8; 32])));
+        let grant = keys.grant(AppId::new("test").unwrap(), WALL, WALL + hour);
+        keys.credentials(Delegation::sign(&identity, &grant).unwrap())
+    };
+    net.add("alice 2", second, BTreeMap::new(), 0);
+    net.run();
+    for at in [1, 3] {
+        net.introduce(at, 0);
+        net.send(at, 0, "here I am", Keep::Disk);
+        net.pass(Duration::from_secs(1));
+    }
+    net.seats[3].at = socket("10.9.9.9:1");
+    net.cut_all(3);
+    net.send(0, 1, "to both", Keep::Disk);
+    let life = |seconds: u64| Command::invite(Duration::from_secs(seconds), []);
+    net.command(0, life(60)).unwrap();
+    net.command(0, life(3_600)).unwrap();
+    net.run();
+    let made = |notice: &Notice| if let Notice::Invited { invitation, .. } = notice { Some(invitation.clone()) } else { None };
+    let used = net.seats[0].table.notices.iter().rev().find_map(made).unwrap();
+    net.command(2, Command::join(used)).unwrap();
+    net.pass(Duration::from_secs(1));
+    // Somebody who is not there: a message, and an invitation.
+    let nobody = credentials("nobody", "test").delegation().user();
+    net.command(0, Send::new(nobody, Message::new("bla", "later").unwrap())).unwrap();
+    let secret = InvitationSecret::from_bytes([9; 16]);
+    let address = "10.9.9.8:1".parse::<Address>().unwrap();
+    let app = AppId::new("test").unwrap();
+    let invitation = Invitation::new(app.clone(), nobody, core::slice::from_ref(&address), WALL + hour, secret).unwrap();
+    net.command(0, Command::join(invitation)).unwrap();
+    net.command(0, Command::enter([Entry { address, key: None }])).unwrap();
+    let entry = RevocationEntry { before: WALL - hour, end: WALL + hour };
+    let devices = [(RevocationTarget::All, entry)].into_iter().collect();
+    net.command(0, Command::revoke(Revocation::sign(&identity, app, 1, devices).unwrap())).unwrap();
+    let grant = Grant { until: own.grant().until + hour, ..own.grant().clone() };
+    net.command(0, Command::renew(Delegation::sign(&identity, &grant).unwrap())).unwrap();
+    net.seats[0].driver.handle(now, Event::taken(0, &[Change { key: b"list".to_vec(), value: Some(b"saved".to_vec()) }]));
+    net.pass(Duration::from_secs(1));
+    let store = &net.seats[0].store;
+    for (key, value) in store {
+        assert!(is_of_the_table(key, value), "{:?} {}", key, String::from_utf8_lossy(value));
+    }
+    let kinds: alloc::collections::BTreeSet<u8> = store.keys().map(|key| key[0]).collect();
+    assert_eq!(String::from_utf8(kinds.into_iter().collect()).unwrap(), "abcdegijmnorsv");
+    let lengths = |prefix: u8| store.keys().filter(|key| key[0] == prefix).map(Vec::len).collect::<alloc::collections::BTreeSet<_>>();
+    assert_eq!((lengths(b'o'), store.keys().filter(|key| key[0] == b'i').count()), ([9, 25].into(), 2));
+    // All of it is read again.
+    net.restart(0, "bob", 1);
+    net.run();
+    assert!(net.has(0, |notice| matches!(notice, Notice::Started { .. })));
 }
 
 // spec-test: STORE-4, STORE-5, MSG-5

@@ -454,3 +454,23 @@ fn addresses_that_are_known_stay_behind_those_that_come_with_an_invitation() {
         assert_eq!(net.knows(at, other), expected);
     }
 }
+
+// spec-test: INVITE-10
+#[test]
+fn where_an_inviter_has_dialled_a_joiner_comes_first_before_what_the_joiner_says_and_what_was_known() {
+    let mut net = alice_and_eve();
+    let (eve, now) = (net.user(1), net.now);
+    // Eve says where she listens, on another port than the one at which alice dials her.
+    net.seats[1].driver.handle(now, Event::addresses(&["10.0.0.77:1234".parse().unwrap()], false));
+    net.introduce(0, 1);
+    net.send(0, 1, "hello", Keep::Memory);
+    net.pass(Duration::from_secs(1));
+    assert!(net.seats[0].driver.node().links().all(|link| link.dialled) && net.got(1).len() == 1);
+    net.command(0, Command::introduce(eve, ["10.9.9.9:1".parse().unwrap()])).unwrap();
+    let invitation = net.invite(0, HOUR);
+    net.join(1, &invitation);
+    net.pass(Duration::from_secs(1));
+    assert_eq!((net.joined(1), net.joined_by(0)), (1, 1));
+    let expected = ["10.0.0.2:7575", "10.0.0.2:1234", "10.0.0.77:1234", "10.9.9.9:1"].map(|text| text.parse::<Address>().unwrap());
+    assert_eq!(net.knows(0, 1), expected);
+}

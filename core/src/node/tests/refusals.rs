@@ -73,6 +73,47 @@ fn each_refusal_has_its_own_reason_on_both_sides_and_delivers_nothing() {
     }
 }
 
+// spec-test: HS-6, ID-8
+#[test]
+fn a_peer_whose_clock_is_a_day_off_is_linked_to_the_millisecond_at_which_its_delegation_counts() {
+    let (day, tolerance, millisecond) = (hours(24), Duration::from_millis(CLOCK_TOLERANCE_MS), Duration::from_millis(1));
+    let (begin, end) = (WALL - day, WALL + day);
+    for (from, until, ahead, why) in [
+        (WALL, end, day, None),
+        (WALL, end - tolerance + millisecond, day, None),
+        (WALL, end - tolerance, day, Some(CloseReason::Expired)),
+        (WALL, end + day, day, None),
+    ] {
+        assert_eq!(outcome(from, until, WALL + ahead), why, "a day ahead");
+    }
+    for (from, why) in [
+        (begin, None),
+        (begin + tolerance, None),
+        (begin + tolerance + millisecond, Some(CloseReason::NotYet)),
+        (WALL, Some(CloseReason::NotYet)),
+    ] {
+        assert_eq!(outcome(from, end, WALL - day), why, "a day behind");
+    }
+}
+
+/// Why a node whose clock says `wall` refuses an Alice with a delegation for this time. `None`: they talk.
+fn outcome(from: WallTime, until: WallTime, wall: WallTime) -> Option<CloseReason> {
+    let (_, bob) = made("bob", "test", WALL - hours(48), WALL + hours(48));
+    let (_, alice) = made("alice", "test", from, until);
+    let mut net = Net::new(&[]);
+    for (name, credentials) in [("bob", bob), ("alice", alice)] {
+        net.add(name, credentials, BTreeMap::new(), 0);
+    }
+    let now = net.now;
+    net.seats[0].driver.handle(now, Event::clock(wall));
+    net.run();
+    net.introduce(0, 1);
+    net.send(0, 1, "hello", Keep::Memory);
+    net.run();
+    assert_eq!(net.got(1).len(), usize::from(refused(&net, 0, true).is_none()));
+    refused(&net, 0, true)
+}
+
 // spec-test: HS-4, HS-6
 #[test]
 fn somebody_else_at_the_address_and_oneself_are_told_apart() {
