@@ -38,7 +38,7 @@
 //! | C1 | Any number of events may be handled between polls; there is no drain rule. | `events_may_gather_between_polls_and_the_actions_are_the_same` |
 //! | C2 | `now` going back is clamped and counted, never a panic. | `an_early_tick_does_nothing_and_time_does_not_go_back` |
 //! | C3 | `handle` is total: no panic, no error. A refused `command` changes nothing, not even the generator. | `a_refused_command_changes_nothing_not_even_what_is_drawn_later` |
-//! | C4 | `poll` gives actions in the order to carry them out. What may leave only after a write is not in the queue before `Stored`. | `one_batch_is_under_way_and_what_gathers_meanwhile_is_the_next` |
+//! | C4 | `poll` gives actions in the order to carry them out. What may leave only after a write is not in the queue before `Stored`. | `what_was_asked_first_is_done_first_and_a_driver_hands_it_on_in_this_order`, `one_batch_is_under_way_and_what_gathers_meanwhile_is_the_next` |
 //! | C5 | `deadline()` covers everything pending; `None` means that only an outside event can matter. | `suspend_says_goodbye_and_quiet_and_addresses_wake_the_node`; every test that sleeps exactly to it |
 //! | C6 | A `Tick` at or past the deadline runs at most 1,024 due timers, in order, each once; repeated at the same `now` they reach a later deadline. [`Driver::drive`] does that. | `one_tick_runs_at_most_1024_timers_and_the_next_one_goes_on` |
 //! | C7 | An early `Tick` does nothing; no call's work is unbounded: it grows at most with what the call is about, for `Addresses`, `Clock`, `Renew`, `Suspend` and a stop with the number of links and wanted users. | `an_early_tick_does_nothing_and_time_does_not_go_back`, `a_call_costs_what_it_is_about_and_what_is_about_all_links_costs_a_few_actions_each`, `ten_thousand_wanted_users_wake_in_portions_and_do_not_flood_the_one_link_that_may_know_them` |
@@ -46,7 +46,7 @@
 //! | C9 | Same config, credentials, seed and inputs give the same actions, byte for byte, in debug and release. | `a_recording_replays_however_many_actions_were_polled_at_a_time` |
 //! | C10 | Core keeps no reference to event data, calls nothing outside but the table in [`Crypto`], and has no globals. | `.ci/run no-std` |
 //! | C11 | A failed `Store` or `Load` stops the node: it refuses commands and sends nothing that depends on storage. | `a_message_is_not_acknowledged_before_its_mark_is_stored_and_a_failed_store_stops_the_node` |
-//! | C12 | No secret appears in `Debug`, counters or ladders, nor in notices but for the `Invited` that hands one out; a recording holds them and says so. | `only_the_header_of_a_recording_names_its_secrets_and_debug_shows_none` |
+//! | C12 | No secret appears in `Debug`, counters or ladders, nor in notices but for the `Invited` that hands one out; a recording holds them and says so. | `only_header_events_and_commands_of_a_recording_hold_secrets_and_no_notice_counter_or_view_does`, `a_ladder_of_any_detail_shows_no_key_address_or_payload_that_the_nodes_know` |
 //!
 //! # Duties of a shell
 //!

@@ -56,7 +56,7 @@ fn spec(files: &[File]) -> &str {
 fn clauses(spec: &str) -> (BTreeMap<String, Clause>, Vec<Finding>) {
     let mut clauses: BTreeMap<String, Clause> = BTreeMap::new();
     let mut findings = Vec::new();
-    let mut current: Option<String> = None;
+    let (mut current, mut last): (Option<String>, Option<String>) = (None, None);
     let mut is_example = false;
     for (index, text) in spec.lines().enumerate() {
         if text.trim_start().starts_with("```") {
@@ -73,8 +73,16 @@ fn clauses(spec: &str) -> (BTreeMap<String, Clause>, Vec<Finding>) {
                     format!("{id} stands at line {} already: give it a number of its own", first.line),
                 ));
             } else {
+                if let Some(before) = last.as_ref().filter(|before| is_after(before, &id)) {
+                    findings.push(Finding::new(
+                        SPEC,
+                        index + 1,
+                        format!("{id} stands behind {before}: put clauses in the order of their numbers"),
+                    ));
+                }
                 clauses.insert(id.clone(), Clause { line: index + 1, is_must: false });
             }
+            last = Some(id.clone());
             current = Some(id);
         } else if text.starts_with('#') {
             current = None;
@@ -86,6 +94,12 @@ fn clauses(spec: &str) -> (BTreeMap<String, Clause>, Vec<Finding>) {
         }
     }
     (clauses, findings)
+}
+
+/// Whether one id has a higher number than another of its section.
+fn is_after(one: &str, other: &str) -> bool {
+    let parts = |id: &str| id.split_once('-').and_then(|(section, number)| Some((section.to_owned(), number.parse::<u32>().ok()?)));
+    matches!((parts(one), parts(other)), (Some((a, one)), Some((b, other))) if a == b && one > other)
 }
 
 /// The clause id that a line begins with, whatever marks stand before it.
@@ -155,6 +169,12 @@ mod tests {
         assert!(advice("LINK-1 may.\n", "// (spec: LINK-9)\n")[0].contains("no clause LINK-9"));
         assert!(advice("LINK-1 may.\n", "// (spec: link one)\n")[0].contains("no clause link"));
         assert!(advice("LINK-1 may.\nLINK-1 may.\n", "")[0].contains("already"));
+    }
+
+    #[test]
+    fn a_clause_out_of_the_order_of_its_section_is_found() {
+        assert!(advice("LINK-2 may.\n\nText.\n\nLINK-1 may.\n", "")[0].contains("LINK-1 stands behind LINK-2"));
+        assert_eq!(advice("LINK-2 may.\nLINK-10 may.\nMSG-1 may.\n", ""), Vec::<String>::new());
     }
 
     #[test]

@@ -355,14 +355,23 @@ fn a_search_makes_a_node_dial_only_addresses_of_the_scope_that_it_came_in() {
 
 // spec-test: FIND-7
 #[test]
-fn a_search_tells_where_the_searcher_listens() {
+fn a_search_names_who_is_wanted_and_where_the_searcher_listens_and_its_device_has_signed_it() {
     let mut bench = bench();
-    bench.handle(Event::addresses(&[at("10.0.0.1:7575"), at("0.0.0.0:7575")], false));
+    let listening = ["10.0.0.1:7575", "0.0.0.0:7575", "10.0.0.11:7575", "10.0.0.12:7575", "10.0.0.13:7575"].map(at);
+    bench.handle(Event::addresses(&listening, false));
     let mut foe = Foe::linked(&mut bench, "mallory");
     bench.node.command(bench.now, Command::find(UserId::from_bytes([4; 32]))).unwrap();
     bench.run();
     foe.listen(&mut bench);
-    assert!(foe.heard.contains("\"addresses\":[\"10.0.0.1:7575\"]"), "{}", foe.heard);
+    let line = foe.heard.lines().find(|line| line.starts_with("{\"search\"")).unwrap();
+    let Ok(Line::Search(search)) = Line::parse(line) else { panic!("{line}") };
+    let content: SearchContent = serde_json::from_str(search.content.get()).unwrap();
+    assert_eq!((content.wanted, content.time), (UserId::from_bytes([4; 32]), WALL));
+    assert_eq!(content.addresses, ["10.0.0.1:7575", "10.0.0.11:7575", "10.0.0.12:7575"].map(at));
+    assert_eq!(search.delegation.peer(), bench.node.me());
+    let signature = array_from_base64::<64>(&search.signature).unwrap();
+    let signed = signing_bytes("overcom/1 search", &[search.content.get().as_bytes()]);
+    assert!(Crypto::standard().verify(search.delegation.signing(), &signed, &signature));
 }
 
 // spec-test: FIND-8, WIRE-3, WIRE-5

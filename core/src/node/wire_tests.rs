@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::bench_tests::{Bench, Foe, at};
 use super::hostile_tests::{STREAM, message, messages, resume};
 use super::tests::{WALL, credentials};
+use crate::crypto::noise::Handshake;
 use crate::handshake::Kind;
 use crate::*;
 
@@ -48,6 +49,87 @@ fn each_side_says_its_preamble_in_turn_and_names_the_version_that_it_speaks() {
     assert!(bench.written[&pipe].starts_with(b"overcom/1 user\n"));
     bench.handle(Event::pipe_bytes(dialled, b"overcom/1 version\n"));
     assert_eq!(bench.refusals(), [CloseReason::Version, CloseReason::Version]);
+}
+
+/// A listener at the address of `alice`, by hand: the second message of a handshake that the node has dialled, and the payload
+/// of its third one. Gives what opens the node's records and seals its own.
+fn answered(bench: &mut Bench, pipe: PipeId, keys: &Credentials) -> (Handshake, String, Vec<u8>) {
+    let crypto = Crypto::standard();
+    let first = core::mem::take(bench.written.get_mut(&pipe).unwrap());
+    let message = first.strip_prefix(b"overcom/1 user\n\0\x20").expect("a preamble and a message of 32 bytes: a key and nothing else");
+    assert_eq!(message.len(), 32);
+    let rng = Rng::from_seed(&Seed::from_bytes([6; 32]));
+    let mut noise = Handshake::listen(crypto, b"overcom/1 user\nstandard", &keys.noise_pair(&crypto), rng);
+    assert_eq!(noise.read(message).unwrap(), b"");
+    let second = noise.write(b"").unwrap();
+    let length = u16::try_from(second.len()).unwrap().to_be_bytes();
+    bench.handle(Event::pipe_bytes(pipe, &[b"overcom/1 user\n", &length[..], &second].concat()));
+    let written = core::mem::take(bench.written.get_mut(&pipe).unwrap());
+    let (length, rest) = written.split_first_chunk::<2>().unwrap();
+    let (third, rest) = rest.split_at(usize::from(u16::from_be_bytes(*length)));
+    let payload = String::from_utf8(noise.read(third).unwrap()).unwrap();
+    (noise, payload, rest.to_vec())
+}
+
+/// Has the node dial alice, and opens the pipe.
+fn dial_alice(bench: &mut Bench, number: u64) -> PipeId {
+    let alice = credentials("alice", "test").delegation().user();
+    bench.node.command(bench.now, Command::introduce(alice, [at("10.0.0.2:7575").into()])).unwrap();
+    bench.node.command(bench.now, Command::find(alice)).unwrap();
+    bench.run();
+    let (pipe, (op, to)) = (PipeId::new(number), bench.connects.pop().unwrap());
+    bench.handle(Event::pipe_opened(pipe, Some(op), at("10.0.0.1:50000"), to));
+    pipe
+}
+
+// spec-test: HS-5, HS-7
+#[test]
+fn a_dialler_opens_with_a_fresh_key_and_shows_itself_only_to_whom_it_knows_to_be_wanted() {
+    let crypto = Crypto::standard();
+    // Alice and somebody else at her address, to a node that knows her device or only her user.
+    for (name, is_known, shows) in [("alice", true, true), ("alice", false, true), ("carol", true, false), ("carol", false, false)] {
+        let mut bench = bench();
+        if is_known {
+            let foe = Foe::linked(&mut bench, "alice");
+            bench.handle(Event::pipe_closed(foe.pipe));
+        }
+        let own = credentials(name, "test");
+        let pipe = dial_alice(&mut bench, 700);
+        let (noise, third, rest) = answered(&mut bench, pipe, &own);
+        let at_once = name == "alice" && is_known;
+        assert!(third.starts_with("{\"want\":\"") && third.contains("\"hello\"") == at_once, "{name}, known: {is_known}: {third}");
+        if at_once {
+            continue;
+        }
+        assert!(rest.is_empty(), "it says nothing before the listener has shown itself");
+        let (mut sealer, mut opener, _) = noise.finish().unwrap();
+        let hello = format!(
+            "{{\"hello\":{{\"delegation\":{},\"boot\":\"BwcHBwcHBwc\",\"time\":{}}}}}\n",
+            own.delegation().to_json(),
+            WALL.as_millis()
+        );
+        let mut record = [hello.as_bytes(), &[0; TAG_BYTES]].concat();
+        sealer.seal(&crypto, &mut record).unwrap();
+        bench.handle(Event::pipe_bytes(pipe, &[&u16::try_from(record.len()).unwrap().to_be_bytes()[..], &record].concat()));
+        let mut said = core::mem::take(bench.written.get_mut(&pipe).unwrap());
+        let length = opener.open(&crypto, &mut said[2..]).unwrap();
+        let said = String::from_utf8_lossy(&said[2..2 + length]).into_owned();
+        let me = bench.node.me().user;
+        assert_eq!(
+            (said.starts_with("{\"hello\""), said.starts_with("{\"close\":{\"status\":404,\"reason\":\"wrong_peer\"}}")),
+            (shows, !shows),
+            "{said}"
+        );
+        assert_eq!(bench.node.links().any(|link| matches!(link.with, LinkPeer::User(peer) if peer.user != me)), shows);
+    }
+    // Each dial has a key of its own.
+    let mut bench = bench();
+    let (one, two) = (dial_alice(&mut bench, 800), {
+        bench.handle(Event::pipe_closed(PipeId::new(800)));
+        bench.pass(Duration::from_secs(1));
+        dial_alice(&mut bench, 801)
+    });
+    assert_ne!(bench.written[&one], bench.written[&two]);
 }
 
 // spec-test: HS-10

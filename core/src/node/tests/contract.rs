@@ -133,7 +133,7 @@ fn what_was_asked_first_is_done_first_and_a_driver_hands_it_on_in_this_order() {
             Action::Resolve { name, .. } => format!("resolve {name}"),
             Action::Store { batch, .. } => format!("store {}", batch.changes.len()),
             Action::Notify { notice: Notice::Refused { why: CloseReason::Version, .. } } => "refused version".into(),
-            other => format!("{other:?}"),
+            other @ (Action::SendDatagram { .. } | Action::Load { .. } | Action::Notify { .. }) => format!("{other:?}"),
         })
         .collect();
     let refused = |n: u64| ["refused version".to_string(), format!("write {n} overcom/1 version"), format!("close {n}")];
