@@ -16,6 +16,7 @@ mod finding;
 mod invitations;
 mod recordings;
 mod refusals;
+mod storage;
 mod streams;
 
 pub(super) const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
