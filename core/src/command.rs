@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{Delegation, Revocation};
 use crate::invitation::Invitation;
-use crate::{DeviceId, Message, NodeKey, UserId, WireError};
+use crate::{DeviceId, InvitationId, Message, NodeKey, UserId, WireError};
 
 /// A wish. Taken ones have a [`Tag`](crate::Tag); refused ones change nothing (C3).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -32,7 +32,8 @@ pub enum Command {
         /// 1 to 8, in the order to try them.
         addresses: Vec<Address>,
     },
-    /// Take a user out of the address book and give up what waits for them: each such message answers `Failed`.
+    /// Take a user out of the address book and give up what waits for them: each such message answers `Failed`. Invitations
+    /// that they have used are withdrawn.
     Forget {
         /// Whom.
         user: UserId,
@@ -65,6 +66,12 @@ pub enum Command {
     Join {
         /// As it was read.
         invitation: Invitation,
+    },
+    /// Withdraw an invitation of this node: it is good for nobody from now on, over restarts too. Nothing is told. Who has
+    /// used it stays in the address book. One that is not known, or not any more, is as good as withdrawn.
+    Withdraw {
+        /// Which one, as `Invited` and [`Node::invitations`](crate::Node::invitations) name it.
+        invitation: InvitationId,
     },
     /// Say good-bye on every link, store what is to be stored, then answer `Quiet`. `Event::Addresses` wakes the node.
     Suspend,
@@ -114,6 +121,11 @@ impl Command {
     /// Uses an invitation.
     pub const fn join(invitation: Invitation) -> Self {
         Self::Join { invitation }
+    }
+
+    /// Withdraws an invitation of this node.
+    pub const fn withdraw(invitation: InvitationId) -> Self {
+        Self::Withdraw { invitation }
     }
 }
 

@@ -78,7 +78,7 @@ config! {
     book_users_max: u32 = 4_096, 1, 1_048_576;
     /// Devices of one user: 1 to 64; default 8 (DECISIONS 19).
     devices_per_user_max: u32 = 8, 1, 64;
-    /// Own invitations that have not ended, and joins under way: as many of each, 1 to 4,096; default 64 (guess: a
+    /// Own invitations that are open, or were used and not forgotten yet, and joins under way: as many of each, 1 to 4,096; default 64 (guess: a
     /// classroom at once). 2 KiB each.
     invitations_max: u32 = 64, 1, 4_096;
     /// Searches that this node remembers, so as to pass each on once: 16 to 1,048,576; default 4,096 (guess). 120 bytes each.

@@ -25,7 +25,7 @@ struct Own {
     used_by: Option<UserId>,
     /// The batch that holds who has used it, while it is on its way.
     storing: Option<OpId>,
-    /// The application has heard of the use in this life.
+    /// The application has heard of the use.
     told: bool,
 }
 
@@ -78,12 +78,14 @@ struct Stored {
     until: WallTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used_by: Option<UserId>,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    told: bool,
 }
 
 impl Invitations {
-    /// Whether one more fits; those that are over make room.
+    /// Whether one more fits; those that are over or used make room (spec: INVITE-3).
     pub(crate) fn has_room(&self, cx: &Cx) -> bool {
-        self.own.values().filter(|own| own.until > cx.wall).count() < cx.config.invitations_max as usize
+        self.own.values().filter(|own| !own.makes_room(cx.wall)).count() < cx.config.invitations_max as usize
     }
 
     /// The next one, with a secret from a generator of its own. Changes nothing (C3).
@@ -103,12 +105,13 @@ impl Invitations {
     pub(crate) fn keep(&mut self, cx: &mut Cx, tag: Tag, invitation: Invitation) {
         self.drawn = self.drawn.saturating_add(1);
         while self.own.len() >= cx.config.invitations_max as usize {
-            let Some(over) = self.own.iter().find(|(_, own)| own.until <= cx.wall).map(|(id, _)| *id) else { break };
-            self.forget(cx, over);
+            let spare = self.own.iter().filter(|(_, own)| own.makes_room(cx.wall)).min_by_key(|(_, own)| own.until);
+            let Some(id) = spare.map(|(id, _)| *id) else { break };
+            self.forget(cx, id, false);
         }
         let id = invitation.id();
         let own = Own { until: invitation.until(), secret: invitation.secret().clone(), used_by: None, storing: None, told: false };
-        let op = store(cx, id, &own);
+        let op = store(cx, id, &own, true);
         self.own.insert(id, own);
         self.making.push_back((op, tag, invitation));
     }
@@ -128,16 +131,16 @@ impl Invitations {
     pub(crate) fn on_used(&mut self, cx: &mut Cx, id: InvitationId, pipe: PipeId, peer: Peer) {
         let Some(own) = self.own.get_mut(&id) else { return };
         own.used_by = Some(peer.user);
-        let op = store(cx, id, own);
+        let op = store(cx, id, own, true);
         own.storing = Some(op);
         self.answers.push_back(Answer { op, pipe, id, peer, is_first: true });
     }
 
     /// The same user comes again: what to say, if that need not wait for a store.
-    pub(crate) fn on_again(&mut self, id: InvitationId, pipe: PipeId, peer: Peer) -> Option<Ripe> {
+    pub(crate) fn on_again(&mut self, cx: &mut Cx, id: InvitationId, pipe: PipeId, peer: Peer) -> Option<Ripe> {
         let own = self.own.get_mut(&id)?;
         match own.storing {
-            None => Some(Ripe::Used { pipe, id, peer, is_news: !core::mem::replace(&mut own.told, true) }),
+            None => Some(Ripe::Used { pipe, id, peer, is_news: own.is_news(cx, id) }),
             Some(op) => {
                 // One answer to each on a link is enough.
                 if !self.answers.iter().any(|answer| answer.pipe == pipe && answer.id == id) {
@@ -149,17 +152,20 @@ impl Invitations {
     }
 
     /// A batch is stored: the next thing that waited for it.
-    pub(crate) fn on_stored(&mut self, op: OpId) -> Option<Ripe> {
+    pub(crate) fn on_stored(&mut self, cx: &mut Cx, op: OpId) -> Option<Ripe> {
         if self.making.front().is_some_and(|(waits, ..)| *waits <= op) {
             return self.making.pop_front().map(|(_, tag, invitation)| Ripe::Made(tag, invitation));
         }
         let at = self.answers.iter().position(|answer| answer.op <= op)?;
-        let Answer { pipe, id, peer, .. } = self.answers.remove(at)?;
-        let own = self.own.get_mut(&id);
-        let is_news = own.is_none_or(|own| {
-            own.storing = None;
-            !core::mem::replace(&mut own.told, true)
-        });
+        let Answer { pipe, id, peer, is_first, .. } = self.answers.remove(at)?;
+        let is_news = match self.own.get_mut(&id) {
+            Some(own) => {
+                own.storing = None;
+                own.is_news(cx, id)
+            }
+            // Withdrawn or forgotten meanwhile.
+            None => is_first,
+        };
         Some(Ripe::Used { pipe, id, peer, is_news })
     }
 
@@ -177,13 +183,29 @@ impl Invitations {
     pub(crate) fn on_due(&mut self, cx: &mut Cx) {
         let over: Vec<InvitationId> = self.own.iter().filter(|(_, own)| forgotten_at(own) <= cx.wall).map(|(id, _)| *id).collect();
         for id in over {
-            self.forget(cx, id);
+            self.forget(cx, id, false);
         }
     }
 
-    fn forget(&mut self, cx: &mut Cx, id: InvitationId) {
+    /// One is good for nobody from now on (spec: INVITE-11).
+    pub(crate) fn withdraw(&mut self, cx: &mut Cx, id: InvitationId) {
+        if self.own.contains_key(&id) {
+            self.forget(cx, id, true);
+        }
+    }
+
+    /// Withdraws what a user has used, who would be let in by it once more otherwise (spec: INVITE-11).
+    pub(crate) fn withdraw_used_by(&mut self, cx: &mut Cx, user: UserId) {
+        let theirs: Vec<InvitationId> = self.own.iter().filter(|(_, own)| own.used_by == Some(user)).map(|(id, _)| *id).collect();
+        for id in theirs {
+            self.forget(cx, id, true);
+        }
+        self.answers.retain(|answer| answer.peer.user != user);
+    }
+
+    fn forget(&mut self, cx: &mut Cx, id: InvitationId, durable: bool) {
         self.own.remove(&id);
-        cx.store(false, |batch| batch.remove(key(id)));
+        cx.store(durable, |batch| batch.remove(key(id)));
     }
 
     /// Those that have not ended, by id.
@@ -200,12 +222,29 @@ impl Invitations {
         if key.get(1..)? != id.as_bytes() {
             return None;
         }
-        let own = Own { until: stored.until, secret, used_by: stored.used_by, storing: None, told: false };
+        let own = Own { until: stored.until, secret, used_by: stored.used_by, storing: None, told: stored.told };
         self.own.insert(id, own);
         if self.own.len() > cx.config.invitations_max as usize {
-            self.forget(cx, id);
+            self.forget(cx, id, false);
         }
         Some(())
+    }
+}
+
+impl Own {
+    /// Whether a new one may take its place: it is over, or its use is stored.
+    fn makes_room(&self, wall: WallTime) -> bool {
+        self.until <= wall || (self.used_by.is_some() && self.storing.is_none())
+    }
+
+    /// Whether the application has not heard of the use. From now on it has, in later lives too; after a crash it may hear
+    /// of it once more.
+    fn is_news(&mut self, cx: &mut Cx, id: InvitationId) -> bool {
+        let is_news = !core::mem::replace(&mut self.told, true);
+        if is_news {
+            store(cx, id, self, false);
+        }
+        is_news
     }
 }
 
@@ -213,11 +252,11 @@ fn forgotten_at(own: &Own) -> WallTime {
     own.until + core::time::Duration::from_millis(CLOCK_TOLERANCE_MS)
 }
 
-fn store(cx: &mut Cx, id: InvitationId, own: &Own) -> OpId {
-    let stored = Stored { secret: *own.secret.as_bytes(), until: own.until, used_by: own.used_by };
+fn store(cx: &mut Cx, id: InvitationId, own: &Own, durable: bool) -> OpId {
+    let stored = Stored { secret: *own.secret.as_bytes(), until: own.until, used_by: own.used_by, told: own.told };
     // Bytes and numbers always serialise.
     let value = serde_json::to_vec(&stored).unwrap_or_default();
-    cx.store(true, |batch| batch.put(key(id), value))
+    cx.store(durable, |batch| batch.put(key(id), value))
 }
 
 fn key(id: InvitationId) -> Vec<u8> {

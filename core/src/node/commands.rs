@@ -46,6 +46,7 @@ impl Parts {
             Command::Revoke { revocation } => self.revoke(revocation),
             Command::Invite { life, addresses } => self.invite(life, &addresses),
             Command::Join { invitation } => self.join(invitation),
+            Command::Withdraw { invitation } => Ok(self.withdraw(invitation)),
             Command::Suspend => {
                 let tag = self.tag();
                 self.suspend();
@@ -142,6 +143,7 @@ impl Parts {
         for find in self.book.forget(&mut self.cx, user) {
             self.cx.notify(Notice::Failed { tag: find, why: FailReason::Forgotten });
         }
+        self.invitations.withdraw_used_by(&mut self.cx, user);
         self.fail_joins(user, FailReason::Forgotten);
         self.stop_seeking(user);
         let linked: Vec<Peer> = self.links.devices_of(user).collect();
@@ -218,7 +220,8 @@ const fn does_store(command: &Command) -> bool {
         | Command::Renew { .. }
         | Command::Revoke { .. }
         | Command::Invite { .. }
-        | Command::Join { .. } => true,
+        | Command::Join { .. }
+        | Command::Withdraw { .. } => true,
         Command::Find { .. } | Command::Suspend => false,
     }
 }

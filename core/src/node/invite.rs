@@ -9,7 +9,7 @@ use crate::CloseReason;
 use crate::address::{Scope, plain_socket, scope};
 use crate::command::Address;
 use crate::error::{CommandError, InvitationError};
-use crate::id::{OpId, Peer, PipeId, Tag, UserId};
+use crate::id::{InvitationId, OpId, Peer, PipeId, Tag, UserId};
 use crate::invitation::{INVITATION_LIFE_MAX, Invitation};
 use crate::invites::{self, Answered, Ripe, Verdict};
 use crate::notice::{FailReason, Notice};
@@ -94,6 +94,14 @@ impl Parts {
         Ok(tag)
     }
 
+    /// An invitation is good for nobody from now on; one that is not known is as good as withdrawn (spec: INVITE-11).
+    pub(super) fn withdraw(&mut self, invitation: InvitationId) -> Tag {
+        let tag = self.tag();
+        self.invitations.withdraw(&mut self.cx, invitation);
+        self.arm_invitations();
+        tag
+    }
+
     /// Whether a join waits for a link with `user`.
     pub(super) fn is_join_stuck(&self, user: UserId) -> bool {
         self.joins.waits_for(user) && self.links.devices_of(user).next().is_none()
@@ -130,7 +138,7 @@ impl Parts {
             }
             Verdict::Fresh => invites::NO_ROOM,
             Verdict::Again => {
-                if let Some(ripe) = self.invitations.on_again(join.id, pipe, peer) {
+                if let Some(ripe) = self.invitations.on_again(&mut self.cx, join.id, pipe, peer) {
                     self.say_ripe(ripe);
                 }
                 return;
@@ -179,7 +187,7 @@ impl Parts {
 
     /// A batch is stored: says what waited for it (spec: INVITE-3, INVITE-9).
     pub(super) fn on_invites_stored(&mut self, op: OpId) {
-        while let Some(ripe) = self.invitations.on_stored(op) {
+        while let Some(ripe) = self.invitations.on_stored(&mut self.cx, op) {
             self.say_ripe(ripe);
         }
         for user in self.joins.on_stored(op) {

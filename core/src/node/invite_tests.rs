@@ -289,3 +289,25 @@ fn who_refuses_the_line_itself_is_dialled_ever_less_often_and_given_up() {
     assert!(bench.has(|notice| matches!(notice, Notice::Failed { tag: told, .. } if *told == tag)), "{:?}", bench.notices);
     assert_eq!(bench.stored(b'j'), 0);
 }
+
+// spec-test: NODE-8, INVITE-3
+#[test]
+fn used_invitations_make_room_once_that_is_stored_and_open_ones_never_do() {
+    let mut bench = Bench::new(Config::test().invitations_max(2));
+    let (open, used) = (invite(&mut bench), invite(&mut bench));
+    let refused = |bench: &mut Bench| {
+        bench.node.command(bench.now, Command::invite(HOUR, [at("10.0.0.1:7575").into()])) == Err(CommandError::Invitations)
+    };
+    assert!(refused(&mut bench));
+    let mut eve = Foe::linked(&mut bench, "eve");
+    let line = eve.join(&used, &[]);
+    eve.say(&mut bench, &line);
+    assert_eq!(eve.statuses(), [200]);
+    let next = invite(&mut bench);
+    let mut left: Vec<InvitationId> = bench.node.invitations().map(|it| it.id).collect();
+    let mut expected = [open.id(), next.id()];
+    left.sort();
+    expected.sort();
+    assert_eq!((left.as_slice(), bench.stored(b'i')), (expected.as_slice(), 2));
+    assert!(refused(&mut bench));
+}

@@ -18,6 +18,7 @@ mod recordings;
 mod refusals;
 mod storage;
 mod streams;
+mod withdrawn;
 
 pub(super) const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
 

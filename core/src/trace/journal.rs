@@ -80,6 +80,8 @@ pub enum Asked {
     Invite,
     /// Use an invitation by this user.
     Join(UserId),
+    /// Withdraw an invitation.
+    Withdraw,
     /// Go to sleep.
     Suspend,
 }
@@ -187,6 +189,7 @@ impl Journal {
             Command::Revoke { .. } => Asked::Revoke,
             Command::Invite { .. } => Asked::Invite,
             Command::Join { invitation } => Asked::Join(invitation.user()),
+            Command::Withdraw { .. } => Asked::Withdraw,
             Command::Suspend => Asked::Suspend,
         }
     }

@@ -3,11 +3,11 @@
 use super::*;
 use crate::id::to_base64;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
 impl Net {
     /// The invitation that a node makes for so long.
-    fn invite(&mut self, at: usize, life: Duration) -> Invitation {
+    pub(super) fn invite(&mut self, at: usize, life: Duration) -> Invitation {
         let tag = self.command(at, Command::invite(life, [])).unwrap();
         self.run();
         let made = |notice: &Notice| {
@@ -18,39 +18,39 @@ impl Net {
         all[0].clone()
     }
 
-    fn join(&mut self, at: usize, invitation: &Invitation) -> Tag {
+    pub(super) fn join(&mut self, at: usize, invitation: &Invitation) -> Tag {
         self.command(at, Command::join(invitation.clone())).unwrap()
     }
 
-    fn count(&self, at: usize, wanted: impl Fn(&Notice) -> bool) -> usize {
+    pub(super) fn count(&self, at: usize, wanted: impl Fn(&Notice) -> bool) -> usize {
         self.seats[at].table.notices.iter().filter(|notice| wanted(notice)).count()
     }
 
-    fn joined(&self, at: usize) -> usize {
+    pub(super) fn joined(&self, at: usize) -> usize {
         self.count(at, |notice| matches!(notice, Notice::Joined { .. }))
     }
 
-    fn joined_by(&self, at: usize) -> usize {
+    pub(super) fn joined_by(&self, at: usize) -> usize {
         self.count(at, |notice| matches!(notice, Notice::JoinedBy { .. }))
     }
 
     /// Why a join came to nothing.
-    fn failed(&self, at: usize, tag: Tag) -> Option<FailReason> {
+    pub(super) fn failed(&self, at: usize, tag: Tag) -> Option<FailReason> {
         let why = |notice: &Notice| if let Notice::Failed { tag: told, why } = notice { (*told == tag).then_some(*why) } else { None };
         self.seats[at].table.notices.iter().find_map(why)
     }
 
     /// The addresses that a node knows of another one's user.
-    fn knows(&self, at: usize, other: usize) -> Vec<Address> {
+    pub(super) fn knows(&self, at: usize, other: usize) -> Vec<Address> {
         let known = self.seats[at].driver.node().explain(self.user(other)).addresses;
         known.into_iter().map(|view| view.address).collect()
     }
 
-    fn stored(&self, at: usize, prefix: u8) -> usize {
+    pub(super) fn stored(&self, at: usize, prefix: u8) -> usize {
         self.seats[at].store.keys().filter(|key| key.first() == Some(&prefix)).count()
     }
 
-    fn invitations(&self, at: usize) -> Vec<InvitationView> {
+    pub(super) fn invitations(&self, at: usize) -> Vec<InvitationView> {
         self.seats[at].driver.node().invitations().collect()
     }
 
@@ -66,7 +66,7 @@ impl Net {
     }
 }
 
-fn alice_and_eve() -> Net {
+pub(super) fn alice_and_eve() -> Net {
     Net::new(&["alice", "eve"])
 }
 

@@ -104,7 +104,7 @@ fn is_of_the_table(key: &[u8], value: &[u8]) -> bool {
         b'd' => rest == [&delegation().user().as_bytes()[..], delegation().device().as_bytes()].concat(),
         b'e' => rest.is_empty() && json().as_array().unwrap().len() == 1,
         b'g' => rest.is_empty() && delegation().user() == credentials("bob", "test").delegation().user(),
-        b'i' => rest.len() == 8 && (has(&["secret", "until"]) || has(&["secret", "until", "used_by"])),
+        b'i' => rest.len() == 8 && (has(&["secret", "until"]) || has(&["secret", "until", "used_by", "told"])),
         b'j' => rest.len() == 8 && has(&["tags", "invitation"]) && json()["invitation"].as_str().unwrap().starts_with("oci1"),
         b'm' => rest.len() == 64 && value == 1_u64.to_be_bytes(),
         b'n' => rest.is_empty() && value.len() == 32,

@@ -69,6 +69,7 @@ impl Rows<'_> {
             Asked::Revoke => ("revoke".into(), None, None),
             Asked::Invite => ("invite".into(), None, None),
             Asked::Join(user) => ("join ".into(), Some(*user), None),
+            Asked::Withdraw => ("withdraw".into(), None, None),
             Asked::Suspend => ("suspend".into(), None, None),
         };
         let about = about.map(|user| self.names.user(user));
@@ -83,6 +84,7 @@ impl Rows<'_> {
                 | Asked::Revoke
                 | Asked::Invite
                 | Asked::Join(_)
+                | Asked::Withdraw
                 | Asked::Suspend => text.clone(),
             };
             self.tags.insert((teller, tag), (wish, about));
