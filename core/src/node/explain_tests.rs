@@ -118,9 +118,9 @@ fn an_explanation_names_each_address_and_search_and_when_it_goes_on() {
     );
     assert_eq!(
         lines(&state(Waiting::Window)),
-        "21 messages wait for ALICE\n  it is on its way, and the other application has not taken it; what to do: nothing; if it stays, that \
-         application may be stuck\n  as much as the other side takes at once is on its way; what to do: nothing; if it stays, that \
-         application may be stuck\n"
+        "21 messages wait for ALICE\n  it is on its way, and the other application has not taken it; what to do: have them take it: \
+         they run overcom listen, or their application is stuck\n  as much as the other side takes at once is on its way; what to do: \
+         nothing; it goes on as they take what came before\n"
     );
     assert!(lines(&state(Waiting::Search)).ends_with("  1 peer asked 0 s ago: no answer yet\n"));
     assert_eq!(lines(&bench().node.explain(alice())), "nothing waits for ALICE\n");

@@ -62,12 +62,11 @@ impl Waiting {
             Self::Expired => ("this device's delegation has ended", "renew it with the identity: overcom delegate"),
             Self::Suspended => ("this node sleeps", "wake it; what was stored goes on then"),
             Self::Store => ("it is being written to disk first", "nothing; if it stays, the disk is slow"),
-            Self::Taking => {
-                ("it is on its way, and the other application has not taken it", "nothing; if it stays, that application may be stuck")
-            }
-            Self::Window => {
-                ("as much as the other side takes at once is on its way", "nothing; if it stays, that application may be stuck")
-            }
+            Self::Taking => (
+                "it is on its way, and the other application has not taken it",
+                "have them take it: they run overcom listen, or their application is stuck",
+            ),
+            Self::Window => ("as much as the other side takes at once is on its way", "nothing; it goes on as they take what came before"),
             Self::Dial => ("the known addresses are being dialled", "nothing"),
             Self::Search => ("peers were asked where the user is", "nothing; they have a minute to answer"),
             Self::PeerRevoked => ("the device that it is for is revoked", "wait until the user has a new device, or forget the user"),
