@@ -15,7 +15,7 @@ fn run(language: &str, file: &str, greeting: &str) {
     }
     let path = format!("{}/../runtime-smol/cli/examples/{file}", env!("CARGO_MANIFEST_DIR"));
     let source = std::fs::read_to_string(&path).expect("it is there");
-    assert!(source.lines().count() <= 30, "{file} is to fit on a screen");
+    assert!(source.lines().count() <= 20, "{file} is to be read at a glance");
     let (ann, theirs) = (Home::new(&format!("example-{language}-ann")), Home::new(&format!("example-{language}")));
     let mut ann = Talk::start(&ann);
     let mut named = Talk::start(&theirs);
