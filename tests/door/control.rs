@@ -53,8 +53,8 @@ fn a_second_program_on_the_same_folder_speaks_with_the_first_one_s_node() {
     let (first, mut other) = (Talk::start(&home), Talk::start(&other));
     let mut second = Talk::start(&home);
     assert_eq!(second.hello, first.hello);
-    // The line that turns its notices on is answered without an id.
-    assert_eq!(second.line()["id"], json!(null));
+    // Nothing comes that it has not asked for: the first answer is that to its first request.
+    second.ok("status", json!({}));
     other.meet(&first, "ann");
     other.ok("send", json!({ "to": "ann", "type": "note", "payload": 1 }));
     assert_eq!(second.notice("message")["payload"], 1);
@@ -82,7 +82,7 @@ fn the_socket_is_its_owner_s_only_and_that_of_a_killed_process_is_taken_over() {
 }
 
 #[test]
-fn a_folder_whose_path_is_too_long_for_a_socket_has_a_door_on_loopback_with_a_cookie() {
+fn a_folder_whose_path_is_too_long_for_a_socket_has_a_door_on_loopback_for_who_can_read_the_folder() {
     let home = Home::new("deep");
     let deep = home.0.join("x".repeat(120));
     let deep = deep.to_str().expect("text");
@@ -97,15 +97,47 @@ fn a_folder_whose_path_is_too_long_for_a_socket_has_a_door_on_loopback_with_a_co
     let output = verb(&home, &["names", "add", "me", &user, "--data", deep]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(talk.ok("names", json!({}))["names"]["me"], user);
-    // Without the cookie nothing is said.
+    // Who proves nothing is told nothing but what proves the node, 64 bytes.
     let port = json(&std::fs::read_to_string(&door).expect("it is there"))["port"].as_u64().expect("a port");
     let mut stranger = std::net::TcpStream::connect(("127.0.0.1", u16::try_from(port).expect("a port"))).expect("it listens");
-    std::io::Write::write_all(&mut stranger, &[b'0'; 65]).expect("it reads");
-    let mut said = String::new();
-    let _ = std::io::Read::read_to_string(&mut stranger, &mut said);
-    assert_eq!(said, "");
+    std::io::Write::write_all(&mut stranger, &[b'0'; 64]).expect("it reads");
+    let mut said = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut stranger, &mut said);
+    assert_eq!(said.len(), 64, "{}", String::from_utf8_lossy(&said));
     let (_, status, _) = talk.end();
     assert_eq!((status.code(), door.exists()), (Some(0), false));
+}
+
+#[test]
+fn who_holds_the_port_of_a_killed_node_is_told_nothing_and_the_verb_runs_its_own() {
+    use std::io::{Read as _, Write as _};
+    let home = Home::new("imposed");
+    let deep = home.0.join("x".repeat(120));
+    let data = deep.to_str().expect("text");
+    let talk = Talk::start_with(&home, &["--data", data]);
+    let user = talk.user().to_owned();
+    let door = deep.join("control.json");
+    let mut left = json(&std::fs::read_to_string(&door).expect("it is there"));
+    talk.kill();
+    // A stranger cannot read what the node left, but may sit where it listened.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    left["port"] = listener.local_addr().expect("bound").port().into();
+    std::fs::write(&door, left.to_string()).expect("it is ours");
+    let stranger = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody comes");
+        let mut drawn = [0; 32];
+        stream.read_exact(&mut drawn).expect("it draws");
+        let _ = stream.write_all(&[drawn, drawn].concat());
+        let _ = stream.write_all(b"{\"hello\":{\"protocol\":1}}\n");
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        rest
+    });
+    let added = verb(&home, &["names", "add", "me", &user, "--data", data]);
+    assert!(added.status.success(), "{}", stderr(&added));
+    let heard = stranger.join().expect("it listens");
+    assert!(heard.is_empty(), "{}", String::from_utf8_lossy(&heard));
+    assert!(String::from_utf8_lossy(&verb(&home, &["names", "--data", data]).stdout).contains(&user));
 }
 
 #[test]
@@ -163,8 +195,6 @@ impl Drop for Serving {
 /// Where the node that runs on a home listens.
 fn address(home: &Home) -> String {
     let mut talk = Talk::start(home);
-    // The line that turns its notices on is answered without an id; this must hear no messages, which would be taken.
-    talk.line();
     let status = talk.ok("status", json!({}));
     talk.end();
     status["listening"].as_str().expect("an address").to_owned()

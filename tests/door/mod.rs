@@ -1,7 +1,10 @@
 //! `overcom` as a door: for programs in JSON Lines, for people in verbs, over one node for each data folder.
 
 mod control;
+#[cfg(unix)]
+mod ending;
 mod examples;
+mod invitations;
 mod schema;
 mod stdio;
 mod verbs;
@@ -139,6 +142,11 @@ impl Talk {
     /// Ends the input; gives every notice that came, how the process ended, and what it said on standard error.
     fn end(mut self) -> (Vec<Value>, ExitStatus, String) {
         drop(self.input.take());
+        self.wait()
+    }
+
+    /// The same, with the input left open.
+    fn wait(mut self) -> (Vec<Value>, ExitStatus, String) {
         let mut told = std::mem::take(&mut self.told);
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             told.push(line);
@@ -146,6 +154,11 @@ impl Talk {
         let status = self.child.wait().expect("it ends");
         let errors = self.errors.take().expect("it was started").join();
         (told, status, errors.expect("it reads"))
+    }
+
+    /// What the process is known by.
+    fn process(&self) -> u32 {
+        self.child.id()
     }
 
     fn kill(mut self) {

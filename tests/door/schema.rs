@@ -122,13 +122,15 @@ fn a_line_that_the_schema_does_not_allow_is_found() {
 }
 
 /// A request for each op, in an order in which each does something.
-fn requests(user: &str, at: &str, bobs_line: &str) -> Vec<(&'static str, Value)> {
+fn requests(user: &str, at: &str, bobs_line: &str, own: &str) -> Vec<(&'static str, Value)> {
     let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
     vec![
         ("introduce", json!({ "user": user, "addresses": [at], "name": "bob" })),
         ("name", json!({ "name": "robert", "user": "bob" })),
         ("invite", json!({ "life_s": 60, "addresses": ["127.0.0.1:7575"] })),
         ("join", json!({ "line": bobs_line })),
+        ("invitations", json!({})),
+        ("withdraw", json!({ "invitation": own })),
         ("names", json!({})),
         ("find", json!({ "user": "bob" })),
         ("send", json!({ "to": "bob", "type": "note", "payload": { "a": [1, null] }, "keep": "disk", "life_s": 60, "device": null })),
@@ -164,7 +166,9 @@ fn what_the_program_says_and_reads_is_what_the_schema_allows() {
     let invited = bob.notice("invited");
     assert_eq!(invited["tag"], tag);
     let bobs_line = invited["line"].as_str().expect("a line").to_owned();
-    let requests = requests(&user, &at, &bobs_line);
+    ann.ok("invite", json!({}));
+    let own = ann.notice("invited")["invitation"].as_str().expect("an id").to_owned();
+    let requests = requests(&user, &at, &bobs_line, &own);
     let mut used: Vec<String> = Vec::new();
     for (op, fields) in requests {
         let mut request = json!({ "id": 1, "op": op });

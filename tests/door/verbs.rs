@@ -67,11 +67,35 @@ fn a_recording_is_for_its_owner_only_and_a_report_never_takes_its_place() {
         assert!(stderr(&report).contains("name another file"), "{}", stderr(&report));
         assert_eq!(std::fs::read(trace).expect("it is there"), recorded);
     }
-    let link = home.0.join("link.jsonl");
-    std::os::unix::fs::symlink(&file, &link).expect("a link");
-    let linked = home.run(["node", "--record", link.to_str().expect("text"), LISTEN[0], LISTEN[1]]);
-    assert_eq!(linked.status.code(), Some(2), "{}", stderr(&linked));
-    assert_eq!(std::fs::read(&file).expect("it is there"), recorded);
+    let (link, nowhere) = (home.0.join("link.jsonl"), home.0.join("nowhere.jsonl"));
+    for to in [&file, &nowhere] {
+        std::os::unix::fs::symlink(to, &link).expect("a link");
+        for verb in ["node", "demo"] {
+            let linked = home.run([verb, "--record", link.to_str().expect("text")]);
+            assert_eq!(linked.status.code(), Some(2), "{}", stderr(&linked));
+            assert!(stderr(&linked).contains("is a link to somewhere else"), "{}", stderr(&linked));
+        }
+        std::fs::remove_file(&link).expect("it is there");
+    }
+    assert_eq!((std::fs::read(&file).expect("it is there"), nowhere.exists()), (recorded.clone(), false));
+    // A second node that may not record does not take away what the first one writes.
+    let talk = Talk::start_with(&home, &["--record", path]);
+    let busy = home.run(["node", "--record", path]);
+    assert!(busy.status.code() == Some(1) && stderr(&busy).contains("runs already"), "{}", stderr(&busy));
+    talk.end();
+    let recorded = std::fs::read(&file).expect("it is there");
+    assert!(recorded.starts_with(b"{"), "{}", String::from_utf8_lossy(&recorded));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_leaves_nothing_behind() {
+    let home = Home::new("half");
+    let folder = home.0.join("report");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let failed = home.run(["report", folder.to_str().expect("text"), LISTEN[0], LISTEN[1]]);
+    assert_eq!((failed.status.code(), stderr(&failed).lines().count()), (Some(1), 1), "{}", stderr(&failed));
+    assert!(stderr(&failed).contains("a folder is there; name a file"), "{}", stderr(&failed));
+    assert!(!home.0.join("report.part").exists() && folder.exists());
 }
 
 #[test]
@@ -153,6 +177,8 @@ fn expired(
 #[test]
 fn the_doctor_looks_at_everything_and_its_exit_code_says_whether_a_check_failed() {
     let home = Home::new("doctor");
+    let fresh = home.told(&["doctor", LISTEN[0], LISTEN[1]]);
+    assert!(fresh.contains("there is no identity yet") && !fresh.contains("elsewhere"), "{fresh}");
     let healthy = home.told(&["doctor", LISTEN[0], LISTEN[1]]);
     for part in ["disk", "keys", "node", "clock", "delegation", "port", "UDP", "IPv4", "IPv6", "entry nodes"] {
         assert!(healthy.contains(part), "{part} is missing in {healthy}");

@@ -122,7 +122,7 @@ impl Book {
 }
 
 /// Whether somebody may be called so: no name looks like an id, an option or a path.
-fn check(name: &str) -> Result<(), Fault> {
+pub(crate) fn check(name: &str) -> Result<(), Fault> {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     let fits = !name.is_empty() && name.len() <= 64 && name.chars().all(is_plain);
     if fits && !name.starts_with(['-', '.']) && !name.starts_with("oc1") {

@@ -1,7 +1,6 @@
 //! The verbs' side of the control socket: they speak with the node that runs, or run one as long as they last.
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::fail::Fail;
 use crate::proto::{Fault, Hello, LINE_BYTES_MAX, Line, Lines, PROTOCOL};
 use crate::run::{Place, Running};
 use crate::serve::{self, Lock, Reader, Writer};
+use crate::signal;
 
 /// How long another process may take to start or to end its node (guess: what one may take to read its store).
 const BUSY_MAX: Duration = Duration::from_secs(30);
@@ -36,9 +36,7 @@ pub(crate) async fn find(place: &Place) -> Result<Found, Fail> {
     place.data.open_device()?;
     let look = async {
         loop {
-            let wrong =
-                |why| Fail::failed(format!("the node of {} cannot be spoken with: {}", folder.display(), overcom_std::advice(&why)));
-            if let Some((lines, writer, hello)) = greeted(&folder).await.map_err(wrong)? {
+            if let Some((lines, writer, hello)) = greeted(&folder).await? {
                 return Ok(Found::Taken(lines, writer, hello));
             }
             if let Some(lock) = Lock::try_take(&folder)? {
@@ -47,6 +45,21 @@ pub(crate) async fn find(place: &Place) -> Result<Found, Fail> {
             smol::Timer::after(LOOK_EVERY).await;
         }
     };
+    in_time(&folder, look).await
+}
+
+/// Waits until the node of a folder that was asked to end has ended, and everything is free.
+pub(crate) async fn ended(folder: &Path) -> Result<(), Fail> {
+    let look = async {
+        while Lock::try_take(folder)?.is_none() {
+            smol::Timer::after(LOOK_EVERY).await;
+        }
+        Ok(())
+    };
+    in_time(folder, look).await
+}
+
+async fn in_time<T>(folder: &Path, look: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
     let late = async {
         smol::Timer::after(BUSY_MAX).await;
         let (secs, advice) = (BUSY_MAX.as_secs(), "is it stopped or stuck? End it, then try again");
@@ -57,8 +70,9 @@ pub(crate) async fn find(place: &Place) -> Result<Found, Fail> {
 
 /// A connection with the node of a folder, and the line that it greeted with; `None` if none runs, or one is about to end,
 /// which does not greet any more.
-async fn greeted(folder: &Path) -> io::Result<Option<(Lines<Reader>, Writer, Value)>> {
-    let Some((reader, writer)) = serve::connect(folder).await? else { return Ok(None) };
+async fn greeted(folder: &Path) -> Result<Option<(Lines<Reader>, Writer, Value)>, Fail> {
+    let wrong = |why| Fail::failed(format!("the node of {} cannot be spoken with: {}", folder.display(), overcom_std::advice(&why)));
+    let Some((reader, writer)) = serve::connect(folder).await.map_err(wrong)? else { return Ok(None) };
     let mut lines = Lines::new(reader, TOLD_BYTES_MAX);
     Ok(read(&mut lines).await.ok().map(|hello| (lines, writer, hello)))
 }
@@ -101,16 +115,16 @@ impl Client {
 
     /// Does `work` in a session with the node of this place, and ends the session however that goes.
     pub(crate) async fn with<T>(place: &Place, work: impl AsyncFnOnce(&mut Self) -> Result<T, Fail>) -> Result<T, Fail> {
-        let mut client = Self::open(place).await?;
-        let done = work(&mut client).await;
-        let closed = client.close().await;
+        let mut client = signal::unless_asked(Self::open(place)).await?;
+        let done = signal::unless_asked(work(&mut client)).await;
+        let closed = client.close(done.as_ref().is_err_and(Fail::is_asked)).await;
         let done = done?;
         closed.map(|()| done)
     }
 
     /// Reaches the node of this folder if one runs.
     pub(crate) async fn of_running(folder: &Path) -> Result<Option<Self>, Fail> {
-        let Ok(Some((lines, writer, _))) = greeted(folder).await else { return Ok(None) };
+        let Some((lines, writer, _)) = in_time(folder, greeted(folder)).await? else { return Ok(None) };
         Ok(Some(Self { lines, writer, asked: 0, notices: VecDeque::new(), own: None }))
     }
 
@@ -177,11 +191,14 @@ impl Client {
         or(async { self.notice().await.map(Some) }, late).await
     }
 
-    /// Ends the session, and the node if it is run for this verb; it stays as long as others use it.
-    pub(crate) async fn close(mut self) -> Result<(), Fail> {
+    /// Ends the session, and the node if it is run for this verb; it stays as long as others use it, unless a signal has
+    /// asked it to end.
+    async fn close(mut self, is_asked: bool) -> Result<(), Fail> {
         let others = match &self.own {
-            Some(_) => self.call("status", serde_json::json!({})).await.ok().and_then(|status| status.get("sessions")?.as_u64()),
-            None => None,
+            Some(_) if !is_asked => {
+                self.call("status", serde_json::json!({})).await.ok().and_then(|status| status.get("sessions")?.as_u64())
+            }
+            _ => None,
         };
         if others.is_some_and(|sessions| sessions > 1) {
             crate::say("other commands use this node; it ends with the last of them");

@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
 async fn hand_over(folder: &Path) -> Result<(), Fail> {
     let Some(mut client) = Client::of_running(folder).await? else { return Ok(()) };
     client.call("renew", serde_json::json!({})).await?;
-    client.close().await
+    Ok(())
 }
 
 /// With this machine's dates, whatever the request says: the identity decides for how long.

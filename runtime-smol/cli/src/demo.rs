@@ -1,8 +1,7 @@
 //! `overcom demo`: Alice, Bob and Eve in one process, over real sockets; Eve finds Bob through Alice.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use overcom_core::{Message, Notice, Received, Send, Tag, Time};
 use overcom_std::Clock;
 
 use crate::fail::Fail;
+use crate::file;
 
 mod node;
 mod show;
@@ -50,14 +50,15 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     // Before anything is played: whoever names a place that cannot be written to hears so at once.
-    let record = arguments.record.as_deref().map(|path| create(path).map_err(|why| unwritten(path, &why))).transpose()?;
-    let mut stage = Stage::open(arguments).map_err(|why| Fail::failed(format!("the nodes cannot be started: {why}")))?;
+    let record =
+        arguments.record.as_deref().map(|path| file::open(path).and_then(|file| file::empty(&file, path).map(|()| file))).transpose()?;
+    let mut stage = Stage::open(arguments)?;
     let played = stage.play();
     let (journals, cast) = (std::mem::take(&mut stage.journals), stage.cast.clone());
     // What went wrong is worth a recording too.
     let recordings = stage.close()?;
     if let (Some(path), Some(mut file)) = (&arguments.record, record) {
-        file.write_all(&recordings).map_err(|why| unwritten(path, &why))?;
+        file.write_all(&recordings).map_err(|why| file::unwritten(path, &why))?;
     }
     let ending = played?;
     let ladder = Ladder::of(journals);
@@ -92,9 +93,10 @@ struct Stage {
 }
 
 impl Stage {
-    fn open(arguments: &Arguments) -> std::io::Result<Self> {
+    fn open(arguments: &Arguments) -> Result<Self, Fail> {
+        let wrong = |why: std::io::Error| Fail::failed(format!("the nodes cannot be started: {}", overcom_std::advice(&why)));
         let clock = Clock::start();
-        let drafts = NAMES.into_iter().map(|name| Draft::new(name, &clock)).collect::<std::io::Result<Vec<_>>>()?;
+        let drafts = NAMES.into_iter().map(|name| Draft::new(name, &clock)).collect::<std::io::Result<Vec<_>>>().map_err(wrong)?;
         let cast: Cast = drafts.iter().map(|draft| (draft.name, draft.user, draft.at)).collect();
         let screen = Screen::new(!arguments.json && !arguments.mermaid);
         screen.open(arguments.runtime, &cast)?;
@@ -103,7 +105,7 @@ impl Stage {
         let mut running = Vec::new();
         for (place, draft) in drafts.into_iter().enumerate() {
             let knows = alice.filter(|_| place != ALICE);
-            running.push(draft.start(arguments.runtime, place, knows, clock, give.clone())?);
+            running.push(draft.start(arguments.runtime, place, knows, clock, give.clone()).map_err(wrong)?);
         }
         let journals = NAMES.map(Journal::new).into();
         Ok(Self { cast, running, news, journals, told: Vec::new(), clock, begun, patience: PATIENCE, screen })
@@ -216,19 +218,6 @@ fn failure(notice: &Notice) -> Option<String> {
         return Some(format!("a node has stopped: {cause}; {advice}"));
     }
     None
-}
-
-fn unwritten(path: &Path, why: &std::io::Error) -> Fail {
-    Fail::failed(format!("{} cannot be written: {}", path.display(), overcom_std::advice(why)))
-}
-
-/// For its owner only: it holds keys.
-fn create(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 #[cfg(test)]

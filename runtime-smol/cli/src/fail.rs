@@ -3,31 +3,59 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use async_signal::Signal;
 use overcom_std::keys::KeyError;
 
 use crate::proto::Fault;
+use crate::signal;
+
+/// As if the system had ended it for writing where nobody reads: 128 and SIGPIPE's number.
+const NO_READER: u8 = 141;
 
 /// Why a verb did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Fail {
     sentence: String,
     code: u8,
+    /// The signal that asked for the end.
+    asked: Option<Signal>,
 }
 
 impl Fail {
     /// Something outside did not work: exit code 1.
     pub(crate) fn failed(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), code: 1 }
+        Self::new(sentence, 1)
     }
 
     /// What was typed or handed in cannot be used: exit code 2.
     pub(crate) fn usage(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), code: 2 }
+        Self::new(sentence, 2)
     }
 
     /// It is kept and tried again, but not done yet: exit code 3.
     pub(crate) fn later(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), code: 3 }
+        Self::new(sentence, 3)
+    }
+
+    /// A signal asked this process to end before it was done.
+    pub(crate) fn asked(signal: Signal) -> Self {
+        let name = if signal == Signal::Int { "Ctrl-C" } else { "a signal" };
+        let sentence = format!("ended by {name} before it was done");
+        Self { asked: Some(signal), ..Self::new(sentence, signal::code(signal)) }
+    }
+
+    /// Whether a signal asked for it.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Whether nobody wants to hear of it: who read the answer has gone.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.code == NO_READER
+    }
+
+    fn new(sentence: impl Into<String>, code: u8) -> Self {
+        Self { sentence: sentence.into(), code, asked: None }
     }
 
     pub(crate) fn code(&self) -> ExitCode {
@@ -44,7 +72,8 @@ impl fmt::Display for Fail {
 impl From<std::io::Error> for Fail {
     /// Of writing the answer: everything else that can go wrong is named where it does.
     fn from(why: std::io::Error) -> Self {
-        Self::failed(format!("the answer could not be written: {why}"))
+        let code = if why.kind() == std::io::ErrorKind::BrokenPipe { NO_READER } else { 1 };
+        Self::new(format!("the answer could not be written: {}", overcom_std::advice(&why)), code)
     }
 }
 

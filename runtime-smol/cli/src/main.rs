@@ -5,7 +5,9 @@ mod client;
 mod data;
 mod delegate;
 mod demo;
+mod door;
 mod fail;
+mod file;
 mod hub;
 mod id;
 mod keeper;
@@ -14,6 +16,7 @@ mod redact;
 mod run;
 mod serve;
 mod session;
+mod signal;
 mod verbs;
 
 use std::io::Write as _;
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
-use verbs::{doctor, enter, invite, listen, names, node, report, send, why};
+use verbs::{doctor, enter, invite, listen, names, node, report, send, stop, why};
 
 const HELP: &str = "\
 Examples:
@@ -33,14 +36,16 @@ Examples:
   overcom listen --type note | jq .payload
   overcom why ann                         why does it not arrive?
   overcom doctor                          is everything there that a node needs?
-  overcom node --serve                    a node for all these, until it is stopped
+  overcom node --serve                    a node for all these, until Ctrl-C or
+  overcom stop                            ends it
   overcom node                            a node for a program, in JSON Lines
   overcom id --request > request.json     an identity that is kept elsewhere: ask here,
   overcom delegate --request request.json > delegation.json      sign it there,
   overcom delegate --install delegation.json                     and take it here
 
 Exit codes: 0 done; 1 it did not work, and the message says what to do; 2 wrong usage or input;
-3 a message is kept and will be tried again, but is not delivered yet.
+3 a message is kept and will be tried again, but is not delivered yet; 128 and a signal's number:
+it was ended before it was done (130: Ctrl-C; 141: nobody reads the answer).
 
 Keys, names and messages are kept in $XDG_DATA_HOME/overcom, or ~/.local/share/overcom, unless
 --data says where. Nothing secret is printed. One node runs for each such folder: every command
@@ -80,6 +85,8 @@ enum Verb {
     Enter(enter::Arguments),
     /// Runs a node for a program, in JSON Lines on standard input and output; or with --serve for all other verbs
     Node(node::Arguments),
+    /// Ends the node that runs, in order
+    Stop(stop::Arguments),
     /// Writes what somebody who helps needs to see into one file, without keys and contents
     Report(report::Arguments),
     /// Signs a delegation: what a device may do in the identity's name, in which app, and until when
@@ -87,8 +94,26 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = match arguments.verb {
+    let result = match Arguments::try_parse() {
+        Ok(arguments) => carry_out(arguments).and_then(|text| Ok(print(&text)?)),
+        // Help and the version are answers too.
+        Err(told) if !told.use_stderr() => print(&told.render().ansi().to_string()).map_err(Fail::from),
+        Err(wrong) => wrong.exit(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => {
+            if !fail.is_quiet() {
+                let _ = writeln!(std::io::stderr(), "overcom: {fail}");
+            }
+            fail.code()
+        }
+    }
+}
+
+/// Carries a verb out, and gives its answer.
+fn carry_out(arguments: Arguments) -> Result<String, Fail> {
+    match arguments.verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Id(arguments) => id::run(&arguments),
         Verb::Invite(arguments) => invite::invite(&arguments),
@@ -101,19 +126,16 @@ fn main() -> ExitCode {
         Verb::Enter(arguments) => enter::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Node(arguments) => node::run(&arguments),
+        Verb::Stop(arguments) => stop::run(&arguments),
         Verb::Delegate(arguments) => delegate::run(&arguments),
-    };
-    let result = result.and_then(|text| {
-        // Not println!, which panics when the reader has gone, as `head` does.
-        std::io::stdout().lock().write_all(text.as_bytes()).map_err(|why| Fail::failed(format!("the answer could not be written: {why}")))
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fail) => {
-            let _ = writeln!(std::io::stderr(), "overcom: {fail}");
-            fail.code()
-        }
     }
+}
+
+/// Writes a part of the answer, all of it: not println!, which panics when the reader has gone, as `head` does.
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Tells the person at this machine something beside the answer.

@@ -22,6 +22,7 @@ use crate::keeper::Keeper;
 use crate::proto::{Hello, PROTOCOL};
 use crate::serve::{Control, Lock};
 use crate::session::Entrance;
+use crate::signal;
 
 /// How long a node may take to read its store (guess: a slow disk's worst).
 const START_MAX: Duration = Duration::from_secs(30);
@@ -86,9 +87,14 @@ impl Running {
         Ok(Self { entrance, hub: smol::spawn(hub.run()), serving, engine, _lock: lock })
     }
 
-    /// Waits for its end, however it comes about. Everything is free when this returns.
+    /// Waits for its end, however it comes about; a signal is a wish like any other. Everything is free when this returns.
     pub(crate) async fn ended(self) -> Result<(), Fail> {
-        let ending = self.hub.await;
+        let asks = async {
+            signal::asked().await;
+            self.entrance.tell(Told::End(Ending::Asked)).await;
+            smol::future::pending().await
+        };
+        let ending = or(self.hub, asks).await;
         // The socket goes before the lock, so that nobody who takes the lock finds it.
         self.serving.cancel().await;
         let recorded = self.engine.await;

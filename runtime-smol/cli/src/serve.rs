@@ -1,8 +1,7 @@
 //! One node for a data folder: whoever holds its lock serves the others over a control socket in it.
 //!
 //! The socket is a Unix socket that only its owner may use. Where there are none, or where the folder's path is longer
-//! than a socket's may be, it is a TCP port of loopback, and a file that only its owner may read holds a cookie that
-//! each connection shows first.
+//! than a socket's may be, it is a TCP port of loopback, with a [`Door`] in front of it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -10,12 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use overcom_std::keys::write_private;
-use serde::{Deserialize, Serialize};
-use smol::future::or;
-use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::{TcpListener, TcpStream};
 
+use crate::door::Door;
 use crate::fail::Fail;
 use crate::session::{Entrance, Role};
 
@@ -25,9 +22,6 @@ use crate::session::{Entrance, Role};
 const PATH_BYTES_MAX: usize = 99;
 /// Sessions at once (guess: a person's terminals and a program's workers).
 const SESSIONS_MAX: usize = 64;
-/// How long a connection may take to show the cookie (guess).
-const COOKIE_WAIT: Duration = Duration::from_secs(2);
-const COOKIE_BYTES: usize = 32;
 
 /// The right to run the node of a data folder, for as long as this is there. The system takes it from a process that dies.
 #[derive(Debug)]
@@ -58,13 +52,6 @@ pub(crate) type Reader = Box<dyn AsyncRead + Unpin + Send>;
 /// See [`Reader`].
 pub(crate) type Writer = Box<dyn AsyncWrite + Unpin + Send>;
 
-/// Where a control socket that is no Unix socket is.
-#[derive(Serialize, Deserialize)]
-struct Door {
-    port: u16,
-    cookie: String,
-}
-
 /// The control socket of a node. It is gone when this is dropped.
 pub(crate) struct Control {
     listener: Listener,
@@ -74,7 +61,7 @@ pub(crate) struct Control {
 enum Listener {
     #[cfg(unix)]
     Unix(smol::net::unix::UnixListener),
-    Tcp(TcpListener, String),
+    Tcp(TcpListener, Door),
 }
 
 impl Control {
@@ -92,11 +79,8 @@ impl Control {
             return Self::open_unix(socket);
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let cookie: [u8; COOKIE_BYTES] = overcom_std::entropy()?;
-        let cookie: String = cookie.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = serde_json::to_vec(&Door { port: listener.local_addr()?.port(), cookie: cookie.clone() })?;
-        write_private(&door, &text).map_err(io::Error::other)?;
-        Ok(Self { listener: Listener::Tcp(listener, cookie), path: door })
+        let made = Door::make(&door, listener.local_addr()?.port())?;
+        Ok(Self { listener: Listener::Tcp(listener, made), path: door })
     }
 
     /// Under another name first, so that it is never there without its mode.
@@ -122,15 +106,19 @@ impl Control {
             if seat.send(()).await.is_err() {
                 return;
             }
-            let Ok((reader, writer)) = self.accept().await else {
+            let Ok((mut reader, mut writer)) = self.accept().await else {
                 // Out of files, for instance: it may pass.
                 smol::Timer::after(Duration::from_millis(100)).await;
                 let _ = seats.try_recv();
                 continue;
             };
-            let (entrance, seats, cookie) = (entrance.clone(), seats.clone(), self.cookie());
+            let (entrance, seats, door) = (entrance.clone(), seats.clone(), self.door().cloned());
             smol::spawn(async move {
-                if let Some(reader) = admit(reader, cookie).await {
+                let is_admitted = match door {
+                    Some(door) => door.admit(&mut reader, &mut writer).await,
+                    None => true,
+                };
+                if is_admitted {
                     entrance.hold(Role::Guest, reader, writer).await;
                 }
                 let _ = seats.try_recv();
@@ -151,11 +139,11 @@ impl Control {
         }
     }
 
-    fn cookie(&self) -> Option<String> {
+    const fn door(&self) -> Option<&Door> {
         match &self.listener {
             #[cfg(unix)]
             Listener::Unix(_) => None,
-            Listener::Tcp(_, cookie) => Some(cookie.clone()),
+            Listener::Tcp(_, door) => Some(door),
         }
     }
 }
@@ -165,22 +153,6 @@ impl Drop for Control {
         // The next one takes it away if this fails.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Who shows no cookie where one is asked for is not let in. The first bytes after it belong to the session.
-async fn admit(mut reader: Reader, cookie: Option<String>) -> Option<Reader> {
-    use smol::io::AsyncReadExt as _;
-    let Some(cookie) = cookie else { return Some(reader) };
-    let mut shown = vec![0; cookie.len() + 1];
-    let shows = async { reader.read_exact(&mut shown).await.is_ok() };
-    let in_time = or(shows, async {
-        smol::Timer::after(COOKIE_WAIT).await;
-        false
-    })
-    .await;
-    // All of it is looked at, whatever differs first.
-    let differs = shown.iter().zip(cookie.bytes().chain([b'\n'])).fold(0, |sum, (a, b)| sum | (a ^ b));
-    (in_time && differs == 0).then_some(reader)
 }
 
 /// Connects with the node of a data folder; `None` if none is running.
@@ -196,16 +168,13 @@ pub(crate) async fn connect(folder: &Path) -> io::Result<Option<(Reader, Writer)
             };
         }
     }
-    let text = match fs::read(folder.join("control.json")) {
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let door: Door = serde_json::from_slice(&text)?;
+    let Some(door) = Door::read(&folder.join("control.json"))? else { return Ok(None) };
     match TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, door.port))).await {
-        Ok(mut stream) => {
-            stream.write_all(format!("{}\n", door.cookie).as_bytes()).await?;
-            Ok(Some((Box::new(stream.clone()), Box::new(stream))))
-        }
+        // Somebody else may have taken the port of a node that was killed.
+        Ok(mut stream) => Ok(match door.enter(&mut stream).await {
+            true => Some((Box::new(stream.clone()), Box::new(stream))),
+            false => None,
+        }),
         Err(why) if is_nobody(&why) => Ok(None),
         Err(why) => Err(why),
     }
@@ -228,19 +197,5 @@ mod tests {
         drop(lock);
         assert!(Lock::try_take(&folder).expect("it can be written").is_some());
         fs::remove_dir_all(&folder).expect("it is there");
-    }
-
-    #[test]
-    fn who_shows_another_cookie_is_not_let_in_and_the_first_bytes_after_it_are_the_session_s() {
-        smol::block_on(async {
-            let cookie = || Some("abcd".to_owned());
-            let mut admitted = admit(Box::new(b"abcd\nhello".as_slice()), cookie()).await.expect("it is right");
-            let mut rest = String::new();
-            smol::io::AsyncReadExt::read_to_string(&mut admitted, &mut rest).await.expect("memory reads");
-            assert_eq!(rest, "hello");
-            for wrong in ["abce\n", "abcdx", "abc", ""] {
-                assert!(admit(Box::new(wrong.as_bytes()), cookie()).await.is_none(), "{wrong}");
-            }
-        });
     }
 }

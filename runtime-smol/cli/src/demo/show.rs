@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -67,10 +67,7 @@ impl Screen {
         if !self.is_on || text.is_empty() {
             return Ok(());
         }
-        // Not print!, which panics when the reader has gone.
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        crate::print(text)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use overcom_core::{Command, CommandError, Delegation, Invitation, MESSAGE_LIFE, Message, Node, Send};
+use overcom_core::{Command, CommandError, Delegation, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Send};
 use serde_json::{Value, json};
 
 use super::{Ending, Hub, SessionId};
-use crate::proto::{Fault, LinkLine, NOTICES, Op, OutboxLine, Why};
+use crate::proto::{Fault, InvitationLine, LinkLine, NOTICES, Op, OutboxLine, Why};
 
 /// An invitation's life when nobody says: long enough to be read the next day (guess).
 const INVITATION_LIFE: Duration = Duration::from_secs(24 * 3_600);
@@ -37,6 +37,8 @@ impl Hub {
                 self.command(Command::invite(life_s.map_or(INVITATION_LIFE, Duration::from_secs), addresses)).await
             }
             Op::Join { line } => self.command(Command::join(invitation(&line)?)).await,
+            Op::Invitations => self.invitations().await,
+            Op::Withdraw { invitation } => self.withdraw(invitation).await,
             Op::Names => self.names().await,
             Op::Name { name, user: Some(user) } => {
                 let user = self.book.find(&user)?;
@@ -90,6 +92,20 @@ impl Hub {
         let mut send = Send::new(self.book.find(&to)?, message).keep(keep).life(life);
         send.device = device;
         self.command(send).await
+    }
+
+    async fn invitations(&self) -> Result<Value, Fault> {
+        let open = self.look(|node| node.invitations().collect::<Vec<_>>()).await?;
+        let lines: Vec<_> = open.into_iter().map(|view| InvitationLine::new(view, |user| self.book.name_of(user))).collect();
+        shown(json!({ "invitations": lines }))
+    }
+
+    async fn withdraw(&self, invitation: InvitationId) -> Result<Value, Fault> {
+        if !self.look(move |node| node.invitations().any(|open| open.id == invitation)).await? {
+            let hint = "look at what is open: the op invitations, or overcom invite --list";
+            return Err(Fault::new("bad_invitation", format!("there is no invitation {invitation} of this node"), hint));
+        }
+        self.command(Command::withdraw(invitation)).await
     }
 
     async fn command(&self, command: impl Into<Command>) -> Result<Value, Fault> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use overcom_core::{Address, DeviceId, Entry, Keep};
+use overcom_core::{Address, DeviceId, Entry, InvitationId, Keep};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -53,6 +53,10 @@ pub(crate) enum Op {
     Invite { life_s: Option<u64>, addresses: Vec<Address> },
     /// Take an invitation.
     Join { line: String },
+    /// The invitations of this node that have not ended.
+    Invitations,
+    /// Make an invitation good for nobody.
+    Withdraw { invitation: InvitationId },
     /// The names of the address book.
     Names,
     /// Give a user a name, or take it away.
@@ -117,6 +121,8 @@ ops! {
         addresses: fields.may("addresses", "a list of at most 8 texts HOST:PORT or [IPv6]:PORT")?.unwrap_or_default(),
     });
     "join" => |fields| Ok(Op::Join { line: fields.need("line", "an invitation oci1…")? });
+    "invitations" => |_| Ok(Op::Invitations);
+    "withdraw" => |fields| Ok(Op::Withdraw { invitation: fields.need("invitation", "an invitation's id, as invited and invitations show it")? });
     "names" => |_| Ok(Op::Names);
     "name" => |fields| Ok(Op::Name { name: fields.need("name", "a text")?, user: fields.may("user", "an id oc1…, or null to take the name away")? });
     "why" => |fields| Ok(Op::Why { user: fields.need("user", WHO)? });
@@ -147,8 +153,13 @@ pub(crate) fn parse(line: &[u8]) -> Request {
             return Request { id: Id::unknown(), op: Err(Fault::new("json", format!("this is no JSON object: {why}"), hint)) };
         }
     };
+    let repeated = fields.repeated();
+    if let Some((fault, true)) = repeated {
+        // Which of the two its answer is to carry, nobody knows.
+        return Request { id: Id::unknown(), op: Err(fault) };
+    }
     match fields.id() {
-        Ok(id) => Request { id, op: fields.op() },
+        Ok(id) => Request { id, op: repeated.map_or_else(|| fields.op(), |(fault, _)| Err(fault)) },
         Err(fault) => Request { id: Id::unknown(), op: Err(fault) },
     }
 }
@@ -208,14 +219,17 @@ impl Fields<'_> {
         Err(Fault::new("id", "an id is a number, a text of at most 126 bytes, or null", "count your requests: 1, 2, 3"))
     }
 
+    /// A field that is there twice, and whether it is the id.
+    fn repeated(&self) -> Option<(Fault, bool)> {
+        let is_again = |at: usize, name: &str| self.0.iter().take(at).any(|(earlier, _)| earlier == name);
+        let twice = |is_meant: fn(&str) -> bool| self.0.iter().enumerate().find(|(at, (name, _))| is_meant(name) && is_again(*at, name));
+        let (_, (name, _)) = twice(|name| name == "id").or_else(|| twice(|_| true))?;
+        let fault = Fault::new("repeated_field", format!("the field {name} is there twice"), "leave one of them out");
+        Some((fault, name == "id"))
+    }
+
     fn op(&mut self) -> Result<Op, Fault> {
-        if let Some((name, _)) = self.0.iter().enumerate().find_map(|(at, (name, _))| {
-            let is_again = self.0.iter().take(at).any(|(earlier, _)| earlier == name);
-            is_again.then_some((name, at))
-        }) {
-            return Err(Fault::new("repeated_field", format!("the field {name} is there twice"), "leave one of them out"));
-        }
-        let op: String = self.need("op", hint("", OPS).as_str())?;
+        let op: String = self.need("op", &format!("one of {}", OPS.join(", ")))?;
         let op = read(&op, self)?;
         match self.0.first() {
             None => Ok(op),
@@ -273,6 +287,8 @@ mod tests {
             (r#"{"id":5,"op":"send","to":"a","tpye":"a"}"#, "5", "missing_field", "type"),
             (r#"{"id":6,"op":"status","tpye":"a"}"#, "6", "unknown_field", "tpye"),
             (r#"{"id":7,"op":"status","op":"stop"}"#, "7", "repeated_field", "op"),
+            (r#"{"id":7,"op":"status","id":8}"#, "null", "repeated_field", "id"),
+            (r#"{"id":7,"id":7,"op":"stop","op":"stop"}"#, "null", "repeated_field", "id"),
             (r#"{"id":8,"op":"send","to":"a","type":"a","keep":"tape"}"#, "8", "bad_field", "keep"),
             (r#"{"id":9,"op":"introduce","user":"a","addresses":["x"]}"#, "9", "bad_field", "addresses"),
             (r#"{"id":10,"op":"taken","notices":-1}"#, "10", "bad_field", "notices"),
@@ -283,6 +299,7 @@ mod tests {
             assert!(super::super::tests::listed("/$defs/error/properties/code/enum").contains(&fault.code));
         }
         assert!(fault(r#"{"id":2,"op":"sned"}"#).1.hint.contains("did you mean send?"));
+        assert!(fault(r#"{"id":2}"#).1.hint.starts_with("it is to be one of send, "));
     }
 
     #[test]

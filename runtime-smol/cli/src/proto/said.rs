@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-use overcom_core::{Explanation, LinkPeer, LinkView, OutboxView, WallTime};
+use overcom_core::{Explanation, InvitationView, LinkPeer, LinkView, OutboxView, UserId, WallTime};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Fault, Id};
@@ -79,6 +79,26 @@ impl From<LinkView> for LinkLine {
             rtt_ms: link.rtt.map(|rtt| rtt.as_micros() as f64 / 1_000.0),
             unacknowledged: link.unacknowledged,
             until_ms: link.until.map(WallTime::as_millis),
+        }
+    }
+}
+
+/// An invitation of this node that has not ended; without its line, which holds a secret.
+#[derive(Serialize)]
+pub(crate) struct InvitationLine {
+    invitation: String,
+    until_ms: u64,
+    used_by: Option<String>,
+    name: Option<String>,
+}
+
+impl InvitationLine {
+    pub(crate) fn new<'a>(view: InvitationView, name_of: impl Fn(UserId) -> Option<&'a str>) -> Self {
+        Self {
+            invitation: view.id.to_string(),
+            until_ms: view.until.as_millis(),
+            used_by: view.used_by.map(|user| user.to_string()),
+            name: view.used_by.and_then(name_of).map(str::to_owned),
         }
     }
 }

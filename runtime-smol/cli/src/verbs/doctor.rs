@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
         return Ok(text);
     }
     // What was found is the answer, whatever the exit code.
-    std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?;
+    crate::print(&text)?;
     Err(Fail::failed(format!("{failed} of {} checks failed; begin with the first of them", checks.len())))
 }
 
@@ -95,6 +95,7 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
             checks.push(Check::ok("node", running));
             (status, links)
         }
+        Err(why) if why.is_asked() => return Err(why),
         Err(why) => {
             checks.push(Check::fail("node", "it does not start", why.to_string()));
             (Value::Null, Value::Null)
@@ -155,8 +156,12 @@ fn free_bytes(_: &Path) -> Option<u64> {
 }
 
 fn keys(device: &Result<DeviceFile, Fail>, identity: &Path) -> Check {
-    if let Err(why) = device {
-        return Check::fail("keys", "this device's key file cannot be used", why.to_string());
+    let device = match device {
+        Ok(device) => device,
+        Err(why) => return Check::fail("keys", "this device's key file cannot be used", why.to_string()),
+    };
+    if !identity.exists() && device.delegation().is_none() {
+        return Check::ok("keys", "this device's are here; there is no identity yet: the first node that runs here makes one");
     }
     if !identity.exists() {
         return Check::ok("keys", "this device's are here; the identity is kept elsewhere");

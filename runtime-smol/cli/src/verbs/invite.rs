@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::{Address, Invitation, Time, WallTime};
+use overcom_core::{Address, Invitation, InvitationId, Time, WallTime};
 use overcom_std::Clock;
 use serde_json::{Value, json};
 
+use crate::book;
 use crate::client::Client;
 use crate::data::date;
 use crate::fail::Fail;
@@ -25,6 +26,15 @@ pub(crate) struct Invite {
     /// Where others reach this machine, HOST:PORT, an IPv6 address in brackets; may be said again [default: its own addresses]
     #[arg(long = "at", value_name = "ADDRESS")]
     addresses: Vec<Address>,
+    /// Instead, show the invitations that have not ended, and who has used them
+    #[arg(long, conflicts_with_all = ["hours", "addresses", "withdraw"])]
+    list: bool,
+    /// Instead, make an invitation good for nobody; --list shows its id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["hours", "addresses"])]
+    withdraw: Option<InvitationId>,
+    /// With --list: print JSON
+    #[arg(long, requires = "list")]
+    json: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -42,23 +52,48 @@ pub(crate) struct Join {
 }
 
 pub(crate) fn invite(arguments: &Invite) -> Result<String, Fail> {
+    if arguments.list {
+        let answer = smol::block_on(Client::with(&arguments.place, async |client| client.call("invitations", json!({})).await))?;
+        return Ok(if arguments.json { format!("{answer}\n") } else { words(&answer) });
+    }
+    if let Some(id) = &arguments.withdraw {
+        let request = json!({ "invitation": id.to_string() });
+        smol::block_on(Client::with(&arguments.place, async |client| client.call("withdraw", request).await))?;
+        return Ok(String::new());
+    }
     let invited = async |client: &mut Client| Ok((client.is_own(), ask(client, arguments).await?));
-    let (is_own, (line, until)) = smol::block_on(Client::with(&arguments.place, invited))?;
+    let (is_own, (line, id, until)) = smol::block_on(Client::with(&arguments.place, invited))?;
     crate::say(&format!("one person may use this line until {}; hand it to nobody else:", date(until)));
+    crate::say(&format!("overcom invite --withdraw {id} takes it back"));
     if is_own {
         crate::say("no node runs here now; overcom node --serve runs one, so that the line leads somewhere");
     }
     Ok(line + "\n")
 }
 
-async fn ask(client: &mut Client, arguments: &Invite) -> Result<(String, WallTime), Fail> {
+/// `ID  until 2027-01-15 08:00 UTC  open`.
+fn words(answer: &Value) -> String {
+    let all = answer["invitations"].as_array().into_iter().flatten();
+    let line = |invitation: &Value| {
+        let text = |key: &str| invitation[key].as_str();
+        let until = date(WallTime::from_millis(invitation["until_ms"].as_u64().unwrap_or_default()));
+        let used = text("name").or(text("used_by")).map_or("open".to_owned(), |user| format!("used by {user}"));
+        format!("{}  until {until}  {used}\n", text("invitation").unwrap_or_default())
+    };
+    let lines: String = all.map(line).collect();
+    if lines.is_empty() { "no invitation is open: overcom invite makes one\n".into() } else { lines }
+}
+
+async fn ask(client: &mut Client, arguments: &Invite) -> Result<(String, String, WallTime), Fail> {
     client.call("listen", json!({ "notices": ["invited"] })).await?;
     let addresses: Vec<String> = arguments.addresses.iter().map(ToString::to_string).collect();
     let request = json!({ "life_s": arguments.hours * 3_600, "addresses": addresses });
     let tag = client.call("invite", request).await?.get("tag").cloned().unwrap_or_default();
     while let Some(notice) = client.notice_within(INVITED_MAX).await? {
-        if let (true, Some(line), Some(until)) = (notice["tag"] == tag, notice["line"].as_str(), notice["until_ms"].as_u64()) {
-            return Ok((line.to_owned(), WallTime::from_millis(until)));
+        let text = |key: &str| notice[key].as_str().map(str::to_owned);
+        let of_this = || Some((text("line")?, text("invitation")?, WallTime::from_millis(notice["until_ms"].as_u64()?)));
+        if let Some(invited) = of_this().filter(|_| notice["tag"] == tag) {
+            return Ok(invited);
         }
     }
     Err(Fail::failed("the invitation was not stored in time; look at the disk (overcom doctor) and try again"))
@@ -67,6 +102,7 @@ async fn ask(client: &mut Client, arguments: &Invite) -> Result<(String, WallTim
 pub(crate) fn join(arguments: &Join) -> Result<String, Fail> {
     let wrong = |why| Fail::usage(format!("the invitation cannot be used: {why}"));
     let invitation: Invitation = arguments.line.concat().parse().map_err(wrong)?;
+    arguments.called.as_deref().map_or(Ok(()), book::check)?;
     let mut place = arguments.place.clone();
     // A device that speaks in no app yet speaks in that of whoever invites it.
     if place.app.is_none() && place.data.open_device()?.delegation().is_none() {
@@ -79,30 +115,28 @@ async fn take(client: &mut Client, invitation: &Invitation, called: Option<&str>
     let clock = Clock::start();
     let user = invitation.user().to_string();
     client.call("listen", json!({ "notices": ["joined", "failed"] })).await?;
-    let is_new = match called {
-        Some(name) => call_them(client, name, &user).await?,
-        None => false,
-    };
-    let joined = ask_to_join(client, invitation).await;
-    if let (Err(_), Some(name), true) = (&joined, called, is_new) {
-        client.call("name", json!({ "name": name, "user": null })).await?;
+    if let Some(name) = called {
+        check_name(client, name, &user).await?;
     }
-    joined?;
+    ask_to_join(client, invitation).await?;
+    if let Some(name) = called {
+        // Somebody may have got it meanwhile.
+        check_name(client, name, &user).await?;
+        client.call("name", json!({ "name": name, "user": user })).await?;
+    }
     let took = clock.now().since(Time::ZERO).as_millis();
     let advice = if called.is_none() { format!("; overcom names add NAME {user} gives them a name") } else { String::new() };
     Ok(format!("connected with {} in {took} ms{advice}\n", called.unwrap_or(&user)))
 }
 
-/// Gives whoever invites a name, before anything is done, and says whether it is a new one. One that somebody else has is
-/// not taken away.
-async fn call_them(client: &mut Client, name: &str, user: &str) -> Result<bool, Fail> {
+/// Whether whoever invites may be called so: a name that somebody else has is not taken away.
+async fn check_name(client: &mut Client, name: &str, user: &str) -> Result<(), Fail> {
     let known = client.call("names", json!({})).await?;
     match known["names"].get(name).and_then(Value::as_str) {
         Some(other) if other != user => {
             Err(Fail::usage(format!("{name} is somebody else's name here; choose another one, or say overcom names remove {name} first")))
         }
-        Some(_) => Ok(false),
-        None => client.call("name", json!({ "name": name, "user": user })).await.map(|_| true),
+        _ => Ok(()),
     }
 }
 

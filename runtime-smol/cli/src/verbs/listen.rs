@@ -1,6 +1,6 @@
 //! `overcom listen`: messages as they come.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -25,8 +25,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    smol::block_on(Client::with(&arguments.place, async |client| listen(client, arguments).await))?;
-    Ok(String::new())
+    let heard = smol::block_on(Client::with(&arguments.place, async |client| listen(client, arguments).await));
+    match heard {
+        // Without a number of messages it lasts until it is asked to end.
+        Err(fail) if fail.is_asked() && arguments.count.is_none() => Ok(String::new()),
+        heard => heard.map(|()| String::new()),
+    }
 }
 
 async fn listen(client: &mut Client, arguments: &Arguments) -> Result<(), Fail> {
@@ -39,10 +43,7 @@ async fn listen(client: &mut Client, arguments: &Arguments) -> Result<(), Fail> 
     while left != Some(0) {
         let message = client.notice().await?;
         let line = if is_json { format!("{message}\n") } else { words(&message) };
-        let mut out = std::io::stdout().lock();
-        out.write_all(line.as_bytes())?;
-        out.flush()?;
-        drop(out);
+        crate::print(&line)?;
         client.call("taken", json!({ "notices": 1 })).await?;
         left = left.map(|left| left - 1);
     }

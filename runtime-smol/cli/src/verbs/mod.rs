@@ -8,4 +8,5 @@ pub(crate) mod names;
 pub(crate) mod node;
 pub(crate) mod report;
 pub(crate) mod send;
+pub(crate) mod stop;
 pub(crate) mod why;

@@ -1,7 +1,7 @@
 //! `overcom node`: a node for programs, in JSON Lines on standard input and output; or for everybody, until it is stopped.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,13 @@ use smol::io::{AsyncWriteExt as _, copy};
 
 use crate::client::{Found, find};
 use crate::fail::Fail;
+use crate::file;
 use crate::proto::{Line, Lines};
 use crate::redact::Redacted;
 use crate::run::{Place, Recording, Running};
-use crate::serve::{Reader, Writer};
+use crate::serve::{Lock, Reader, Writer};
 use crate::session::Role;
+use crate::signal::unless_asked;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -35,31 +37,41 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    smol::block_on(async {
-        // Before anything is run: whoever names a place that cannot be written to hears so at once.
-        let file = arguments.record.as_deref().map(create).transpose()?.map(BufWriter::new);
-        let record = file.map(|file| -> Recording {
-            if arguments.redact { Box::new(Redacted::new(file)) } else { Box::new(file) }
-        });
-        match find(&arguments.place).await? {
-            Found::Free(lock) => {
-                let running = Running::start(&arguments.place, lock, record).await?;
-                if arguments.serve {
-                    crate::say("the node runs; overcom send, listen and the others speak with it");
-                    return running.ended().await;
-                }
-                let hold = running.entrance.clone().hold(Role::Master, Unblock::new(std::io::stdin()), Unblock::new(std::io::stdout()));
-                let session = smol::spawn(hold);
-                let ended = running.ended().await;
-                session.await;
-                ended
-            }
+    // Before anything is run: whoever names a place that cannot be written to hears so at once.
+    let record = arguments.record.as_deref().map(|path| file::open(path).map(|file| (path, file))).transpose()?;
+    let done = smol::block_on(async {
+        match unless_asked(find(&arguments.place)).await? {
+            Found::Free(lock) => run_here(arguments, lock, record).await,
             Found::Taken(..) if record.is_some() => Err(Fail::failed("the node of this folder runs already: stop it, then record")),
             Found::Taken(..) if arguments.serve => Err(Fail::failed("the node of this folder runs already: there is nothing to do")),
-            Found::Taken(lines, writer, hello) => pass_on(lines, writer, &hello).await,
+            Found::Taken(lines, writer, hello) => unless_asked(pass_on(lines, writer, &hello)).await,
         }
-    })?;
-    Ok(String::new())
+    });
+    match done {
+        // A node runs until it is asked to end.
+        Err(fail) if !fail.is_asked() => Err(fail),
+        _ => Ok(String::new()),
+    }
+}
+
+async fn run_here(arguments: &Arguments, lock: Lock, record: Option<(&Path, File)>) -> Result<(), Fail> {
+    let recording = |(path, file): (&Path, File)| -> Result<Recording, Fail> {
+        // Not before the lock says that no other node writes there.
+        file::empty(&file, path)?;
+        let file = BufWriter::new(file);
+        Ok(if arguments.redact { Box::new(Redacted::new(file)) } else { Box::new(file) })
+    };
+    let record = record.map(recording).transpose()?;
+    let running = unless_asked(Running::start(&arguments.place, lock, record)).await?;
+    if arguments.serve {
+        crate::say("the node runs; overcom send, listen and the others speak with it");
+        return running.ended().await;
+    }
+    let hold = running.entrance.clone().hold(Role::Master, Unblock::new(std::io::stdin()), Unblock::new(std::io::stdout()));
+    let session = smol::spawn(hold);
+    let ended = running.ended().await;
+    session.await;
+    ended
 }
 
 /// The node runs elsewhere: its session is this one's.
@@ -70,6 +82,8 @@ async fn pass_on(mut lines: Lines<Reader>, mut writer: Writer, hello: &Value) ->
     out.write_all(format!("{hello}\n").as_bytes()).await.map_err(deaf)?;
     out.flush().await.map_err(deaf)?;
     writer.write_all(b"{\"id\":null,\"op\":\"listen\"}\n").await.map_err(gone)?;
+    // Its answer is the first one, and nobody's here: what stands before it are notices.
+    let mut is_listening = false;
     let is_asked = Cell::new(false);
     let asking = async {
         let asked = copy(Unblock::new(std::io::stdin()), &mut writer).await;
@@ -90,28 +104,14 @@ async fn pass_on(mut lines: Lines<Reader>, mut writer: Writer, hello: &Value) ->
                 None if is_asked.get() => return Ok(()),
                 None => return Err(Fail::failed("the node has ended; start again, and ask again what was not answered")),
             };
+            if !is_listening && !line.starts_with(b"{\"notice\":") {
+                is_listening = true;
+                continue;
+            }
             line.push(b'\n');
             out.write_all(&line).await.map_err(deaf)?;
             out.flush().await.map_err(deaf)?;
         }
     };
     or(telling, asking).await
-}
-
-/// For its owner only, also if it was there before: it holds keys.
-pub(crate) fn create(path: &Path) -> Result<File, Fail> {
-    let wrong = |why| Fail::failed(format!("{} cannot be written: {}", path.display(), overcom_std::advice(&why)));
-    if std::fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink()) {
-        return Err(Fail::usage(format!("{} is a link to somewhere else; name the file itself", path.display())));
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(wrong)?;
-    #[cfg(unix)]
-    if file.metadata().is_ok_and(|it| it.is_file()) {
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(wrong)?;
-    }
-    Ok(file)
 }

@@ -1,16 +1,16 @@
 //! `overcom report`: what somebody who helps needs to see, in one file without what is nobody else's business.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::doctor;
-use super::node::create;
 use crate::client::Client;
 use crate::fail::Fail;
+use crate::file;
 use crate::redact::{Redacted, Redactor};
 use crate::run::Place;
 
@@ -27,8 +27,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    let wrong =
-        |why: std::io::Error| Fail::failed(format!("{} cannot be written: {}", arguments.file.display(), overcom_std::advice(&why)));
     let trace = arguments.trace.as_deref().map(|path| {
         File::open(path).map_err(|why| Fail::usage(format!("{} cannot be read: {}", path.display(), overcom_std::advice(&why))))
     });
@@ -38,13 +36,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     part.push(".part");
     let part = PathBuf::from(part);
     let is_itself = |trace: &PathBuf| {
-        let is = |file: &PathBuf| file.canonicalize().is_ok_and(|file| trace.canonicalize().is_ok_and(|trace| trace == file));
+        let is = |file: &Path| file.canonicalize().is_ok_and(|file| trace.canonicalize().is_ok_and(|trace| trace == file));
         is(&arguments.file) || is(&part)
     };
     if arguments.trace.as_ref().is_some_and(is_itself) {
         return Err(Fail::usage("the report would take the place of the recording that it is made of; name another file for it"));
     }
-    let mut out = create(&part)?;
+    let part_file = file::open(&part)?;
+    let written = file::empty(&part_file, &part)
+        .and_then(|()| write(arguments, part_file, trace))
+        .and_then(|()| fs::rename(&part, &arguments.file).map_err(|why| file::unwritten(&arguments.file, &why)));
+    if let Err(why) = written {
+        // Half a report is of no use; if it stays, the next one takes its place.
+        let _ = fs::remove_file(&part);
+        return Err(why);
+    }
+    let advice = "Read it before you send it: the doctor's part names this machine's folders and addresses.";
+    Ok(format!("{} is written. {advice}\n", arguments.file.display()))
+}
+
+fn write(arguments: &Arguments, mut out: File, trace: Option<File>) -> Result<(), Fail> {
+    let wrong = |why| file::unwritten(&arguments.file, &why);
     let mut redactor = Redactor::default();
     let mut write = |title: &str, text: &str| writeln!(out, "== {title}\n{text}").map_err(wrong);
     write("versions", crate::VERSIONS)?;
@@ -64,10 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
             redacted.write_all(&[&line[..], b"\n"].concat()).map_err(wrong)?;
         }
     }
-    drop(out);
-    std::fs::rename(&part, &arguments.file).map_err(wrong)?;
-    let advice = "Read it before you send it: the doctor's part names this machine's folders and addresses.";
-    Ok(format!("{} is written. {advice}\n", arguments.file.display()))
+    Ok(())
 }
 
 async fn ask(client: &mut Client) -> Result<Vec<(&'static str, Value)>, Fail> {

@@ -1,0 +1,202 @@
+//! How it ends: by signals, by `overcom stop`, and when nobody reads.
+
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use overcom_core::trace::{Builds, Ends, replay};
+use serde_json::json;
+
+use super::{LISTEN, PATIENCE, Talk};
+use crate::cli::{Home, program, stderr, stdout};
+
+/// Exit codes of shells for what a signal has ended.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
+const NO_READER: i32 = 141;
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status().expect("there is such a program");
+    assert!(sent.success(), "the process is there");
+}
+
+/// A verb on a home, in the background.
+fn begin(home: &Home, arguments: &[&str]) -> Child {
+    begin_at(home, arguments, LISTEN[1])
+}
+
+fn begin_at(home: &Home, arguments: &[&str], at: &str) -> Child {
+    let mut command = Command::new(program());
+    command.args(arguments).args(["--listen", at]).env("XDG_DATA_HOME", &home.0).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
+/// How a process ends within the patience of these tests, and what it said on standard error.
+fn ends(mut child: Child) -> (ExitStatus, String) {
+    let begun = overcom_std::Clock::start();
+    while child.try_wait().expect("it runs").is_none() {
+        assert!(begun.now().since(overcom_core::Time::ZERO) < PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().expect("it has ended");
+    (output.status, stderr(&output))
+}
+
+/// Waits until the node that a verb runs on a home can be spoken with.
+fn runs(home: &Home) {
+    let begun = overcom_std::Clock::start();
+    while std::os::unix::net::UnixStream::connect(home.0.join("overcom/control.sock")).is_err() {
+        assert!(begun.now().since(overcom_core::Time::ZERO) < PATIENCE, "no node runs");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_signal_ends_a_node_like_the_end_of_its_input() {
+    for (at, name) in ["TERM", "INT"].into_iter().enumerate() {
+        let (home, other) = (Home::new(&format!("signal-{name}")), Home::new(&format!("signal-other-{name}")));
+        std::fs::create_dir_all(&home.0).expect("there is room");
+        let recording = home.0.join("recording");
+        let mut talk = Talk::start_with(&home, &["--record", recording.to_str().expect("text")]);
+        let mut other = Talk::start(&other);
+        talk.meet(&other, "ann");
+        talk.ok("send", json!({ "to": "ann", "type": "note", "payload": at }));
+        talk.notice("delivered");
+        signal(talk.process(), name);
+        // Its input is still open. The other one is told good-bye, the recording is whole, and nothing is left behind.
+        assert_eq!(other.notice("link_down")["why"], "suspended", "{name}");
+        let (told, status, errors) = talk.wait();
+        assert_eq!((status.code(), errors.as_str()), (Some(0), ""), "{name}");
+        assert!(told.iter().any(|line| line["notice"] == "quiet"), "{told:?}");
+        assert!(!home.0.join("overcom/control.sock").exists());
+        let replays = replay(&std::fs::read_to_string(&recording).expect("it was written"), Builds::Same).expect("it replays");
+        assert!(replays.len() == 1 && replays[0].ends == Ends::Whole, "{replays:?}");
+    }
+}
+
+#[test]
+fn a_verb_that_lasts_ends_well_by_a_signal_and_one_that_is_not_done_says_so() {
+    for (arguments, name, code, sentence) in [
+        (&["node", "--serve"][..], "TERM", 0, "the node runs"),
+        (&["listen"], "INT", 0, ""),
+        (&["listen", "--count", "1"], "INT", INTERRUPTED, "ended by Ctrl-C before it was done"),
+        (&["listen", "--count", "1"], "TERM", TERMINATED, "ended by a signal before it was done"),
+    ] {
+        let home = Home::new(&format!("lasts-{}-{name}-{}", arguments[0], arguments.len()));
+        let child = begin(&home, arguments);
+        runs(&home);
+        // As long as it takes to ask for messages; the node that it runs is there already.
+        std::thread::sleep(Duration::from_millis(200));
+        signal(child.id(), name);
+        let (status, errors) = ends(child);
+        assert_eq!((status.code(), errors.contains(sentence)), (Some(code), true), "{arguments:?}: {errors}");
+        assert!(errors.lines().count() <= 1 && !home.0.join("overcom/control.sock").exists(), "{errors}");
+    }
+}
+
+#[test]
+fn a_message_whose_sender_is_interrupted_is_kept() {
+    let home = Home::new("interrupted");
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let child = begin(&home, &["send", &nobody, "note", "1", "--wait", "60"]);
+    runs(&home);
+    let mut talk = Talk::start(&home);
+    while talk.ok("outbox", json!({}))["count"] != 1 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(child.id(), "INT");
+    let (status, errors) = ends(child);
+    assert_eq!((status.code(), errors.lines().count()), (Some(INTERRUPTED), 1), "{errors}");
+    // Whoever used its node is told.
+    let (_, status, errors) = talk.wait();
+    assert!(status.code() == Some(1) && errors.contains("the node has ended"), "{errors}");
+    assert_eq!(Talk::start(&home).ok("outbox", json!({}))["count"], 1);
+}
+
+#[test]
+fn a_second_signal_ends_at_once_what_the_first_one_cannot() {
+    let home = Home::new("twice");
+    let mut command = Command::new(program());
+    command.arg("node").args(LISTEN).env("XDG_DATA_HOME", &home.0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut input = child.stdin.take().expect("it is piped");
+    // More answers than a pipe holds, and nobody reads them.
+    let _ = std::io::Write::write_all(&mut input, "{\"op\":\"status\"}\n".repeat(256).as_bytes());
+    runs(&home);
+    std::thread::sleep(Duration::from_millis(300));
+    signal(child.id(), "TERM");
+    std::thread::sleep(Duration::from_millis(1_000));
+    assert!(child.try_wait().expect("it runs").is_none(), "it waits for its reader");
+    signal(child.id(), "TERM");
+    let (status, _) = ends(child);
+    assert_eq!(status.code(), Some(TERMINATED));
+}
+
+#[test]
+fn stop_ends_the_node_of_a_folder_and_is_content_if_there_is_none() {
+    let home = Home::new("stop");
+    let none = home.run(["stop"]);
+    assert_eq!((none.status.code(), stdout(&none).as_str()), (Some(0), ""), "{}", stderr(&none));
+    assert!(stderr(&none).contains("no node runs in") && !home.0.exists(), "{}", stderr(&none));
+    for arguments in [&["node", "--serve"][..], &["listen"]] {
+        let child = begin(&home, arguments);
+        runs(&home);
+        assert_eq!(home.told(&["stop"]), "the node has ended\n");
+        assert!(!home.0.join("overcom/control.sock").exists());
+        let (status, errors) = ends(child);
+        // A listener did not want that end.
+        assert_eq!(status.code(), Some(i32::from(arguments[0] == "listen")), "{errors}");
+    }
+    let talk = Talk::start(&home);
+    home.told(&["stop"]);
+    assert_eq!(talk.wait().1.code(), Some(0));
+}
+
+#[test]
+fn an_answer_that_nobody_reads_ends_quietly_and_one_that_cannot_be_written_with_a_sentence() {
+    let home = Home::new("answers");
+    home.told(&["id"]);
+    let (ann, bob) = (Home::new("answers-ann"), Home::new("answers-bob"));
+    let mut bob_talks = Talk::start(&bob);
+    let mut line = String::new();
+    for verb in
+        [&["id"][..], &["--help"], &["--version"], &["send", "--help"], &["names"], &["invite"], &["doctor"], &["demo"], &["why", "oc1"]]
+    {
+        let begin = |out: Stdio| {
+            let mut command = Command::new(program());
+            command.args(verb).env("XDG_DATA_HOME", &home.0).stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
+            if !matches!(verb, ["id" | "demo" | "--help" | "--version", ..] | [_, "--help"]) {
+                command.args(LISTEN);
+            }
+            command.spawn().expect("the program starts")
+        };
+        let (reader, writer) = std::io::pipe().expect("there is room");
+        drop(reader);
+        let (status, errors) = ends(begin(writer.into()));
+        let expected = if verb[0] == "why" { 2 } else { NO_READER };
+        assert_eq!(status.code(), Some(expected), "{verb:?}: {errors}");
+        assert!(verb[0] == "why" || !errors.contains("written"), "{verb:?}: {errors}");
+        #[cfg(target_os = "linux")]
+        {
+            let full = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+            let (status, errors) = ends(begin(full.into()));
+            let expected = if verb[0] == "why" { 2 } else { 1 };
+            assert_eq!(status.code(), Some(expected), "{verb:?}: {errors}");
+            assert!(verb[0] == "why" || errors.contains("the answer could not be written: the disk is full"), "{verb:?}: {errors}");
+        }
+    }
+    // What cannot be shown is not taken: the message comes again.
+    let mut listens = begin(&ann, &["listen"]);
+    runs(&ann);
+    drop(listens.stdout.take());
+    let user = crate::cli::json(&ann.told(&["id", "--json"]))["user"].as_str().expect("a user").to_owned();
+    let at = Talk::start(&ann).ok("status", json!({}))["listening"].as_str().expect("an address").to_owned();
+    bob_talks.ok("introduce", json!({ "user": user, "addresses": [at], "name": "ann" }));
+    bob_talks.ok("send", json!({ "to": "ann", "type": "note", "payload": 1 }));
+    let (status, errors) = ends(listens);
+    assert_eq!((status.code(), errors.as_str()), (Some(NO_READER), ""));
+    let mut again = begin_at(&ann, &["listen", "--count", "1"], &at);
+    again.stdout.take().expect("it is piped").read_to_string(&mut line).expect("text");
+    assert!(line.contains("\"payload\":1") && ends(again).0.success(), "{line}");
+}
