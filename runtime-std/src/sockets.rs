@@ -74,6 +74,12 @@ impl fmt::Display for BindError {
             Self::PortInUse(port) => {
                 write!(f, "port {port} is in use; stop the program that listens there, or name another port (0 takes any)")
             }
+            Self::Io(local, why) if why.kind() == io::ErrorKind::AddrNotAvailable => {
+                write!(f, "this machine has no address {}; name one that it has, or none", local.ip())
+            }
+            Self::Io(local, why) if why.kind() == io::ErrorKind::PermissionDenied => {
+                write!(f, "this user may not listen on {local}; name a port from 1024 on")
+            }
             Self::Io(local, why) => write!(f, "cannot listen on {local}: {why}"),
         }
     }
@@ -290,6 +296,9 @@ mod tests {
         let why = bind(bound.local).unwrap_err();
         assert!(matches!(why, BindError::PortInUse(port) if port == bound.local.port()));
         assert!(why.to_string().contains("name another port"));
+        // An address for documentation, which no machine has.
+        let why = bind(SocketAddr::from(([192, 0, 2, 77], 0))).unwrap_err();
+        assert!(why.to_string().contains("192.0.2.77; name one that it has"), "{why}");
     }
 
     #[test]

@@ -87,6 +87,24 @@ fn a_recording_is_for_its_owner_only_and_a_report_never_takes_its_place() {
     assert!(recorded.starts_with(b"{"), "{}", String::from_utf8_lossy(&recorded));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_verb_whose_own_node_fails_says_why_it_failed() {
+    let home = Home::new("no-room");
+    home.told(&["names", LISTEN[0], LISTEN[1]]);
+    let long = home.0.join("long");
+    std::fs::write(&long, format!("\"{}\"", "x".repeat(1_000_000))).expect("there is room");
+    // As if there were room for the store as it is, and for no more.
+    let blocks = std::fs::metadata(home.0.join("overcom/store.redb")).expect("it is there").len() / 512;
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let line = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" send {nobody} note - --no-wait {} {}", LISTEN[0], LISTEN[1]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &line]).arg(crate::cli::program()).env("XDG_DATA_HOME", &home.0);
+    let failed = command.stdin(std::fs::File::open(&long).expect("it is there")).output().expect("there is a shell");
+    assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+    assert!(stderr(&failed).contains("disk") && !stderr(&failed).contains("ask again"), "{}", stderr(&failed));
+}
+
 #[test]
 fn a_report_that_cannot_be_written_leaves_nothing_behind() {
     let home = Home::new("half");
@@ -125,9 +143,9 @@ fn what_is_typed_wrongly_is_told_in_a_sentence_with_the_way_out() {
     for (arguments, code, part) in [
         (vec!["send", "ann", "note", "{milk:2}"], 2, "--text"),
         (vec!["send", "ann", "note", "1"], 2, "overcom names add NAME ID"),
-        (vec!["why", "oc1qqqq"], 2, "copy the id again"),
+        (vec!["why", "oc1qqqq"], 2, "Copy the id again"),
         (vec!["names", "add", "-x", "oc1"], 2, "--help"),
-        (vec!["names", "add", "oc1x", "oc1"], 2, "copy the id again"),
+        (vec!["names", "add", "oc1x", "oc1"], 2, "Copy the id again"),
         (vec!["names", "remove", "ann"], 2, "overcom names"),
         (vec!["sned", "ann", "note"], 2, "'send'"),
         (vec!["node", "--record", "no/such/folder/file"], 1, "make the folder"),

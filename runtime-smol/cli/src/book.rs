@@ -67,8 +67,8 @@ impl Book {
             return Ok(user);
         }
         if who.starts_with("oc1") {
-            let why = overcom_core::WireError::IdText;
-            return Err(Fault::new("unknown_name", format!("{who} is no id: {why}"), "copy the id again, whole"));
+            let message = format!("{who} is no id: its length or its checksum is wrong");
+            return Err(Fault::new("unknown_name", message, "was it cut when copied? Copy the id again, whole"));
         }
         let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
         let near = known.iter().find(|name| strsim::jaro_winkler(name, who) > 0.8).map(|name| format!("did you mean {name}? "));
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!((book.find("ann"), book.find(&bob.to_string())), (Ok(ann), Ok(bob)));
         assert_eq!(book.name_of(bob), Some("bob"));
         assert!(book.find("anm").expect_err("a typo").hint.contains("did you mean ann?"));
-        assert!(book.find(&bob.to_string()[..50]).expect_err("it is cut").message.contains("cut when copied"));
+        assert!(book.find(&bob.to_string()[..50]).expect_err("it is cut").hint.contains("cut when copied"));
         assert_eq!(book.remove("bob"), Ok(bob));
         assert!(Book::open(&folder).expect("it was written").find("bob").is_err());
         for bad in ["", "oc1x", "-x", ".x", "a b", "a/b"] {

@@ -118,8 +118,12 @@ impl Client {
         let mut client = signal::unless_asked(Self::open(place)).await?;
         let done = signal::unless_asked(work(&mut client)).await;
         let closed = client.close(done.as_ref().is_err_and(Fail::is_asked)).await;
-        let done = done?;
-        closed.map(|()| done)
+        match (done, closed) {
+            (Ok(done), closed) => closed.map(|()| done),
+            // Why the node has ended says more than that it has.
+            (Err(why), Err(cause)) if !why.is_asked() => Err(cause),
+            (Err(why), _) => Err(why),
+        }
     }
 
     /// Reaches the node of this folder if one runs.

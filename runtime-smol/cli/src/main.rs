@@ -96,8 +96,8 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Arguments::try_parse() {
         Ok(arguments) => carry_out(arguments).and_then(|text| Ok(print(&text)?)),
-        // Help and the version are answers too.
-        Err(told) if !told.use_stderr() => print(&told.render().ansi().to_string()).map_err(Fail::from),
+        // Help and the version are answers too; clap knows whether colours suit their reader.
+        Err(told) if !told.use_stderr() => told.print().and_then(|()| std::io::stdout().flush()).map_err(Fail::from),
         Err(wrong) => wrong.exit(),
     };
     match result {

@@ -189,7 +189,10 @@ fn clock(now: WallTime, ahead_ms: Option<i64>, delegation: Option<&Delegation>) 
 
 fn delegated(now: WallTime, delegation: Option<&Delegation>, has_identity: bool) -> Check {
     let renew = "overcom id --request here, overcom delegate --request where the identity is, overcom delegate --install here";
-    let Some(delegation) = delegation else { return Check::fail("delegation", "there is none", renew) };
+    let Some(delegation) = delegation else {
+        let next = if has_identity { "overcom delegate makes one" } else { "see what is said of the keys and the node" };
+        return Check::fail("delegation", "there is none", next);
+    };
     let (until, app) = (delegation.until(), delegation.app());
     if until < now {
         return Check::fail("delegation", format!("it ended {}", date(until)), renew);
