@@ -77,6 +77,18 @@ fn the_first_id_makes_an_identity_and_the_second_shows_the_same_one() {
 }
 
 #[test]
+fn a_device_keeps_its_app_until_another_one_is_asked_for_and_none_is_made_that_nobody_signs_for() {
+    let home = Home::new("app");
+    home.told(&["id", "--app", "chess"]);
+    assert_eq!(json(&home.told(&["id", "--json"]))["app"], "chess");
+    assert!(home.told(&["delegate"]).contains(" in chess until "));
+    assert_eq!(json(&home.told(&["id", "--request"]))["app"], "chess");
+    assert_eq!(json(&home.told(&["id", "--json", "--app", "go"]))["app"], "go");
+    let nobody = Home::new("app-nobody");
+    assert_eq!((nobody.run(["delegate"]).status.code(), nobody.0.exists()), (Some(1), false));
+}
+
+#[test]
 fn nothing_that_is_printed_is_secret() {
     let home = Home::new("secret");
     let printed = [home.told(&["id"]), home.told(&["id", "--json"]), home.told(&["id", "--request"]), home.told(&["delegate"])].concat();

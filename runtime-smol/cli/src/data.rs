@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use overcom_core::{AppId, DELEGATION_MS_MAX, WallTime};
+use overcom_core::{AppId, DELEGATION_MS_MAX, Delegation, WallTime};
 use overcom_std::keys::{DeviceFile, IdentityFile};
 
 use crate::fail::Fail;
 
 /// The app that the command line itself speaks as.
-pub(crate) const APP: &str = "overcom";
+const APP: &str = "overcom";
 
 /// Days of the longest delegation (spec: ID-7).
 pub(crate) const DAYS_MAX: u64 = DELEGATION_MS_MAX / DAY_MS;
@@ -78,6 +78,14 @@ fn folder_name(text: &str) -> Result<String, String> {
 
 pub(crate) fn app(text: &str) -> Result<AppId, String> {
     AppId::new(text).map_err(|why| why.to_string())
+}
+
+/// The app that was asked for, or that a device has a delegation for, or the command line's own.
+pub(crate) fn app_of(asked: Option<&AppId>, device: &DeviceFile) -> Result<AppId, Fail> {
+    match asked.or_else(|| device.delegation().map(Delegation::app)) {
+        Some(app) => Ok(app.clone()),
+        None => AppId::new(APP).map_err(|why| Fail::usage(why.to_string())),
+    }
 }
 
 /// `2027-01-15 08:00 UTC`.

@@ -11,7 +11,7 @@ use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, delegate};
 
 use crate::client::Client;
-use crate::data::{APP, DAY_MS, DAYS_MAX, Data, app, date};
+use crate::data::{DAY_MS, DAYS_MAX, Data, app, app_of, date};
 use crate::fail::Fail;
 
 /// Requests and delegations are far shorter.
@@ -21,7 +21,7 @@ const INPUT_BYTES_MAX: u64 = 64 << 10;
 pub(crate) struct Arguments {
     #[command(flatten)]
     data: Data,
-    /// The app that the delegation is for [default: overcom, or the request's]
+    /// The app that the delegation is for [default: the device's present one, else overcom, or the request's]
     #[arg(long, value_name = "APP", value_parser = app)]
     app: Option<AppId>,
     /// For how many days, at most 30
@@ -48,6 +48,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
         }
         return Ok(sign(arguments, asked, now)?.to_json() + "\n");
     }
+    if arguments.install.is_none() {
+        // Before a device is made that nobody could sign for.
+        arguments.data.open_identity()?;
+    }
     let mut device = match &arguments.device_keys {
         Some(path) => DeviceFile::open(path)?,
         None => arguments.data.open_device()?,
@@ -55,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let delegation = match &arguments.install {
         Some(path) => check(&read(path)?, path, &device, now)?,
         None => {
-            let app = arguments.app.clone().map_or_else(|| AppId::new(APP), Ok).map_err(|why| Fail::usage(why.to_string()))?;
+            let app = app_of(arguments.app.as_ref(), &device)?;
             sign(arguments, device.keys().grant(app, now, now), now)?
         }
     };

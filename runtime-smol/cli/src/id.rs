@@ -7,16 +7,17 @@ use overcom_core::{AppId, DELEGATION_MS_DEFAULT, Grant, WallTime};
 use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, IdentityFile};
 
-use crate::data::{APP, Data, app, date};
+use crate::data::{Data, app, app_of, date};
 use crate::fail::Fail;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     data: Data,
-    /// The app to speak in; programs that share it talk with each other
-    #[arg(long, value_name = "APP", default_value = APP, value_parser = app)]
-    app: AppId,
+    /// The app to speak in; programs that share it talk with each other [default: the one that this device has a delegation
+    /// for, or overcom]
+    #[arg(long, value_name = "APP", value_parser = app)]
+    app: Option<AppId>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -28,15 +29,16 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let now = Clock::start().wall();
     let mut device = arguments.data.open_device()?;
+    let app = app_of(arguments.app.as_ref(), &device)?;
     if arguments.request {
-        return Ok(json(&window(&device, &arguments.app, now)) + "\n");
+        return Ok(json(&window(&device, &app, now)) + "\n");
     }
     // A delegation from elsewhere makes this device somebody's: a new identity here would take it away from them.
     let path = arguments.data.identity()?;
     let is_new = !path.exists() && device.delegation().is_none();
     if is_new || path.exists() {
         let identity = IdentityFile::open_or_create(&path)?;
-        device.delegated(identity.secret(), &arguments.app, now)?;
+        device.delegated(identity.secret(), &app, now)?;
     }
     let Some(delegation) = device.delegation() else {
         return Err(Fail::failed("this device has no delegation: have the identity sign one with overcom delegate"));

@@ -15,7 +15,7 @@ use smol::Task;
 use smol::future::or;
 
 use crate::book::Book;
-use crate::data::{APP, Data, app, date};
+use crate::data::{Data, app, app_of, date};
 use crate::fail::Fail;
 use crate::hub::{Ending, Hub, Told};
 use crate::keeper::Keeper;
@@ -125,14 +125,9 @@ impl Running {
 fn keys(place: &Place) -> Result<Keeper, Fail> {
     let now = Clock::start().wall();
     let (mut device, identity) = (place.data.open_device()?, place.data.identity()?);
-    let known = device.delegation().map(|delegation| delegation.app().clone());
-    let app = match (&place.app, &known) {
-        (Some(app), _) => app.clone(),
-        (None, Some(app)) => app.clone(),
-        (None, None) => AppId::new(APP).map_err(|why| Fail::usage(why.to_string()))?,
-    };
+    let app = app_of(place.app.as_ref(), &device)?;
     // A delegation from elsewhere makes this device somebody's: a new identity here would take it away from them.
-    if identity.exists() || known.is_none() {
+    if identity.exists() || device.delegation().is_none() {
         let identity = IdentityFile::open_or_create(&identity)?;
         device.delegated(identity.secret(), &app, now)?;
     }
