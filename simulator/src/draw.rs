@@ -15,8 +15,12 @@ pub struct Draws {
 impl Draws {
     /// The stream of this run seed, purpose and entities.
     pub fn new(seed: u64, purpose: &str, entities: &[u64]) -> Self {
-        let key = entities.iter().fold(mix(seed ^ name_key(purpose)), |key, entity| mix(key.wrapping_add(STEP) ^ *entity));
-        Self { state: key }
+        Self { state: mix(seed ^ name_key(purpose)) }.of(entities)
+    }
+
+    /// The stream of these entities among those of a seed and purpose, on which nothing has been drawn yet.
+    pub(crate) fn of(&self, entities: &[u64]) -> Self {
+        Self { state: entities.iter().fold(self.state, |key, entity| mix(key.wrapping_add(STEP) ^ *entity)) }
     }
 
     /// Any number.
@@ -77,6 +81,19 @@ mod tests {
     fn the_generator_is_splitmix64_bit_for_bit() {
         let mut draws = Draws { state: 0 };
         assert_eq!([draws.u64(), draws.u64(), draws.u64()], [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]);
+    }
+
+    /// If this fails, no run is that of earlier builds any more.
+    #[test]
+    fn keyed_streams_are_those_of_every_build() {
+        let draws = |purpose, entities: &[u64]| Draws::new(0xC0FFEE, purpose, entities);
+        let streams = [draws("link", &[]), draws("link", &[1, 2]), draws("link", &[2, 1]), draws("node", &[1, 2])];
+        let expected = [0x713D_8738_EC69_2A93, 0x218C_7116_36D4_AC26, 0x1058_51BA_AA8C_DF02, 0x4399_2F0F_6268_66A9];
+        assert_eq!(streams.map(|mut draws| draws.u64()), expected);
+        let mut drawn = draws("all", &[7]);
+        assert_eq!((drawn.below(1_000), drawn.chance(500_000), drawn.word()), (692, false, "fudafa".into()));
+        assert_eq!(drawn.bytes()[..8], [127, 41, 22, 252, 174, 62, 75, 240]);
+        assert_eq!(draws("link", &[]).of(&[1, 2]), draws("link", &[1, 2]));
     }
 
     #[test]

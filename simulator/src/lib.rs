@@ -27,6 +27,7 @@ mod scenario;
 pub mod script;
 mod shrink;
 mod sim;
+pub mod swarm;
 mod world;
 
 use std::time::Duration;

@@ -79,6 +79,21 @@ impl Network {
         Duration::from_micros(self.delay_us.saturating_add(draws.below(self.jitter_us.saturating_add(1))))
     }
 
+    /// When a datagram arrives that leaves now through a line that may be busy: once, twice, or not at all.
+    pub(crate) fn carry(&self, draws: &mut Draws, now: Time, busy_until: &mut Time, bytes: usize) -> [Option<Time>; 2] {
+        let is_lost = draws.chance(self.loss_ppm);
+        let mut crossing = self.crossing(draws);
+        if is_lost {
+            return [None; 2];
+        }
+        if draws.chance(self.reorder_ppm) {
+            crossing *= 4;
+        }
+        let departs = depart(now, busy_until, self.busy(bytes));
+        let is_doubled = draws.chance(self.duplicate_ppm);
+        [Some(departs + crossing), is_doubled.then(|| departs + crossing * 2)]
+    }
+
     /// How long so many bytes keep the line busy.
     pub(crate) fn busy(&self, bytes: usize) -> Duration {
         match self.bytes_per_second {

@@ -22,15 +22,13 @@ impl Shell for Port<'_> {
         });
         let Some(to) = engine.route(me, path.remote).filter(|to| engine.machines[*to].address == path.remote) else { return };
         let network = engine.links.network(me, to);
-        let (Some(mut crossing), mut draws) = engine.cross(me, to) else { return };
-        if draws.chance(network.reorder_ppm) {
-            crossing *= 4;
+        let mut draws = engine.links.draws(engine.machines[me].key, engine.machines[to].key);
+        if engine.links.is_blocked(me, to) {
+            return;
         }
-        let departs = crate::network::depart(engine.now, &mut engine.machines[me].busy_until, network.busy(packet.bytes().len()));
+        let arrivals = network.carry(&mut draws, engine.now, &mut engine.machines[me].busy_until, packet.bytes().len());
         let back = Path { local: path.remote, remote: engine.machines[me].address };
-        let copies = if draws.chance(network.duplicate_ppm) { 2 } else { 1 };
-        for copy in 0..copies {
-            let at = departs + crossing * (copy + 1);
+        for at in arrivals.into_iter().flatten() {
             engine.later(at, to, me, Input::Datagram(back, packet.bytes().to_vec()));
         }
     }

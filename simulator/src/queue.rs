@@ -161,6 +161,11 @@ impl<T> Queue<T> {
         entry.map(|entry| (entry.key, entry.item))
     }
 
+    /// Some of what comes next, in order, as far as it is sorted already.
+    pub(crate) fn upcoming(&self, count: usize) -> impl Iterator<Item = (&Key, &T)> {
+        self.current.iter().rev().take(count).map(|entry| (&entry.key, &entry.item))
+    }
+
     /// Goes on to the next slot that holds something, not beyond `limit`; whether there was one.
     fn advance(&mut self, limit: u64) -> bool {
         loop {

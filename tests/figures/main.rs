@@ -10,6 +10,7 @@ mod conformance;
 mod demo;
 mod determinism;
 mod disk;
+mod engine;
 mod figure;
 mod frame;
 mod handshake;
@@ -21,6 +22,8 @@ mod ladder;
 mod load;
 mod memory;
 mod meter;
+#[path = "../../simulator/tests/ping/mod.rs"]
+mod ping;
 mod poison;
 #[path = "../program.rs"]
 mod program;
@@ -29,6 +32,7 @@ mod rtt;
 #[path = "../scratch.rs"]
 mod scratch;
 mod sleep;
+mod speed;
 mod stdio;
 #[path = "../street.rs"]
 mod street;
