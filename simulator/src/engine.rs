@@ -218,6 +218,8 @@ pub(crate) struct Engine {
     pub(crate) pipes: Pipes,
     pub(crate) marks: Marks,
     pub(crate) lines: VecDeque<(Time, String)>,
+    /// Of datagrams that have come: the next ones use them again.
+    buffers: Vec<Vec<u8>>,
 }
 
 impl Engine {
@@ -231,6 +233,7 @@ impl Engine {
             pipes: Pipes::default(),
             marks: Marks::default(),
             lines: VecDeque::new(),
+            buffers: Vec::new(),
         };
         machines.into_iter().for_each(|machine| engine.add(machine));
         engine
@@ -303,9 +306,20 @@ impl Engine {
     }
 
     /// Tells a node, and the digest.
-    pub(crate) fn hand(&mut self, me: usize, driver: &mut Driver, delivery: &Delivery) {
+    pub(crate) fn hand(&mut self, me: usize, driver: &mut Driver, delivery: Delivery) {
         self.mark(me, delivery.kind(), |parts| delivery.write(parts));
         delivery.with(|event| driver.handle(self.now, event));
+        if let Delivery::Datagram(_, mut bytes) = delivery {
+            bytes.clear();
+            self.buffers.push(bytes);
+        }
+    }
+
+    /// A datagram that arrives then.
+    pub(crate) fn datagram(&mut self, at: Time, to: usize, from: usize, path: Path, bytes: &[u8]) {
+        let mut buffer = self.buffers.pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes);
+        self.later(at, to, from, Input::Datagram(path, buffer));
     }
 
     /// Gives written packets back.

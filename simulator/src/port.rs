@@ -29,7 +29,7 @@ impl Shell for Port<'_> {
         let arrivals = network.carry(&mut draws, engine.now, &mut engine.machines[me].busy_until, packet.bytes().len());
         let back = Path { local: path.remote, remote: engine.machines[me].address };
         for at in arrivals.into_iter().flatten() {
-            engine.later(at, to, me, Input::Datagram(back, packet.bytes().to_vec()));
+            engine.datagram(at, to, me, back, packet.bytes());
         }
     }
 

@@ -135,7 +135,7 @@ impl<A: App> Run<A> {
             Some(Happened::Step(n)) => self.carry_out(n),
             Some(Happened::Due(me)) => self.turn(me),
             Some(Happened::Told(me, delivery)) => {
-                self.deliver(me, &delivery);
+                self.deliver(me, delivery);
                 self.turn(me);
             }
             Some(Happened::Nothing) => {}
@@ -163,7 +163,7 @@ impl<A: App> Run<A> {
             }
             Err(why) => return Err(ScenarioError::Node(machine.name.clone(), why.to_string())),
         }
-        self.engine.begin_process(me).iter().for_each(|delivery| self.deliver(me, delivery));
+        self.engine.begin_process(me).into_iter().for_each(|delivery| self.deliver(me, delivery));
         self.turn(me);
         Ok(())
     }
@@ -189,7 +189,7 @@ impl<A: App> Run<A> {
         self.engine.end_process(me);
     }
 
-    fn deliver(&mut self, me: usize, delivery: &Delivery) {
+    fn deliver(&mut self, me: usize, delivery: Delivery) {
         if let Some(life) = self.lives[me].as_mut() {
             self.engine.hand(me, &mut life.driver, delivery);
         }
@@ -403,7 +403,7 @@ impl<A: App> Run<A> {
     fn rebind(&mut self, me: usize, port: Option<u16>) {
         self.engine.rebind(me, port);
         if self.engine.machines[me].up {
-            self.deliver(me, &Delivery::Addresses(vec![self.engine.machines[me].address], true));
+            self.deliver(me, Delivery::Addresses(vec![self.engine.machines[me].address], true));
             self.turn(me);
         }
     }

@@ -91,7 +91,7 @@ impl Simulated {
     fn tell(&mut self, me: usize, delivery: Delivery) {
         let Some(driver) = self.houses[me].driver.as_mut() else { return };
         for delivery in self.conduct.tell(me, delivery) {
-            self.engine.hand(me, driver, &delivery);
+            self.engine.hand(me, driver, delivery);
         }
     }
 
