@@ -7,6 +7,7 @@ mod demo;
 mod door;
 mod example;
 mod files;
+mod piped;
 mod program;
 mod promises;
 mod scratch;

@@ -67,6 +67,13 @@ pub fn line(bytes: &[u8]) -> bool {
     agree && read.map_or(true, |read| is_written_once(&read))
 }
 
+/// Whether a reader takes a message with this payload, whatever its sender made of it.
+pub fn carried(payload: &[u8]) -> bool {
+    let line = [br#"{"message":{"number":1,"type":"bla","payload":"#.as_slice(), payload, b"}}"].concat();
+    let text = core::str::from_utf8(&line).ok().filter(|_| check_line(&line).is_ok());
+    text.is_some_and(|text| matches!(Line::parse(text), Ok(Line::Message(_))))
+}
+
 fn is_written_once(line: &Line<'_>) -> bool {
     if let Line::Close(CloseLine { reason: CloseReason::Unknown(_), .. }) = line {
         // A node has reasons of its own; those of newer versions it only reads.

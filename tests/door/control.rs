@@ -52,7 +52,7 @@ fn a_second_program_on_the_same_folder_speaks_with_the_first_one_s_node() {
     let (home, other) = (Home::new("second"), Home::new("second-other"));
     let (first, mut other) = (Talk::start(&home), Talk::start(&other));
     let mut second = Talk::start(&home);
-    assert_eq!(second.hello, first.hello);
+    assert_eq!(second.node.hello, first.node.hello);
     // Nothing comes that it has not asked for: the first answer is that to its first request.
     second.ok("status", json!({}));
     other.meet(&first, "ann");

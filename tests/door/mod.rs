@@ -9,28 +9,22 @@ mod schema;
 mod stdio;
 mod verbs;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::cli::{Home, program};
+use crate::piped::Piped;
 
 /// A busy machine takes a second; who waits longer waits in vain.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What every node of these tests listens on.
 const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-/// `overcom node` in a process of its own, and this test as the program that speaks with it.
+/// A conversation with a node in a process of its own: requests, their answers, and the notices between them.
 struct Talk {
-    child: Child,
-    input: Option<ChildStdin>,
-    lines: Receiver<Value>,
-    errors: Option<thread::JoinHandle<String>>,
-    hello: Value,
+    node: Piped,
     asked: u64,
     /// Notices that came before an answer.
     notices: Vec<Value>,
@@ -47,32 +41,13 @@ impl Talk {
         let mut command = Command::new(program());
         let listen: &[&str] = if arguments.contains(&"--listen") { &[] } else { &LISTEN };
         command.arg("node").args(listen).args(arguments).env("XDG_DATA_HOME", &home.0);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let (out, mut err) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
-        let (give, lines) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line}"));
-                if give.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let errors = thread::spawn(move || {
-            let mut text = String::new();
-            let _ = std::io::Read::read_to_string(&mut err, &mut text);
-            text
-        });
-        let input = child.stdin.take();
-        let mut talk =
-            Self { child, input, lines, errors: Some(errors), hello: Value::Null, asked: 0, notices: Vec::new(), told: Vec::new() };
-        talk.hello = talk.line();
-        talk
+        Self { node: Piped::start(command).expect("it greets"), asked: 0, notices: Vec::new(), told: Vec::new() }
     }
 
     /// The next line.
     fn line(&mut self) -> Value {
-        let line = self.lines.recv_timeout(PATIENCE).expect("a line comes in time");
+        let line = self.node.line(PATIENCE).expect("it runs").expect("a line comes in time");
+        assert!(line.is_object(), "{line}");
         if line.get("notice").is_some() {
             self.told.push(line.clone());
         }
@@ -80,7 +55,7 @@ impl Talk {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.input.as_mut().expect("it is open").write_all(bytes).expect("the node reads");
+        self.node.write(bytes).expect("the node reads");
     }
 
     /// Asks, and gives the whole answer.
@@ -127,11 +102,11 @@ impl Talk {
     }
 
     fn user(&self) -> &str {
-        self.hello["hello"]["user"].as_str().expect("a user")
+        self.node.user()
     }
 
     fn address(&self) -> &str {
-        self.hello["hello"]["addresses"][0].as_str().expect("an address")
+        self.node.address()
     }
 
     /// Puts another node into this one's address book.
@@ -141,36 +116,23 @@ impl Talk {
 
     /// Ends the input; gives every notice that came, how the process ended, and what it said on standard error.
     fn end(mut self) -> (Vec<Value>, ExitStatus, String) {
-        drop(self.input.take());
+        self.node.close();
         self.wait()
     }
 
     /// The same, with the input left open.
-    fn wait(mut self) -> (Vec<Value>, ExitStatus, String) {
-        let mut told = std::mem::take(&mut self.told);
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            told.push(line);
-        }
-        let status = self.child.wait().expect("it ends");
-        let errors = self.errors.take().expect("it was started").join();
-        (told, status, errors.expect("it reads"))
+    fn wait(self) -> (Vec<Value>, ExitStatus, String) {
+        let (last, status, errors) = self.node.wait(PATIENCE).expect("it ends");
+        assert!(last.iter().all(Value::is_object), "{last:?}");
+        ([self.told, last].concat(), status, errors)
     }
 
     /// What the process is known by.
     fn process(&self) -> u32 {
-        self.child.id()
+        self.node.id()
     }
 
-    fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
-    }
-}
-
-impl Drop for Talk {
-    /// Of a test that failed.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn kill(self) {
+        self.node.kill().expect("it runs");
     }
 }

@@ -160,7 +160,7 @@ fn what_the_program_says_and_reads_is_what_the_schema_allows() {
     let schema = Schema::published();
     let (ann, bob) = (Home::new("schema-ann"), Home::new("schema-bob"));
     let (mut ann, mut bob) = (Talk::start(&ann), Talk::start(&bob));
-    schema.line(&ann.hello).expect("a hello");
+    schema.line(&ann.node.hello).expect("a hello");
     let (user, at) = (bob.user().to_owned(), bob.address().to_owned());
     let tag = bob.ok("invite", json!({}))["tag"].clone();
     let invited = bob.notice("invited");

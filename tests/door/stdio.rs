@@ -53,7 +53,7 @@ fn every_malformed_line_is_answered_with_its_error_and_the_next_line_is_read() {
     assert_eq!(talk.line()["error"]["code"], "json");
     let mine = talk.user().to_owned();
     // One's own user has other devices, perhaps; this one does not send to itself.
-    let device = talk.hello["hello"]["device"].clone();
+    let device = talk.node.hello["hello"]["device"].clone();
     let answer = talk.ask("send", json!({ "to": mine, "device": device, "type": "note" }));
     assert_eq!(answer["error"]["code"], "oneself", "{answer}");
     let twice = "{\"id\":2,\"op\":\"send\",\"to\":\"".to_owned() + &mine + "\",\"type\":\"note\",\"payload\":{\"a\":1,\"a\":2}}\n";
@@ -81,7 +81,7 @@ fn a_line_of_a_hundred_megabytes_is_passed_over_without_being_held() {
     assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(null), &"line_too_long".into()), "{answer}");
     #[cfg(target_os = "linux")]
     {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", talk.child.id())).expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", talk.node.id())).expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
         assert!(kib < 64 << 10, "{kib} KiB were held");

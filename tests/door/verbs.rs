@@ -44,6 +44,75 @@ fn a_node_that_runs_takes_a_delegation_that_was_signed_elsewhere_and_installed()
     talk.notice("renewed");
 }
 
+/// Gives the device of a home a delegation that is half over in `seconds`; when it ends.
+fn half_over_in(home: &Home, seconds: u64) -> u64 {
+    let folder = home.0.join("overcom");
+    let identity = overcom_std::keys::IdentityFile::open(folder.join("identity.json")).expect("it was made");
+    let mut device = overcom_std::keys::DeviceFile::open(folder.join("device.json")).expect("it was made");
+    let (now, length) = (overcom_std::Clock::start().wall(), std::time::Duration::from_secs(600));
+    let app = overcom_core::AppId::new("overcom").expect("an app");
+    let from = now + std::time::Duration::from_secs(seconds) - length / 2;
+    let grant = device.keys().grant(app, from, from + length);
+    device.keep(overcom_core::Delegation::sign(identity.secret(), &grant).expect("it is signed")).expect("it is kept");
+    (from + length).as_millis()
+}
+
+/// When the delegation in a home's key file ends.
+fn kept_until(home: &Home) -> u64 {
+    let device = overcom_std::keys::DeviceFile::open(home.0.join("overcom/device.json")).expect("it was made");
+    device.delegation().expect("it has one").until().as_millis()
+}
+
+// spec-test: NODE-13
+#[test]
+fn a_notice_that_a_renewal_is_due_leads_to_a_new_delegation_where_the_identity_is_kept() {
+    let home = Home::new("renews");
+    home.told(&["id"]);
+    let until = half_over_in(&home, 8);
+    let mut talk = Talk::start(&home);
+    assert_eq!(talk.ok("status", json!({}))["until_ms"], until);
+    // Nobody asks for anything: the node says so, signs another one, uses it and keeps it.
+    assert_eq!(talk.notice("renewal_due")["until_ms"], until);
+    let renewed = talk.notice("renewed")["until_ms"].as_u64().expect("a time");
+    assert!(renewed > until + 6 * 24 * 3_600_000, "{renewed} {until}");
+    assert_eq!((talk.ok("status", json!({}))["until_ms"].as_u64(), kept_until(&home)), (Some(renewed), renewed));
+    let (_, status, said) = talk.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(!said.contains("not renewed"), "{said}");
+}
+
+// spec-test: NODE-13
+#[test]
+fn a_notice_that_a_renewal_is_due_names_the_commands_that_lead_to_one_where_the_identity_is_not_kept() {
+    let (home, elsewhere) = (Home::new("not-renewed"), Home::new("renews-elsewhere"));
+    home.told(&["id"]);
+    let until = half_over_in(&home, 8);
+    let mut talk = Talk::start(&home);
+    elsewhere.told(&["id"]);
+    std::fs::rename(home.0.join("overcom/identity.json"), elsewhere.0.join("overcom/identity.json")).expect("it moves");
+    let due = talk.notice("renewal_due");
+    assert!(due["until_ms"] == until && due["hint"].as_str().is_some_and(|hint| hint.contains("overcom delegate")), "{due}");
+    assert_eq!(kept_until(&home), until, "nobody has signed another one");
+    // What the node says on standard error, step by step.
+    let request = home.told(&["id", "--request"]);
+    let signed = elsewhere.run_with(["delegate", "--request", "-"], &request);
+    assert!(signed.status.success(), "{}", stderr(&signed));
+    let installed = home.run_with(["delegate", "--install", "-"], &stdout(&signed));
+    assert!(installed.status.success(), "{}", stderr(&installed));
+    let renewed = talk.notice("renewed")["until_ms"].as_u64().expect("a time");
+    assert!(renewed > until && kept_until(&home) == renewed);
+    let (_, _, said) = talk.end();
+    let line = said.lines().find(|line| line.contains("is not renewed")).unwrap_or_default();
+    for step in [
+        "the identity is not kept here",
+        "overcom id --request here",
+        "overcom delegate --request there",
+        "overcom delegate --install here",
+    ] {
+        assert!(line.contains(step), "{step} is missing in {said}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_recording_is_for_its_owner_only_and_a_report_never_takes_its_place() {
@@ -309,5 +378,7 @@ fn one_pasted_line_brings_two_people_together_and_a_wrong_used_or_old_one_is_tol
     };
     std::thread::sleep(std::time::Duration::from_millis(2_100));
     let ended = verb(&eve, &["join", &short]);
-    assert!(ended.status.code() != Some(0) && stderr(&ended).contains("time is over"), "{}", stderr(&ended));
+    assert_eq!(ended.status.code(), Some(2), "as every line that cannot be used: {}", stderr(&ended));
+    assert!(stderr(&ended).contains("time is over") && stderr(&ended).contains("ask for another"), "{}", stderr(&ended));
+    assert_eq!((stdout(&ended).as_str(), stderr(&ended).lines().count()), ("", 1));
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use overcom_core::{Command, Config, Crypto, Delegation, Event, Message, Notice, Path, Rng};
 
 use crate::figure::{Measured, Size};
+use crate::meter::heap_bytes;
 use crate::table::{Person, Table, seed_of};
 use crate::threads::each;
 
@@ -18,12 +19,18 @@ const PARTS: u64 = 20;
 /// Writes of a handshake in which each side has shown itself: two of the dialler, then both sides' hellos.
 const HANDSHAKE_WRITES: u64 = 5;
 
+/// Inputs of strangers for which the heap is looked at, two times.
+const HEAP_INPUTS: u64 = 2_000;
+
 /// Panics, sessions with whoever was changed on the way, messages out of changed records, changed delegations that
-/// verify, and pipes or links left over. The control changes nothing: sessions come up and messages arrive.
+/// verify, pipes or links left over, and heap beyond what a node says it may hold or that stays behind. Of one record every
+/// bit is changed once. The control changes nothing: sessions come up and messages arrive; and it lets every stranger in.
 pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
     // A trial is 22 inputs: 44,000 of them, a million, ten millions.
     let trials = size.of(2_000, 45_460, 454_560);
-    let (mut found, mut control) = (Found::default(), Found::default());
+    // Alone, since all of the process is counted.
+    let (mut found, peak) = heap(Config::embedded())?;
+    let (mut control, flooded) = heap(Config::embedded().pipes_pending_max(u32::MAX).links_service_in_max(u32::MAX))?;
     for (part, untouched) in each(PARTS, |part| trials_of(part, trials / PARTS))? {
         found.add(&part);
         control.add(&untouched);
@@ -37,9 +44,12 @@ pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
         seeds: 1,
         detail: format!(
             "{found:?} of {trials} changed handshakes, {trials} changed records, {} strangers' inputs and as many delegations; \
-             control: {} handshakes and records left as they are",
+             heap at most {} of {} KiB; control: {} handshakes and records left as they are, and {} KiB with strangers unbounded",
             trials * 10,
-            trials / PARTS / 100 * PARTS
+            peak >> 10,
+            Config::embedded().memory_bytes_max() >> 10,
+            trials / PARTS / 100 * PARTS,
+            flooded >> 10
         ),
     })
 }
@@ -51,11 +61,28 @@ fn trials_of(part: u64, trials: u64) -> Result<(Found, Found), String> {
     let people = [Person::draw(1, 0)?, Person::draw(1, 1)?];
     for _ in 0..trials {
         found.add(&guarded(|| handshake(&people, Some((rng.below(HANDSHAKE_WRITES), rng.u64()))))?);
-        found.add(&guarded(|| record(&people, Some(rng.u64())))?);
+        let how = rng.u64();
+        // What is appended or cut is a matter of the next record: here the record itself is changed.
+        found.add(&guarded(|| record(&people, move |bytes| change(bytes, how | 2)))?);
+    }
+    // Every bit of one record, a part's share of them.
+    for bit in (0..).map(|n| n * PARTS + part) {
+        let is_past = Rc::new(Cell::new(false));
+        let seen = Rc::clone(&is_past);
+        let flip = move |bytes: &mut Vec<u8>| match bytes.get_mut((bit / 8) as usize) {
+            Some(byte) => *byte ^= 1 << (bit % 8),
+            None => seen.set(true),
+        };
+        let outcome = guarded(|| record(&people, flip))?;
+        if is_past.get() {
+            break;
+        }
+        found.add(&outcome);
+        found.bits += 1;
     }
     for _ in 0..trials / 100 {
         control.add(&guarded(|| handshake(&people, None))?);
-        control.add(&guarded(|| record(&people, None))?);
+        control.add(&guarded(|| record(&people, |_| {}))?);
     }
     found.add(&guarded(|| strangers(&people[0], &mut rng, trials * 10))?);
     found.add(&guarded(|| delegations(&people[0], &mut rng, trials * 10))?);
@@ -70,6 +97,9 @@ struct Found {
     messages: u64,
     delegations: u64,
     leftovers: u64,
+    heap: u64,
+    /// Bits of a record that were changed: no breach.
+    bits: u64,
 }
 
 impl Found {
@@ -79,10 +109,12 @@ impl Found {
         self.messages += other.messages;
         self.delegations += other.delegations;
         self.leftovers += other.leftovers;
+        self.heap += other.heap;
+        self.bits += other.bits;
     }
 
     fn sum(&self) -> f64 {
-        (self.panics + self.sessions + self.messages + self.delegations + self.leftovers) as f64
+        (self.panics + self.sessions + self.messages + self.delegations + self.leftovers + self.heap) as f64
     }
 }
 
@@ -145,7 +177,7 @@ fn handshake(people: &[Person; 2], changed: Option<(u64, u64)>) -> Result<Found,
 }
 
 /// Somebody in the middle changes a record of a link: nothing may come out of it.
-fn record(people: &[Person; 2], changed: Option<u64>) -> Result<Found, String> {
+fn record(people: &[Person; 2], mut changed: impl FnMut(&mut Vec<u8>) + 'static) -> Result<Found, String> {
     let messages = Rc::new(Cell::new(0));
     let counter = Rc::clone(&messages);
     let mut table = Table::new(1, move |_, notice| {
@@ -156,14 +188,11 @@ fn record(people: &[Person; 2], changed: Option<u64>) -> Result<Found, String> {
     table.linked_pair(Config::test(), [&people[0], &people[1]])?;
     let user = table.user(1)?;
     let mut is_first = true;
-    table.tap = changed.map(|how| -> crate::table::Tap {
-        Box::new(move |seat, _, bytes| {
-            if seat == 0 && std::mem::take(&mut is_first) {
-                // What is appended or cut is a matter of the next record: here the record itself is changed.
-                change(bytes, how | 2);
-            }
-        })
-    });
+    table.tap = Some(Box::new(move |seat, _, bytes| {
+        if seat == 0 && std::mem::take(&mut is_first) {
+            changed(bytes);
+        }
+    }));
     let message = Message::new("text", "once").map_err(|why| why.to_string())?;
     table.send(0, user, message).map_err(|why| why.to_string())?;
     table.run();
@@ -181,23 +210,52 @@ fn strangers(person: &Person, rng: &mut Rng, inputs: u64) -> Result<Found, Strin
     });
     table.seat(Config::test(), person)?;
     table.run();
-    let (local, remote) = (table.seats[0].at, SocketAddr::from(([10, 255, 0, 1], 7575)));
     let before = state(&table);
     for _ in 0..inputs / 2 {
-        let mut bytes = b"overcom/1 user\n\0\x20".to_vec();
-        let noise: [u8; 64] = rng.array();
-        bytes.extend_from_slice(&noise[..rng.below(65) as usize]);
-        if rng.below(4) > 0 {
-            change(&mut bytes, rng.u64());
-        }
-        table.tell(0, Event::datagram(Path { local, remote }, &bytes));
-        let pipe = table.open_to(0);
-        table.tell(0, Event::pipe_bytes(pipe, &bytes));
-        table.run();
+        stranger(&mut table, rng);
         table.cut_all(0);
     }
     let leftovers = leftovers(&mut table) + u64::from(state(&table) != before);
     Ok(Found { sessions: ups.get(), leftovers, ..Found::default() })
+}
+
+/// A datagram and a new pipe with bytes of nobody.
+fn stranger(table: &mut Table, rng: &mut Rng) {
+    let (local, remote) = (table.seats[0].at, SocketAddr::from(([10, 255, 0, 1], 7575)));
+    let mut bytes = b"overcom/1 user\n\0\x20".to_vec();
+    let noise: [u8; 64] = rng.array();
+    bytes.extend_from_slice(&noise[..rng.below(65) as usize]);
+    if rng.below(4) > 0 {
+        change(&mut bytes, rng.u64());
+    }
+    table.tell(0, Event::datagram(Path { local, remote }, &bytes));
+    let pipe = table.open_to(0);
+    table.tell(0, Event::pipe_bytes(pipe, &bytes));
+    table.run();
+}
+
+/// How often a node holds more than the smallest profile says it may, while strangers leave their pipes open, or holds more
+/// after a second round of them than after the first; and the most that it held, with the table that it sits at.
+fn heap(config: Config) -> Result<(Found, u64), String> {
+    let person = Person::draw(1, 0)?;
+    let mut rng = Rng::from_seed(&seed_of(1, 0)).fork("heap", 0);
+    let before = heap_bytes();
+    let mut table = Table::new(1, |_, _| {});
+    table.seat(config, &person)?;
+    table.run();
+    let (mut peak, mut rests) = (0, [0; 2]);
+    for rest in &mut rests {
+        for _ in 0..HEAP_INPUTS / 2 {
+            stranger(&mut table, &mut rng);
+            peak = peak.max(heap_bytes().saturating_sub(before));
+        }
+        table.pass(Duration::from_secs(15));
+        table.cut_all(0);
+        table.run();
+        *rest = heap_bytes().saturating_sub(before);
+    }
+    let breaches = u64::from(peak > Config::embedded().memory_bytes_max()) + u64::from(rests[1] > rests[0]);
+    Ok((Found { heap: breaches, ..Found::default() }, peak))
 }
 
 /// All of a node's state that can be looked at, without its counters, and what it has stored.

@@ -10,8 +10,8 @@ use overcom_std::{Clock, RedbStore};
 use serde_json::json;
 
 use crate::figure::{Measured, Size, median};
+use crate::piped::Piped;
 use crate::scratch::Scratch;
-use crate::talk::Talk;
 
 /// Nobody waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,7 +23,7 @@ pub(crate) fn join(size: Size) -> Result<Measured, String> {
     let program = crate::program::overcom()?;
     let count = size.of(3, 20, 20);
     let theirs = Scratch::new("join-inviter");
-    let mut inviter = Talk::start(&program, theirs.path(), "127.0.0.1:0")?;
+    let mut inviter = Piped::on(&program, theirs.path(), "127.0.0.1:0")?;
     let (mut smol, mut mio) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let line = invite(&mut inviter)?;
@@ -37,7 +37,7 @@ pub(crate) fn join(size: Size) -> Result<Measured, String> {
         value: smol.max(mio),
         unit: "s",
         target: 2.0,
-        control: without(&program, &inviter.user)?,
+        control: without(&program, inviter.user())?,
         size: 2 * count,
         seeds: 1,
         detail: format!(
@@ -47,8 +47,8 @@ pub(crate) fn join(size: Size) -> Result<Measured, String> {
 }
 
 /// Has the inviter make a line.
-fn invite(inviter: &mut Talk) -> Result<String, String> {
-    inviter.write("{\"id\":1,\"op\":\"invite\"}\n")?;
+fn invite(inviter: &mut Piped) -> Result<String, String> {
+    inviter.write(b"{\"id\":1,\"op\":\"invite\"}\n")?;
     loop {
         let line = inviter.line(PATIENCE)?.ok_or("no invitation came")?;
         if let Some(text) = line["line"].as_str() {

@@ -24,6 +24,9 @@ mod memory;
 mod meter;
 #[path = "../../simulator/tests/ping/mod.rs"]
 mod ping;
+#[path = "../piped.rs"]
+mod piped;
+mod planted;
 mod poison;
 #[path = "../program.rs"]
 mod program;
@@ -37,7 +40,6 @@ mod stdio;
 #[path = "../street.rs"]
 mod street;
 mod table;
-mod talk;
 mod threads;
 mod throughput;
 mod transcript;

@@ -9,8 +9,8 @@ use overcom_std::Clock;
 use serde_json::{Value, json};
 
 use crate::figure::{Measured, Size};
+use crate::piped::Piped;
 use crate::scratch::Scratch;
-use crate::talk::Talk;
 
 /// Requests under way at once.
 const UNDER_WAY: usize = 128;
@@ -154,10 +154,11 @@ impl Book {
 /// What was wrong, and how it went.
 fn run(program: &Path, count: u64, keep: &str, patience: Duration) -> Result<(u64, String), String> {
     let (ours, theirs) = (Scratch::new("stdio-asked"), Scratch::new("stdio-reader"));
-    let mut sender = Talk::start(program, ours.path(), "127.0.0.1:0")?;
-    let mut reader = Some(Talk::start(program, theirs.path(), "127.0.0.1:0")?);
-    let (user, address) = reader.as_ref().map(|reader| (reader.user.clone(), reader.address.clone())).unwrap_or_default();
-    sender.write(&format!("{}\n", json!({ "id": 0, "op": "introduce", "user": user, "addresses": [address], "name": "reader" })))?;
+    let mut sender = Piped::on(program, ours.path(), "127.0.0.1:0")?;
+    let mut reader = Some(Piped::on(program, theirs.path(), "127.0.0.1:0")?);
+    let (user, address) = reader.as_ref().map(|reader| (reader.user().to_owned(), reader.address().to_owned())).unwrap_or_default();
+    sender
+        .write(format!("{}\n", json!({ "id": 0, "op": "introduce", "user": user, "addresses": [address], "name": "reader" })).as_bytes())?;
     while sender.line(patience)?.ok_or("no answer")?.get("id").is_none() {}
     let clock = Clock::start();
     let mut book = Book { next: (0..count).collect(), ..Book::default() };
@@ -168,23 +169,23 @@ fn run(program: &Path, count: u64, keep: &str, patience: Duration) -> Result<(u6
             && let Some(number) = book.next.pop_front()
         {
             book.under_way.push_back(number);
-            sender.write(&line(number, keep))?;
+            sender.write(line(number, keep).as_bytes())?;
         }
         if let Some(line) = sender.line(MOMENT)? {
             book.on_sender(&line, keep);
         }
         sender.rest().for_each(|line| book.on_sender(&line, keep));
-        reader.iter().flat_map(Talk::rest).for_each(|line| book.on_reader(&line));
+        reader.iter().flat_map(Piped::rest).for_each(|line| book.on_reader(&line));
         let answered = book.answered.len() as u64;
         if !was_killed && answered >= count / 3 && reader.is_some() {
-            reader.take().map(Talk::kill).transpose()?.iter().flatten().for_each(|line| book.on_reader(line));
+            reader.take().map(Piped::kill).transpose()?.iter().flatten().for_each(|line| book.on_reader(line));
         }
         if !was_killed && answered >= count / 2 {
             was_killed = true;
             sender.kill()?.iter().for_each(|line| book.on_sender(line, keep));
             book.on_kill();
-            sender = Talk::start(program, ours.path(), "127.0.0.1:0")?;
-            reader = Some(Talk::start(program, theirs.path(), &address)?);
+            sender = Piped::on(program, ours.path(), "127.0.0.1:0")?;
+            reader = Some(Piped::on(program, theirs.path(), &address)?);
         }
         if end == Time::MAX && book.answered.len() as u64 == count && book.next.is_empty() {
             end = clock.now() + patience;

@@ -123,6 +123,8 @@ pub(crate) struct Table {
     pub(crate) now: Time,
     /// Whether allocations are counted.
     pub(crate) is_metered: bool,
+    /// Whether packets that are written are given back to their node.
+    pub(crate) recycles: bool,
     pub(crate) tap: Option<Tap>,
     pub(crate) reader: Reader,
     places: BTreeMap<SocketAddr, usize>,
@@ -141,6 +143,7 @@ impl Table {
             seats: Vec::new(),
             now: Time::from_secs(1),
             is_metered: false,
+            recycles: true,
             tap: None,
             reader: Box::new(reader),
             places: BTreeMap::new(),
@@ -406,7 +409,9 @@ impl Table {
             }
             self.tell(index, Event::pipe_written(pipe));
         }
-        let _ = self.metered(index, |driver, _| driver.recycle(packet));
+        if self.recycles {
+            let _ = self.metered(index, |driver, _| driver.recycle(packet));
+        }
     }
 
     fn cut(&mut self, index: usize, pipe: PipeId) {

@@ -10,7 +10,7 @@ use crate::Lines;
 use crate::figure::Measured;
 
 const HEAD: &str = "# Figures\n\nWritten by `cargo run --release -q -p overcom-tests --bin figures -- --write`; never by hand.\n\n\
-| figure | value | unit | target | control | pass | size | commit | date | detail |\n|---|---|---|---|---|---|---|---|---|---|\n";
+| figure | value | unit | target | control | pass | size | commit | date | detail | seeds |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 /// Puts new rows in the place of old ones of the same figures.
 pub(crate) fn update(lines: &Lines<'_>) -> Result<(), String> {
@@ -40,9 +40,9 @@ fn name_of(line: &str) -> Option<String> {
 }
 
 fn row(name: &str, measured: &Measured, commit: &str, date: &str) -> String {
-    let Measured { value, unit, target, control, size, seeds: _, detail } = measured;
+    let Measured { value, unit, target, control, size, seeds, detail } = measured;
     let pass = if measured.passes() { "yes" } else { "**no**" };
-    format!("| `{name}` | {value:.3} | {unit} | ≤ {target} | {control:.3} | {pass} | {size} | {commit} | {date} | {detail} |")
+    format!("| `{name}` | {value:.3} | {unit} | ≤ {target} | {control:.3} | {pass} | {size} | {commit} | {date} | {detail} | {seeds} |")
 }
 
 /// The commit that was measured; `+` behind it when the tree differs from it.
@@ -84,5 +84,15 @@ mod tests {
         let measured = Measured { value: 1.0, unit: "s", target: 0.0, control: 2.0, size: 3, seeds: 1, detail: "x".into() };
         assert_eq!(name_of(&row("renewal", &measured, "abc", "2026-11-21")).as_deref(), Some("renewal"));
         assert_eq!(name_of("| figure | value |"), None);
+    }
+
+    #[test]
+    fn a_row_has_a_cell_for_each_column_and_says_how_many_seeds_were_tried() {
+        let measured = Measured { value: 1.0, unit: "s", target: 0.0, control: 2.0, size: 3, seeds: 1_000, detail: "x".into() };
+        let row = row("renewal", &measured, "abc", "2026-11-21");
+        let columns = HEAD.lines().find(|line| line.starts_with("| figure")).expect("a head");
+        assert_eq!(row.split(" | ").count(), columns.split(" | ").count());
+        let at = columns.split(" | ").position(|column| column.trim_end_matches(" |") == "seeds").expect("a column");
+        assert_eq!(row.split(" | ").nth(at), Some("1000 |"));
     }
 }
