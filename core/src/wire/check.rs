@@ -54,34 +54,27 @@ fn string_end(line: &[u8], mut at: usize) -> Result<usize, WireError> {
     }
 }
 
-/// Where the first quote, backslash or control byte from `at` on stands, or the end. A run a step, then eight bytes.
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const QUOTES: u64 = ONES * b'"' as u64;
-    const SLASHES: u64 = ONES * b'\\' as u64;
-    const SPACES: u64 = ONES * b' ' as u64;
-    let hit = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    while let Some(run) = bytes.get(at..).and_then(|rest| rest.first_chunk::<RUN_BYTES>())
-        && run.iter().fold(0, |hits, byte| hits | hit(*byte)) == 0
-    {
-        at = at.saturating_add(RUN_BYTES);
-    }
-    // A byte below `bound` borrows into its high bit; what a borrow does to higher bytes does not matter, since only
-    // the lowest hit is used.
-    let below = |word: u64, bound: u64| word.wrapping_sub(bound) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let hits = below(word ^ QUOTES, ONES) | below(word ^ SLASHES, ONES) | below(word, SPACES);
-        if hits != 0 {
-            return at.saturating_add((hits.trailing_zeros() >> 3) as usize);
-        }
-        at = at.saturating_add(8);
-    }
-    while bytes.get(at).is_some_and(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\')) {
-        at = at.saturating_add(1);
-    }
-    at
+/// Where the first quote, backslash or control byte from `at` on stands, or the end.
+pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let plain = rest.get(..end).unwrap_or_default();
+    let end = if has_control(plain) { plain.iter().position(|byte| *byte < b' ').unwrap_or(end) } else { end };
+    at.saturating_add(end)
+}
+
+/// Whether there is a byte below 0x20.
+fn has_control(bytes: &[u8]) -> bool {
+    // A byte below 0x20 borrows into its high bit; which bytes above it do, too, does not matter.
+    let in_word = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        word.wrapping_sub(0x2020_2020_2020_2020) & !word & 0x8080_8080_8080_8080
+    };
+    let (runs, rest) = bytes.as_chunks::<RUN_BYTES>();
+    let (words, rest) = rest.as_chunks::<8>();
+    runs.iter().any(|run| run.iter().fold(0, |hits, byte| hits | u8::from(*byte < b' ')) != 0)
+        || words.iter().fold(0, |hits, word| hits | in_word(word)) != 0
+        || rest.iter().any(|byte| *byte < b' ')
 }
 
 #[cfg(test)]

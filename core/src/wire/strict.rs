@@ -4,6 +4,7 @@
 //! readers understand differently, would cut off honest forwarders; so it is refused where it first appears.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::check::plain_end;
 use super::{CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, INTEGER_MAX, LINE_BYTES_MAX};
@@ -102,7 +103,7 @@ fn scan<const SPACES: bool>(text: &str, limits: Limits) -> Result<Vec<u8>, WireE
         limits,
         frames: [Frame::default(); DEPTH_MAX],
         depth: 0,
-        keys: Keys { inline: [&[]; INLINE_KEYS], spill: Vec::new(), length: 0 },
+        keys: Keys { bytes: text.as_bytes(), inline: [Place::default(); INLINE_KEYS], spill: Vec::new(), length: 0 },
         kept: Vec::new(),
         kept_to: 0,
     };
@@ -110,12 +111,12 @@ fn scan<const SPACES: bool>(text: &str, limits: Limits) -> Result<Vec<u8>, WireE
     Ok(walk.kept)
 }
 
-/// An open object or array.
+/// An open object or array. Small, as the places of keys are: most of what a walk over a short text costs is to lay them out.
 #[derive(Clone, Copy, Default)]
 struct Frame {
     object: bool,
     /// Where its keys begin in the stack of keys.
-    keys_from: usize,
+    keys_from: u32,
 }
 
 struct Walk<'a, const SPACES: bool> {
@@ -181,7 +182,7 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
                 }
                 (Some(b'}'), true) | (Some(b']'), false) => {
                     self.step();
-                    self.keys.close(frame.keys_from)?;
+                    self.keys.close(frame.keys_from as usize)?;
                     self.depth = self.depth.saturating_sub(1);
                 }
                 (Some(byte), _) => return Err(unexpected(byte)),
@@ -201,7 +202,8 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
             self.step();
             return Ok(false);
         }
-        let frame = Frame { object, keys_from: self.keys.length };
+        // There are fewer keys than bytes, and at most 1 MiB of these.
+        let frame = Frame { object, keys_from: u32::try_from(self.keys.length).map_err(|_| WireError::TooLong)? };
         *self.frames.get_mut(self.depth).ok_or(WireError::TooDeep)? = frame;
         self.depth = self.depth.saturating_add(1);
         if object {
@@ -221,8 +223,7 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
         if self.string()? {
             return Err(WireError::Escape);
         }
-        let key = self.bytes.get(from..self.at.saturating_sub(1)).ok_or(WireError::Json)?;
-        self.keys.push(frame.keys_from, key)?;
+        self.keys.push(frame.keys_from as usize, from..self.at.saturating_sub(1))?;
         self.spaces();
         match self.peek() {
             Some(b':') => self.step(),
@@ -330,9 +331,9 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
         if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             return Err(WireError::Json);
         }
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.step();
-        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at = self.at.saturating_add(digits);
         Ok(())
     }
 
@@ -381,20 +382,27 @@ fn unexpected(byte: u8) -> WireError {
 
 /// The keys of all open objects, the innermost object's on top.
 struct Keys<'a> {
-    inline: [&'a [u8]; INLINE_KEYS],
-    spill: Vec<&'a [u8]>,
+    bytes: &'a [u8],
+    inline: [Place; INLINE_KEYS],
+    spill: Vec<Place>,
     length: usize,
 }
 
+/// Where a key stands: from here, so many bytes.
+type Place = (u32, u32);
+
 impl<'a> Keys<'a> {
-    /// Adds a key of the innermost object, whose keys begin at `from`.
-    fn push(&mut self, from: usize, key: &'a [u8]) -> Result<(), WireError> {
+    /// Adds the key at `place`, of the innermost object, whose keys begin at `from`.
+    fn push(&mut self, from: usize, place: Range<usize>) -> Result<(), WireError> {
+        let small = |number: usize| u32::try_from(number).map_err(|_| WireError::TooLong);
+        let place = (small(place.start)?, small(place.len())?);
+        let key = self.key(place);
         if self.length.saturating_sub(from) < COMPARED_KEYS && self.since(from).any(|earlier| earlier == key) {
             return Err(WireError::DuplicateKey);
         }
         match self.inline.get_mut(self.length) {
-            Some(slot) => *slot = key,
-            None => self.spill.push(key),
+            Some(slot) => *slot = place,
+            None => self.spill.push(place),
         }
         self.length = self.length.saturating_add(1);
         Ok(())
@@ -414,10 +422,14 @@ impl<'a> Keys<'a> {
         Ok(())
     }
 
-    fn since(&self, from: usize) -> impl Iterator<Item = &'a [u8]> {
+    fn since(&self, from: usize) -> impl Iterator<Item = &'a [u8]> + '_ {
         let inline = self.inline.get(from..self.length.min(INLINE_KEYS)).unwrap_or_default();
         let spill = self.spill.get(from.saturating_sub(INLINE_KEYS)..).unwrap_or_default();
-        inline.iter().chain(spill).copied()
+        inline.iter().chain(spill).map(|place| self.key(*place))
+    }
+
+    fn key(&self, (from, length): Place) -> &'a [u8] {
+        self.bytes.get(from as usize..).and_then(|rest| rest.get(..length as usize)).unwrap_or_default()
     }
 }
 
