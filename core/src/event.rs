@@ -210,6 +210,8 @@ pub enum Wake {
     Acknowledge,
     /// What commands have to store is to be issued: at once.
     Store,
+    /// What commands have to say to peers is to be sealed: at once.
+    Say,
     /// A message is tried again or ends.
     Retry,
     /// An address is dialled again.

@@ -73,6 +73,21 @@ pub(crate) struct Ripe {
     pub(crate) peer: Peer,
     pub(crate) stream: StreamId,
     pub(crate) upto: u64,
+    /// How many messages were taken for it.
+    pub(crate) count: u32,
+}
+
+impl Ripe {
+    /// Whether `next` is of the same stream.
+    pub(crate) fn is_of(&self, next: &Self) -> bool {
+        self.stream == next.stream && self.peer == next.peer
+    }
+
+    /// Acknowledges what `next` does, too.
+    pub(crate) fn add(&mut self, next: &Self) {
+        self.upto = self.upto.max(next.upto);
+        self.count = self.count.saturating_add(next.count);
+    }
 }
 
 #[derive(Default)]
@@ -93,9 +108,8 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// A message came on a proven link (spec: MSG-6).
     pub(crate) fn on_message(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId, number: u64, bytes: usize, disk: bool) -> Verdict {
-        self.make_mark(cx, peer, stream);
         let is_full = self.is_full(cx);
-        let Some(from) = self.peers.get_mut(&peer) else { return Verdict::Full };
+        let Some(from) = self.make_mark(cx, peer, stream) else { return Verdict::Full };
         let Some(mark) = mark_of(from, stream) else { return Verdict::Flood };
         if number <= mark.seen {
             return Verdict::Repeat(mark.acknowledged);
@@ -113,10 +127,10 @@ impl Inbox {
             mark.seen = number;
             mark.waiting = mark.waiting.saturating_add(1);
         }
-        self.waiting_messages = self.waiting_messages.saturating_add(1);
-        self.waiting_bytes = self.waiting_bytes.saturating_add(u64::from(bytes));
         from.waiting_messages = from.waiting_messages.saturating_add(1);
         from.waiting_bytes = from.waiting_bytes.saturating_add(bytes);
+        self.waiting_messages = self.waiting_messages.saturating_add(1);
+        self.waiting_bytes = self.waiting_bytes.saturating_add(u64::from(bytes));
         self.due.push_back(Due { peer, stream, number, bytes, disk });
         Verdict::Fresh(self.due_first.saturating_add(self.due.len() as u64).saturating_sub(1))
     }
@@ -128,6 +142,9 @@ impl Inbox {
         }
         let due = self.due.pop_front()?;
         self.due_first = self.due_first.saturating_add(1);
+        if !due.disk && self.storing.is_empty() {
+            return self.settle(&due);
+        }
         let Some(mark) = self.peers.get_mut(&due.peer).and_then(|from| mark_of(from, due.stream)) else { return self.settle(&due) };
         if due.disk {
             let op = cx.store(true, |batch| batch.put(mark_key(due.peer, due.stream), due.number.to_be_bytes()));
@@ -167,7 +184,7 @@ impl Inbox {
         let mark = mark_of(from, due.stream)?;
         mark.waiting = mark.waiting.saturating_sub(1);
         mark.acknowledged = mark.acknowledged.max(due.number);
-        Some(Ripe { peer: due.peer, stream: due.stream, upto: mark.acknowledged })
+        Some(Ripe { peer: due.peer, stream: due.stream, upto: mark.acknowledged, count: 1 })
     }
 
     /// Whether what waits would fill the windows of as many links as there may be: peers who left count too, so that
@@ -183,8 +200,7 @@ impl Inbox {
         let mut gaps = Vec::new();
         for start in starts.iter().take(STREAMS_MAX) {
             let is_new = !self.peers.get_mut(&peer).is_some_and(|from| touch(from, start.id));
-            self.make_mark(cx, peer, start.id);
-            let Some(mark) = self.peers.get_mut(&peer).and_then(|from| mark_of(from, start.id)) else { continue };
+            let Some(mark) = self.make_mark(cx, peer, start.id).and_then(|from| mark_of(from, start.id)) else { continue };
             let before = start.first.saturating_sub(1);
             let last = start.disk.min(before);
             if !is_new && mark.seen < last {
@@ -212,29 +228,29 @@ impl Inbox {
         let stream = rest.first_chunk::<16>()?;
         let number = u64::from_be_bytes(*value.first_chunk::<8>()?);
         let peer = Peer { user: UserId::from_bytes(*user), device: DeviceId::from_bytes(*device) };
-        self.make_mark(cx, peer, StreamId::from_bytes(*stream));
-        let mark = mark_of(self.peers.get_mut(&peer)?, StreamId::from_bytes(*stream))?;
+        let stream = StreamId::from_bytes(*stream);
+        let mark = mark_of(self.make_mark(cx, peer, stream)?, stream)?;
         mark.seen = number;
         mark.acknowledged = number;
         mark.stored = true;
         Some(())
     }
 
-    /// The mark of a stream, made if there is none; when there are too many of which nothing waits, the one goes that was
+    /// What is remembered of a peer, with a mark of this stream, made if there is none; when there are too many of which nothing waits, the one goes that was
     /// named first. A mark of which a message waits stays, or the message would come again, or never be acknowledged.
-    fn make_mark(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId) {
+    fn make_mark(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId) -> Option<&mut From> {
         if self.peers.len() >= cx.config.book_users_max as usize && !self.peers.contains_key(&peer) {
             self.forget_one(cx);
             if self.peers.len() >= cx.config.book_users_max as usize {
                 // The application has something to take of each: this peer has to wait.
-                return;
+                return None;
             }
         }
         self.uses = self.uses.saturating_add(1);
         let from = self.peers.entry(peer).or_default();
         from.used = self.uses;
         if mark_of(from, stream).is_some() {
-            return;
+            return Some(from);
         }
         let is_idle = |mark: &Mark| mark.waiting == 0;
         if from.marks.iter().filter(|mark| is_idle(mark)).count() >= STREAMS_MAX
@@ -245,6 +261,7 @@ impl Inbox {
         // Most peers have one stream.
         from.marks.reserve_exact(1);
         from.marks.push(Mark { stream, seen: 0, acknowledged: 0, waiting: 0, storing: 0, stored: false });
+        Some(from)
     }
 
     /// Gives spare memory back.

@@ -52,7 +52,7 @@
 //!
 //! | event | say it | without it |
 //! |---|---|---|
-//! | `Tick` | when the deadline has come; earlier does nothing | nothing is tried again, nothing times out |
+//! | `Tick` | when the deadline has come; earlier does nothing | nothing is tried again, nothing times out; what commands say and store waits for the next event |
 //! | `Datagram` | for each one that arrives | nothing yet: datagrams are counted until there is a DHT |
 //! | `PipeOpened` | for each pipe, dialled (with its `op`) or accepted | nobody is met |
 //! | `PipeBytes` | bytes in order, any number at a time | the other end falls silent and is closed |

@@ -1,7 +1,7 @@
 //! Pipes and the links on them: bytes to records to lines and back, the registry of who is linked, keep-alive.
 //!
-//! A line is written into its pipe's plaintext when it is said. It is sealed at the end of the node's call if the pipe
-//! has no `Write` outstanding, else when `PipeWritten` gives credit; never because somebody polled (DETAILS 5).
+//! A line is written into its pipe's plaintext when it is said. It is sealed at the end of the event if the pipe has no
+//! `Write` outstanding, else when `PipeWritten` gives credit; never because somebody polled, and not by a command (DETAILS 5).
 
 mod lines;
 mod output;
@@ -278,18 +278,19 @@ impl Links {
     /// Cuts opened bytes into lines (spec: LINK-3).
     fn on_plain(&mut self, cx: &mut Cx, own: &mut Own, pipe: PipeId, plain: &[u8]) -> Result<(), CloseReason> {
         let mut rest = plain;
+        let mut is_first = true;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
-            let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
-            if it.buffers.line.is_empty() {
-                self.on_line(cx, own, pipe, line)?;
-            } else {
-                let mut whole = core::mem::take(&mut it.buffers.line);
-                whole.extend_from_slice(line);
-                let result = self.on_line(cx, own, pipe, &whole);
-                cx.recycle(whole);
-                result?;
+            // Only the first line can have begun in an earlier record.
+            match core::mem::take(&mut is_first).then(|| self.begun_line(pipe)).flatten() {
+                None => self.on_line(cx, own, pipe, line)?,
+                Some(mut whole) => {
+                    whole.extend_from_slice(line);
+                    let result = self.on_line(cx, own, pipe, &whole);
+                    cx.recycle(whole);
+                    result?;
+                }
             }
         }
         if let Some(it) = self.pipes.get_mut(&pipe)
@@ -305,6 +306,12 @@ impl Links {
             it.buffers.line.extend_from_slice(rest);
         }
         Ok(())
+    }
+
+    /// The part of a line that came with earlier records.
+    fn begun_line(&mut self, pipe: PipeId) -> Option<Vec<u8>> {
+        let it = self.pipes.get_mut(&pipe).filter(|it| !it.buffers.line.is_empty())?;
+        Some(core::mem::take(&mut it.buffers.line))
     }
 
     /// Asks the shell to close, once.

@@ -13,7 +13,7 @@ use crate::trace::Said;
 use crate::wire::line::{Line, write_message};
 
 /// Plaintext that may wait for a pipe before messages are held back (DETAILS 5: what one `Write` takes).
-const WAITING_BYTES_MAX: usize = 64 << 10;
+pub(super) const WAITING_BYTES_MAX: usize = 64 << 10;
 /// Lines other than messages that may wait for a pipe (guess: as much again). Whoever asks and never reads is let go.
 const ANSWERS_BYTES_MAX: usize = 64 << 10;
 
@@ -45,13 +45,13 @@ impl Links {
         self.hang_up(cx, pipe);
     }
 
-    /// Says a message; `body` is its JSON without the number.
-    pub(crate) fn say_message(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, number: u64, disk: bool, body: &str) {
-        let Some(it) = self.pipes.get_mut(&pipe) else { return };
+    /// Says a message; `body` is its JSON without the number. Whether the pipe takes more messages now.
+    pub(crate) fn say_message(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, number: u64, disk: bool, body: &str) -> bool {
+        let Some(it) = self.pipes.get_mut(&pipe) else { return false };
         if it.buffers.out.capacity() == 0 {
             it.buffers.out = cx.buffer();
         }
-        let Stage::Up(link) = &mut it.stage else { return };
+        let Stage::Up(link) = &mut it.stage else { return false };
         link.last_use = cx.now;
         if link.stream_out != Some(stream) {
             link.stream_out = Some(stream);
@@ -63,15 +63,24 @@ impl Links {
             let with = Some(link.with);
             cx.saw(with, true, || Said::Message { kind: kind.into(), number });
         }
-        self.mark(pipe);
+        let has_room = it.has_room();
+        if !core::mem::replace(&mut it.dirty, true) {
+            self.dirty.push(pipe);
+        }
+        has_room
     }
 
     /// Whether a pipe takes more messages now.
     pub(crate) fn has_room(&self, pipe: PipeId) -> bool {
-        self.pipes.get(&pipe).is_some_and(|it| it.buffers.out.len() < WAITING_BYTES_MAX && matches!(it.stage, Stage::Up(_)))
+        self.pipes.get(&pipe).is_some_and(|it| it.has_room())
     }
 
-    /// Seals and writes whatever this call has left on pipes that have credit (spec: LINK-7).
+    /// Whether something waits for [`flush`](Self::flush).
+    pub(crate) const fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Seals and writes whatever was said on pipes that have credit (spec: LINK-7).
     pub(crate) fn flush(&mut self, cx: &mut Cx) {
         let mut dirty = core::mem::take(&mut self.dirty);
         for pipe in dirty.drain(..) {
@@ -131,9 +140,8 @@ impl Links {
     /// Something is to be written when the call is over.
     pub(super) fn mark(&mut self, pipe: PipeId) {
         if let Some(it) = self.pipes.get_mut(&pipe)
-            && !it.dirty
+            && !core::mem::replace(&mut it.dirty, true)
         {
-            it.dirty = true;
             self.dirty.push(pipe);
         }
     }

@@ -6,6 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::{Deref, DerefMut, Range};
 use core::time::Duration;
 
+use super::output::WAITING_BYTES_MAX;
 use crate::LinkPeer;
 use crate::close::CloseReason;
 use crate::crypto::noise::{NoiseError, Opener, Sealer};
@@ -181,6 +182,11 @@ impl Pipe {
             hung_up: true,
             dirty: false,
         }
+    }
+
+    /// Whether it takes more messages now.
+    pub(super) fn has_room(&self) -> bool {
+        self.buffers.out.len() < WAITING_BYTES_MAX && matches!(self.stage, Stage::Up(_))
     }
 
     /// Gives empty buffers back, unless the link is in use: then they are wanted again soon.

@@ -340,8 +340,8 @@ impl Links {
         cx.timers.set(TimerKey::KeepAlive(pipe), next);
     }
 
-    /// Acknowledges messages of `stream` on a link: with the next record, after 20 ms, or at once past a quarter of the window (spec: MSG-10).
-    pub(crate) fn acknowledge(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, upto: u64) {
+    /// Acknowledges `count` more messages of `stream` on a link: with the next record, after 20 ms, or at once past a quarter of the window (spec: MSG-10).
+    pub(crate) fn acknowledge(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, upto: u64, count: u32) {
         let Some(it) = self.pipes.get_mut(&pipe) else { return };
         let Stage::Up(link) = &mut it.stage else { return };
         if link.acknowledge.as_ref().is_some_and(|waiting| waiting.stream != stream) {
@@ -352,11 +352,11 @@ impl Links {
         }
         link.last_use = cx.now;
         link.acknowledge = Some(Acknowledged { stream, upto });
-        link.acknowledge_count = link.acknowledge_count.saturating_add(1);
+        link.acknowledge_count = link.acknowledge_count.saturating_add(count);
         if link.acknowledge_count >= cx.config.window_messages.div_ceil(4) || cx.config.acknowledge_ms_max == 0 {
             link.acknowledge_now = true;
             self.mark(pipe);
-        } else if link.acknowledge_count == 1 {
+        } else if link.acknowledge_count == count {
             cx.timers.set_at_latest(TimerKey::Acknowledge(pipe), cx.now + cx.config.acknowledge());
         }
     }

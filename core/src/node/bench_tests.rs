@@ -55,6 +55,9 @@ impl Bench {
     }
 
     pub(super) fn run(&mut self) {
+        if matches!(self.node.wake(), Wake::Store | Wake::Say) {
+            self.node.handle(self.now, Event::Tick);
+        }
         while let Some(action) = self.node.poll() {
             match action {
                 Action::Write { pipe, packet } => {

@@ -76,11 +76,7 @@ impl Parts {
             return Err(CommandError::Full);
         }
         let (tag, user) = (self.tag(), send.to);
-        self.outbox.accept(&mut self.cx, tag, send, devices);
-        for peer in devices {
-            self.pump(*peer);
-        }
-        if self.outbox.is_stuck(user) {
+        if self.outbox.accept(&mut self.cx, tag, send, devices) {
             self.seek(user);
         }
         Ok(tag)

@@ -73,7 +73,10 @@ fn state(waiting: Waiting) -> Explanation {
             bench.node.explain(alice())
         }
         Waiting::Taking => told(linked(), |_| {}),
-        Waiting::Window => told(linked(), |bench| (0..20).for_each(|_| send(bench, Keep::Memory))),
+        Waiting::Window => told(linked(), |bench| {
+            (0..20).for_each(|_| send(bench, Keep::Memory));
+            bench.handle(Event::Tick);
+        }),
         Waiting::Dial => told(introduced(), |_| {}),
         Waiting::Search => {
             let mut bench = bench();

@@ -47,7 +47,7 @@ use crate::event::{Event, Wake};
 use crate::handshake::Own;
 use crate::id::{BootId, NodeKey, OpId, Peer, PipeId, Tag, UserId};
 use crate::identity::{Credentials, DelegationCache, Refusal, RevocationBook};
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Ripe};
 use crate::invites::{Invitations, Joins};
 use crate::link::Links;
 use crate::notice::Notice;
@@ -160,14 +160,15 @@ impl Node {
     pub fn handle(&mut self, now: Time, event: Event<'_>) {
         self.0.set_now(now);
         self.0.on_event(event);
+        self.0.pump_ready();
         self.0.settle();
         self.0.settle_storage();
     }
 
     /// Takes a wish; what becomes of it is told by notices with its tag.
     ///
-    /// What it has to store is issued with the next event, a `Tick` that is due at once if nothing else comes: so a
-    /// caller's commands and the `Taken` after them are one atomic batch.
+    /// What it has to say to peers and to store is issued with the next event, a `Tick` that is due at once if nothing
+    /// else comes: so a caller's commands are sealed together, and with the `Taken` after them are one atomic batch.
     ///
     /// # Errors
     /// [`CommandError`]; then nothing has changed (C3).
@@ -175,7 +176,7 @@ impl Node {
         self.0.set_now(now);
         let outcome = self.0.on_command(command);
         if outcome.is_ok() {
-            self.0.settle();
+            self.0.carry();
             self.0.rest();
         }
         outcome
@@ -190,7 +191,7 @@ impl Node {
     #[doc(alias = "poll_timeout")]
     #[doc(alias = "poll_at")]
     pub const fn deadline(&self) -> Option<Time> {
-        if self.0.cx.storage.is_due() {
+        if self.0.cx.storage.is_due() || self.0.has_said() {
             return Some(self.0.cx.now);
         }
         match self.0.cx.timers.first() {
@@ -203,6 +204,9 @@ impl Node {
     pub const fn wake(&self) -> Wake {
         if self.0.cx.storage.is_due() {
             return Wake::Store;
+        }
+        if self.0.has_said() {
+            return Wake::Say;
         }
         match self.0.cx.timers.first() {
             None => Wake::Nothing,
@@ -328,23 +332,42 @@ impl Parts {
             Event::Stored { op, outcome } => self.on_stored(op, outcome),
             Event::Loaded { op, outcome } => self.on_loaded(op, outcome),
             Event::Taken { notices, save } => {
-                for _ in 0..notices {
-                    match self.cx.take_notice() {
-                        None => break,
-                        Some(Untaken::Plain) => {}
-                        Some(Untaken::Message(number)) => {
-                            if let Some(ripe) = self.inbox.on_taken(&mut self.cx, number) {
-                                self.acknowledge(&ripe);
-                            }
-                        }
-                    }
-                }
+                self.on_taken(notices);
                 if !save.is_empty() && !self.is_stopped() {
                     self.cx.store_for_app(save);
                 }
                 self.load_held();
             }
         }
+    }
+
+    /// The application has taken so many notices. What becomes ripe of one stream is acknowledged together.
+    fn on_taken(&mut self, notices: u64) {
+        let mut ripe: Option<Ripe> = None;
+        for _ in 0..notices {
+            let next = match self.cx.take_notice() {
+                None => break,
+                Some(Untaken::Plain) => None,
+                Some(Untaken::Message(number)) => self.inbox.on_taken(&mut self.cx, number),
+            };
+            let Some(next) = next else { continue };
+            match &mut ripe {
+                Some(before) if before.is_of(&next) => before.add(&next),
+                _ => {
+                    if let Some(before) = ripe.replace(next) {
+                        self.acknowledge(&before);
+                    }
+                }
+            }
+        }
+        if let Some(ripe) = ripe {
+            self.acknowledge(&ripe);
+        }
+    }
+
+    /// Whether commands have left something to say to peers.
+    const fn has_said(&self) -> bool {
+        self.links.is_dirty() || self.outbox.has_ready()
     }
 
     const fn is_stopped(&self) -> bool {

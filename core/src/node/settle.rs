@@ -33,20 +33,37 @@ const TWINS_MAX: usize = 64;
 const SIGNED_UNITS: u32 = 8;
 
 impl Parts {
-    /// Carries every effect over, then seals what was said.
+    /// Carries every effect over, then seals what was said (spec: LINK-7).
     pub(super) fn settle(&mut self) {
+        loop {
+            self.carry();
+            self.links.flush(&mut self.cx);
+            if self.links.effects.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Carries every effect over.
+    pub(super) fn carry(&mut self) {
         loop {
             if let Some(effect) = self.links.effects.pop_front() {
                 self.on_link_effect(effect);
             } else if let Some(effect) = self.dials.effects.pop_front() {
                 self.on_dial_effect(effect);
             } else {
-                self.links.flush(&mut self.cx);
-                if self.links.effects.is_empty() {
-                    break;
-                }
+                break;
             }
         }
+    }
+
+    /// Says what commands have queued for devices that have a link.
+    pub(super) fn pump_ready(&mut self) {
+        let mut ready = self.outbox.take_ready();
+        for peer in ready.drain(..) {
+            self.pump(peer);
+        }
+        self.outbox.keep_for_ready(ready);
     }
 
     /// Issues what is to be stored; a suspended node rests once that is done.
@@ -248,7 +265,7 @@ impl Parts {
             Verdict::Repeat(acknowledged) => {
                 self.cx.stats.messages_repeated = self.cx.stats.messages_repeated.saturating_add(1);
                 if acknowledged >= id.number {
-                    self.links.acknowledge(&mut self.cx, pipe, id.stream, acknowledged);
+                    self.links.acknowledge(&mut self.cx, pipe, id.stream, acknowledged, 1);
                 }
             }
             Verdict::Flood => self.links.fault(&mut self.cx, pipe, CloseReason::Flood),
@@ -259,7 +276,7 @@ impl Parts {
 
     pub(super) fn acknowledge(&mut self, ripe: &Ripe) {
         if let Some(pipe) = self.links.of(ripe.peer) {
-            self.links.acknowledge(&mut self.cx, pipe, ripe.stream, ripe.upto);
+            self.links.acknowledge(&mut self.cx, pipe, ripe.stream, ripe.upto, ripe.count);
         }
     }
 
@@ -269,9 +286,9 @@ impl Parts {
         if self.is_stopped() {
             return;
         }
-        while self.links.has_room(pipe) {
-            let Some(out) = self.outbox.next(peer) else { break };
-            self.links.say_message(&mut self.cx, pipe, out.stream, out.number, out.disk, out.body);
+        let mut has_room = self.links.has_room(pipe);
+        while has_room && let Some(out) = self.outbox.next(peer) {
+            has_room = self.links.say_message(&mut self.cx, pipe, out.stream, out.number, out.disk, out.body);
         }
         let under_way = self.outbox.under_way(peer);
         if let Some(link) = self.links.link(pipe) {

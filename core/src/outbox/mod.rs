@@ -69,6 +69,8 @@ struct Shared {
 pub(crate) struct Outbox {
     /// Boxed, so that the map's nodes, which are half empty, are small.
     queues: BTreeMap<Peer, Box<Queue>>,
+    /// Devices with a link for which a message was accepted and not offered to it yet; each once.
+    ready: Vec<Peer>,
     /// Messages for users of whom no device is known.
     waiting: BTreeMap<UserId, Waiting>,
     /// Tags that went to more than one device.
@@ -104,20 +106,22 @@ impl Outbox {
         self.refused = true;
     }
 
-    /// Takes a message for these devices, or for the first one that will be known (spec: MSG-11).
-    pub(crate) fn accept(&mut self, cx: &mut Cx, tag: Tag, send: Send, devices: &[Peer]) {
+    /// Takes a message for these devices, or for the first one that will be known (spec: MSG-11). Whether it waits for a link.
+    pub(crate) fn accept(&mut self, cx: &mut Cx, tag: Tag, send: Send, devices: &[Peer]) -> bool {
         let until = cx.wall + send.life.min(crate::command::MESSAGE_LIFE);
         let meant = send.device.map(|device| Peer { user: send.to, device });
         let Some((last, rest)) = devices.split_last().or_else(|| meant.as_ref().map(|peer| (peer, &[][..]))) else {
-            return self.wait(cx, tag, until, send);
+            self.wait(cx, tag, until, send);
+            return true;
         };
         if !rest.is_empty() {
             self.shared.insert(tag, Shared { left: u32::try_from(devices.len()).unwrap_or(u32::MAX), delivered: false });
         }
+        let mut waits = false;
         for peer in rest {
-            self.push(cx, tag, until, send.message.clone(), send.keep, *peer);
+            waits |= self.push(cx, tag, until, send.message.clone(), send.keep, *peer);
         }
-        self.push(cx, tag, until, send.message, send.keep, *last);
+        waits | self.push(cx, tag, until, send.message, send.keep, *last)
     }
 
     /// No device is known: numbered all the same, so that a sender whose disk forgets the device says the same id again.
@@ -141,7 +145,7 @@ impl Outbox {
         })
     }
 
-    fn push(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, peer: Peer) {
+    fn push(&mut self, cx: &mut Cx, tag: Tag, until: WallTime, message: Message, keep: Keep, peer: Peer) -> bool {
         let store = self.count_in(cx, &message, keep);
         let queue = self.queue(cx, peer);
         set_end_after(cx, peer.user, until, queue.entries.back());
@@ -151,6 +155,31 @@ impl Outbox {
             let _ = save(cx, peer.user, Some(peer), &entry);
         }
         queue.entries.push_back(entry);
+        let is_linked = queue.is_linked();
+        if is_linked && !core::mem::replace(&mut queue.is_ready, true) {
+            self.ready.push(peer);
+        }
+        !is_linked
+    }
+
+    /// Whether messages were accepted that are to be offered to links.
+    pub(crate) const fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The devices for which messages were accepted, in the order of the first ones.
+    pub(crate) fn take_ready(&mut self) -> Vec<Peer> {
+        for peer in &self.ready {
+            if let Some(queue) = self.queues.get_mut(peer) {
+                queue.is_ready = false;
+            }
+        }
+        core::mem::take(&mut self.ready)
+    }
+
+    /// Takes the list back for its allocation.
+    pub(crate) fn keep_for_ready(&mut self, list: Vec<Peer>) {
+        self.ready = list;
     }
 
     /// An entry more: the batch that will keep it.
