@@ -114,6 +114,11 @@ impl Timers {
         self.times.get(&self.kept(key)?).copied()
     }
 
+    /// The users that have a timer, in order.
+    pub(crate) fn users(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.numbers.keys().copied()
+    }
+
     /// The earliest timer. O(1).
     pub(crate) const fn first(&self) -> Option<(Time, TimerKey)> {
         self.first
@@ -192,6 +197,7 @@ mod tests {
         assert_eq!((timers.at(one), timers.at(other)), (Some(Time::from_secs(3)), Some(Time::from_secs(1))));
         assert_eq!([3, 3].map(|seconds| timers.pop_due(Time::from_secs(seconds))), [Some(other), Some(one)]);
         assert_eq!((timers.at(one), timers.at(end)), (None, Some(Time::from_secs(9))));
+        assert_eq!(timers.users().collect::<alloc::vec::Vec<_>>(), [first]);
         timers.cancel(end);
         timers.cancel(one);
         assert_eq!((timers.at(end), timers.numbers.len(), timers.users.len()), (None, 0, 0));

@@ -233,7 +233,9 @@ impl Parts {
 
     /// A new link: whoever is wanted and not there yet is searched for through it.
     pub(super) fn search_through(&mut self, pipe: PipeId) {
-        let wanted: Vec<UserId> = self.book.users().filter(|(_, known)| known.tries.is_some()).map(|(user, _)| *user).collect();
+        // Whoever is sought has a timer; the book holds many more, and every link that comes up asks.
+        let is_sought = |user: &UserId| self.book.user(*user).is_some_and(|known| known.tries.is_some());
+        let wanted: Vec<UserId> = self.cx.timers.users().filter(is_sought).collect();
         for user in wanted {
             if !self.links.has_room(pipe) {
                 // The others are searched for at their next try.
