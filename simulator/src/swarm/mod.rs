@@ -40,10 +40,11 @@ mod churn;
 mod lasting;
 mod machine;
 mod parcels;
+mod places;
 mod terrain;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -60,6 +61,7 @@ use crate::network::Network;
 use crate::queue::Queue;
 use crate::run::Failure;
 use parcels::{Parcel, Parcels};
+use places::Places;
 
 /// Events whose machines are fetched into the cache together (guess: about as many as a core can wait for at once).
 const AHEAD: u32 = 16;
@@ -75,7 +77,7 @@ pub struct Birth {
     pub now: Time,
     /// What its wall clock says.
     pub wall: WallTime,
-    /// Where it listens.
+    /// Where it listens; the first address if it has several, all of which its first event names.
     pub address: SocketAddr,
     /// Chance of its own, for its seed among others.
     pub draws: Draws,
@@ -109,6 +111,8 @@ enum Due {
     Datagram {
         block: u32,
         length: u16,
+        /// To which of the machine's addresses.
+        at: u8,
     },
     Join,
     /// The end of this life by churn, and the start after it.
@@ -155,7 +159,7 @@ pub struct Swarm<M> {
     /// What differs from the terrain.
     special: BTreeMap<(u32, u32), Network>,
     blocked: BTreeSet<(u32, u32)>,
-    placed: (BTreeMap<u32, SocketAddr>, HashMap<SocketAddr, u32>),
+    places: Places,
     marks: Marks,
     factory: Factory<M>,
     ear: Option<Ear>,
@@ -182,7 +186,7 @@ impl<M: Machine> Swarm<M> {
             crossings: Draws::new(seed, "link", &[]),
             special: BTreeMap::new(),
             blocked: BTreeSet::new(),
-            placed: (BTreeMap::new(), HashMap::new()),
+            places: Places::default(),
             marks: Marks::default(),
             factory: Box::new(factory),
             ear: None,
@@ -275,24 +279,30 @@ impl<M: Machine> Swarm<M> {
         self.ear = Some(Box::new(ear));
     }
 
-    /// Where a machine listens.
+    /// Where a machine listens first; [`address`] unless it was placed elsewhere.
     pub fn address(&self, machine: u32) -> SocketAddr {
-        self.placed.0.get(&machine).copied().unwrap_or_else(|| address(machine))
+        self.places.nth(machine, 0)
     }
 
-    /// Gives a machine another address than [`address`] does, for instance one beside others'. Say it before it starts.
-    pub fn place(&mut self, machine: u32, at: SocketAddr) {
-        if let Some(before) = self.placed.0.insert(machine, at) {
-            self.placed.1.remove(&before);
-        }
-        self.placed.1.insert(at, machine);
+    /// Gives a machine other addresses than [`address`] does: beside others', of both families, private ones. A datagram
+    /// leaves from the first that reaches its receiver, by scope and family as in a [`Sim`](crate::Sim), and is unreachable if
+    /// none does. A machine that is up hears that all its sockets are new.
+    ///
+    /// # Errors
+    /// As [`Swarm::run_until`].
+    pub fn place(&mut self, machine: u32, addresses: &[SocketAddr]) -> Result<(), Failure> {
+        self.places.set(machine, addresses);
+        self.tell_addresses(machine, true);
+        self.drive(machine)
     }
 
     /// The machine at an address.
     pub fn machine_at(&self, address: SocketAddr) -> Option<u32> {
-        let placed = if self.placed.1.is_empty() { None } else { self.placed.1.get(&address).copied() };
-        let found = placed.or_else(|| terrain::machine_at(address).filter(|machine| !self.placed.0.contains_key(machine)));
-        found.filter(|machine| *machine < self.len())
+        self.seat_at(address).map(|(machine, _)| machine)
+    }
+
+    fn seat_at(&self, address: SocketAddr) -> Option<(u32, u8)> {
+        self.places.machine_at(address).filter(|(machine, _)| *machine < self.len())
     }
 
     /// Sets one direction of one link.
@@ -336,7 +346,7 @@ impl<M: Machine> Swarm<M> {
             if let Some(seat) = self.seats.get(key.to as usize) {
                 std::hint::black_box((seat.head.sent, seat.machine.as_ref().and_then(Machine::deadline)));
             }
-            if let Due::Datagram { block, length } = *due {
+            if let Due::Datagram { block, length, .. } = *due {
                 std::hint::black_box(self.parcels.first(Parcel { block, length }));
             }
         }

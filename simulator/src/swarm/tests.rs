@@ -82,13 +82,31 @@ fn doubled_datagrams_come_twice() {
 fn a_machine_at_a_place_of_its_own_is_found_there_and_nowhere_else() {
     let mut swarm = two(even());
     let (before, other) = (swarm.address(1), SocketAddr::from(([203, 0, 113, 5], 99)));
-    swarm.place(1, other);
+    swarm.place(1, &[other]).expect("it rests");
     assert_eq!([swarm.machine_at(before), swarm.machine_at(other), swarm.machine_at(address(0))], [None, Some(1), Some(0)]);
     swarm.with(0, |toy, _| toy.say(other, b"found")).expect("it rests");
     swarm.run_until(Time::from_millis(100)).expect("they rest");
     assert_eq!(swarm.machine(1).expect("it is up").words(), [b"found"]);
-    swarm.place(1, before);
+    swarm.place(1, &[before]).expect("it rests");
     assert_eq!([swarm.machine_at(before), swarm.machine_at(other)], [Some(1), None]);
+}
+
+#[test]
+fn machines_of_two_families_meet_where_they_share_one() {
+    let mut swarm = Swarm::new(1, even(), Toy::silent);
+    swarm.start(3).expect("they rest");
+    let [four, six] = [SocketAddr::from(([203, 0, 113, 5], 1)), "[2001:db8::5]:1".parse().expect("an address")];
+    let other: SocketAddr = "[2001:db8::6]:1".parse().expect("an address");
+    swarm.place(0, &[four, six]).expect("it rests");
+    swarm.place(1, &[other]).expect("it rests");
+    assert_eq!(swarm.machine(0).expect("it is up").told, ["Addresses", "Clock", "Addresses"]);
+    for (from, to) in [(0, other), (1, six), (2, four), (1, four), (2, other)] {
+        swarm.with(from, |toy, _| toy.say(to, b"x")).expect("it rests");
+    }
+    swarm.run_until(Time::from_secs(1)).expect("they rest");
+    let from = |machine| swarm.machine(machine).expect("it is up").heard.iter().map(|(_, from, _)| *from).collect::<Vec<_>>();
+    assert_eq!([from(0), from(1)], [vec![other, address(2)], vec![six]]);
+    assert_eq!(swarm.tally().unreachable, 2);
 }
 
 #[test]

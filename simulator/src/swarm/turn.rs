@@ -26,7 +26,7 @@ impl<M: Machine> Swarm<M> {
                 head.queued = std::mem::replace(&mut head.queued_too, Time::MAX);
                 self.drive(me)
             }
-            Due::Datagram { block, length } => self.arrive(me, from, Parcel { block, length }),
+            Due::Datagram { block, length, at } => self.arrive(me, at, from, Parcel { block, length }),
             Due::Join => self.join(me),
             Due::Return if self.comes_and_goes(me) => self.join(me),
             Due::Leave(life) if self.comes_and_goes(me) && self.seats[me as usize].head.life == life => {
@@ -63,7 +63,7 @@ impl<M: Machine> Swarm<M> {
         let draws = Draws::new(self.seed, "machine", &[u64::from(me), u64::from(life)]);
         let birth = Birth { machine: me, life, now, wall: Clock::default().wall(now), address, draws };
         self.seats[me as usize].machine = Some((self.factory)(&birth));
-        self.tell(me, "addresses", |parts| endpoint(parts, address), Event::addresses(&[address], false));
+        self.tell_addresses(me, false);
         self.tell_clock(me);
     }
 
@@ -78,7 +78,7 @@ impl<M: Machine> Swarm<M> {
         }
     }
 
-    fn arrive(&mut self, me: u32, from: u32, parcel: Parcel) -> Result<(), Failure> {
+    fn arrive(&mut self, me: u32, at: u8, from: u32, parcel: Parcel) -> Result<(), Failure> {
         if !self.is_up(me) {
             self.parcels.free(parcel);
             self.tally.unreachable += 1;
@@ -86,7 +86,10 @@ impl<M: Machine> Swarm<M> {
         }
         self.wake_up(me);
         self.tally.received += 1;
-        let path = Path { local: self.address(me), remote: self.address(from) };
+        let local = self.places.nth(me, at);
+        // Whoever has moved on since is still known by where it is.
+        let remote = self.places.towards(from, local).unwrap_or_else(|| self.address(from));
+        let path = Path { local, remote };
         self.tell_clock(me);
         let Self { marks, seats, parcels, now, .. } = self;
         let bytes = parcels.get(parcel);
@@ -109,6 +112,13 @@ impl<M: Machine> Swarm<M> {
         }
     }
 
+    pub(super) fn tell_addresses(&mut self, me: u32, rebound: bool) {
+        if self.machine(me).is_some() {
+            let all = self.places.all(me);
+            self.tell(me, "addresses", |parts| all.iter().for_each(|one| endpoint(parts, *one)), Event::addresses(&all, rebound));
+        }
+    }
+
     /// Tells the wall clock if it has not been told in this minute. A machine that nothing else happens to is not told: it
     /// could do nothing with it.
     fn tell_clock(&mut self, me: u32) {
@@ -122,7 +132,7 @@ impl<M: Machine> Swarm<M> {
     /// Lets a machine act until it rests, then sets its one timer (C5, C6).
     pub(super) fn drive(&mut self, me: u32) -> Result<(), Failure> {
         for _ in 0..TURNS_MAX {
-            let Some(machine) = self.seats[me as usize].machine.as_mut() else { return Ok(()) };
+            let Some(machine) = self.seats.get_mut(me as usize).and_then(|seat| seat.machine.as_mut()) else { return Ok(()) };
             if let Some(action) = machine.poll() {
                 self.carry_out(me, action);
                 continue;
@@ -189,7 +199,8 @@ impl<M: Machine> Swarm<M> {
             parts.bytes(packet.bytes());
         });
         self.tally.sent += 1;
-        let Some(to) = self.machine_at(remote) else {
+        let way = self.places.towards(me, remote).and_then(|_| self.seat_at(remote));
+        let Some((to, place)) = way else {
             self.tally.unreachable += 1;
             return;
         };
@@ -206,7 +217,7 @@ impl<M: Machine> Swarm<M> {
         }
         for at in arrivals.into_iter().flatten() {
             if let Some(Parcel { block, length }) = self.parcels.put(packet.bytes()) {
-                self.queue.push(at, to, me, Due::Datagram { block, length });
+                self.queue.push(at, to, me, Due::Datagram { block, length, at: place });
             }
         }
     }
