@@ -156,7 +156,7 @@ impl Outbox {
         }
         queue.entries.push_back(entry);
         let is_linked = queue.is_linked();
-        if is_linked && !core::mem::replace(&mut queue.is_ready, true) {
+        if is_linked && !self.ready.contains(&peer) {
             self.ready.push(peer);
         }
         !is_linked
@@ -169,11 +169,6 @@ impl Outbox {
 
     /// The devices for which messages were accepted, in the order of the first ones.
     pub(crate) fn take_ready(&mut self) -> Vec<Peer> {
-        for peer in &self.ready {
-            if let Some(queue) = self.queues.get_mut(peer) {
-                queue.is_ready = false;
-            }
-        }
         core::mem::take(&mut self.ready)
     }
 

@@ -18,8 +18,6 @@ const STREAMS_MAX: usize = 4;
 /// What waits for one device, oldest first, each stream's messages together and in their order.
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
-    /// It is in the list of those with something to offer to a link.
-    pub(super) is_ready: bool,
     /// How many of the first entries are on their way on the present link.
     sent: u32,
     sent_bytes: u32,
@@ -47,7 +45,6 @@ impl Queue {
     pub(super) fn new(stream: StreamId) -> Self {
         Self {
             entries: VecDeque::new(),
-            is_ready: false,
             sent: 0,
             sent_bytes: 0,
             given_up: Box::default(),

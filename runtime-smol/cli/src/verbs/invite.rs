@@ -30,7 +30,7 @@ pub(crate) struct Invite {
     #[arg(long, conflicts_with_all = ["hours", "addresses", "withdraw"])]
     list: bool,
     /// Instead, make an invitation good for nobody; --list shows its id
-    #[arg(long, value_name = "ID", conflicts_with_all = ["hours", "addresses"])]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["hours", "addresses"])]
     withdraw: Option<InvitationId>,
     /// With --list: print JSON
     #[arg(long, requires = "list")]
