@@ -14,6 +14,7 @@ pub trait Machine {
     fn poll(&mut self) -> Option<Action>;
 
     /// When it wants to be told a `Tick` at the latest; after a `Tick` it must not lie in the past for ever.
+    /// Asked more often than anything else: it must be O(1).
     fn deadline(&self) -> Option<Time>;
 
     /// Gives a packet back that `poll` handed out, to be filled again.

@@ -286,7 +286,7 @@ impl<M: Machine> Swarm<M> {
 
     /// Gives a machine other addresses than [`address`] does: beside others', of both families, private ones. A datagram
     /// leaves from the first that reaches its receiver, by scope and family as in a [`Sim`](crate::Sim), and is unreachable if
-    /// none does. A machine that is up hears that all its sockets are new.
+    /// none does. A machine that is up hears that all its sockets are new; what is under way to the old ones reaches the new ones.
     ///
     /// # Errors
     /// As [`Swarm::run_until`].
