@@ -120,7 +120,7 @@ fn a_recording_is_for_its_owner_only_and_a_report_never_takes_its_place() {
     let home = Home::new("owner");
     std::fs::create_dir_all(&home.0).expect("a folder");
     let file = home.0.join("recording.jsonl");
-    std::fs::write(&file, "there before").expect("a file");
+    std::fs::write(&file, "{\"overcom_trace\":1, there before").expect("a file");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
     let path = file.to_str().expect("text");
     Talk::start_with(&home, &["--record", path]).end();

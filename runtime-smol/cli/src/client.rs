@@ -94,7 +94,7 @@ impl Client {
         let (own, lines, writer, hello) = match find(place).await? {
             Found::Taken(lines, writer, hello) => (None, lines, writer, hello),
             Found::Free(lock) => {
-                let own = Running::start(place, lock, None).await?;
+                let own = Running::start(place, lock, || Ok(None)).await?;
                 let Found::Taken(lines, writer, hello) = find(place).await? else {
                     return Err(Fail::failed("the node that was started for this has ended; try again"));
                 };

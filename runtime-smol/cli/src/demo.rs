@@ -11,7 +11,7 @@ use overcom_core::{Message, Notice, Received, Send, Tag, Time};
 use overcom_std::Clock;
 
 use crate::fail::Fail;
-use crate::file;
+use crate::file::{self, Kind};
 
 mod node;
 mod show;
@@ -50,8 +50,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     // Before anything is played: whoever names a place that cannot be written to hears so at once.
-    let record =
-        arguments.record.as_deref().map(|path| file::open(path).and_then(|file| file::empty(&file, path).map(|()| file))).transpose()?;
+    let record = arguments
+        .record
+        .as_deref()
+        .map(|path| file::open(path, Kind::Recording).and_then(|file| file::empty(&file, path).map(|()| file)))
+        .transpose()?;
     let mut stage = Stage::open(arguments)?;
     let played = stage.play();
     let (journals, cast) = (std::mem::take(&mut stage.journals), stage.cast.clone());

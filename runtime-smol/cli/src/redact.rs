@@ -69,6 +69,12 @@ impl<W: Write> Redacted<W> {
     pub(crate) fn new(out: W) -> Self {
         Self { out, redactor: Redactor::default(), line: Vec::new() }
     }
+
+    /// What it has written into.
+    #[cfg(test)]
+    pub(crate) fn into_inner(self) -> W {
+        self.out
+    }
 }
 
 impl<W: Write> Write for Redacted<W> {

@@ -53,8 +53,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it. `record` takes everything that goes into the node.
-    pub(crate) async fn start(place: &Place, lock: Lock, record: Option<Recording>) -> Result<Self, Fail> {
+    /// Starts it. What `record` gives takes everything that goes into the node; it is asked once all files of the folder are read.
+    pub(crate) async fn start(place: &Place, lock: Lock, record: impl FnOnce() -> Result<Option<Recording>, Fail>) -> Result<Self, Fail> {
         let folder = place.data.folder()?;
         let keeper = keys(place)?;
         let (credentials, book) = (keeper.credentials(), Book::open(&folder).map_err(Fail::failed)?);
@@ -71,7 +71,7 @@ impl Running {
         };
         hello.addresses.dedup();
         let mut setup = Setup::new(bound, Config::desktop(), credentials);
-        if let Some(recording) = record {
+        if let Some(recording) = record()? {
             setup = setup.record(recording);
         }
         let failed = |why: io::Error| Fail::failed(format!("the node cannot be started: {why}"));

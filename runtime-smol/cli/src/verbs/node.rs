@@ -13,7 +13,7 @@ use smol::io::{AsyncWriteExt as _, copy};
 
 use crate::client::{Found, find};
 use crate::fail::Fail;
-use crate::file;
+use crate::file::{self, Kind};
 use crate::proto::{Line, Lines};
 use crate::redact::Redacted;
 use crate::run::{Place, Recording, Running};
@@ -38,7 +38,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     // Before anything is run: whoever names a place that cannot be written to hears so at once.
-    let record = arguments.record.as_deref().map(|path| file::open(path).map(|file| (path, file))).transpose()?;
+    let open = |path| -> Result<_, Fail> {
+        file::keep_out(path, &arguments.place.data.folder()?)?;
+        Ok((path, file::open(path, Kind::Recording)?))
+    };
+    let record = arguments.record.as_deref().map(open).transpose()?;
     let done = smol::block_on(async {
         match unless_asked(find(&arguments.place)).await? {
             Found::Free(lock) => run_here(arguments, lock, record).await,
@@ -56,13 +60,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
 
 async fn run_here(arguments: &Arguments, lock: Lock, record: Option<(&Path, File)>) -> Result<(), Fail> {
     let recording = |(path, file): (&Path, File)| -> Result<Recording, Fail> {
-        // Not before the lock says that no other node writes there.
+        // Not before the lock says that no other node writes there, and not before the keys are read.
         file::empty(&file, path)?;
         let file = BufWriter::new(file);
         Ok(if arguments.redact { Box::new(Redacted::new(file)) } else { Box::new(file) })
     };
-    let record = record.map(recording).transpose()?;
-    let running = unless_asked(Running::start(&arguments.place, lock, record)).await?;
+    let running = unless_asked(Running::start(&arguments.place, lock, || record.map(recording).transpose())).await?;
     if arguments.serve {
         crate::say("the node runs; overcom send, listen and the others speak with it");
         return running.ended().await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::doctor;
 use crate::client::Client;
 use crate::fail::Fail;
-use crate::file;
+use crate::file::{self, Kind};
 use crate::redact::{Redacted, Redactor};
 use crate::run::Place;
 
@@ -42,7 +42,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     if arguments.trace.as_ref().is_some_and(is_itself) {
         return Err(Fail::usage("the report would take the place of the recording that it is made of; name another file for it"));
     }
-    let part_file = file::open(&part)?;
+    file::keep_out(&arguments.file, &arguments.place.data.folder()?)?;
+    file::may_replace(&arguments.file, Kind::Report)?;
+    let part_file = file::open(&part, Kind::Report)?;
     let written = file::empty(&part_file, &part)
         .and_then(|()| write(arguments, part_file, trace))
         .and_then(|()| fs::rename(&part, &arguments.file).map_err(|why| file::unwritten(&arguments.file, &why)));

@@ -1,0 +1,83 @@
+//! Files that people name, and the folder that keeps everything: nothing is written in the place of something else.
+
+use std::fs;
+use std::path::Path;
+
+use super::{LISTEN, Talk};
+use crate::cli::{Home, stderr};
+
+/// A verb that must be refused with these words, and leave a file as it is.
+fn refused(home: &Home, arguments: &[&str], file: &Path, words: &str) {
+    let before = fs::read(file).expect("it is there");
+    let output = home.run_with(arguments.iter().copied().chain(LISTEN.into_iter().filter(|_| arguments[0] != "demo")), "");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+    assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    assert_eq!(fs::read(file).expect("it is there"), before, "{arguments:?} changed it");
+}
+
+#[test]
+fn keys_and_whatever_else_is_no_recording_or_report_is_never_written_over() {
+    let home = Home::new("over");
+    home.told(&["id"]);
+    let (letter, link) = (home.0.join("letter"), home.0.join("keys"));
+    fs::write(&letter, "dear Bob").expect("there is room");
+    for name in ["identity.json", "device.json"] {
+        let file = home.0.join("overcom").join(name);
+        let path = file.to_str().expect("text");
+        refused(&home, &["node", "--record", path], &file, "name a file somewhere else");
+        refused(&home, &["report", path], &file, "name a file somewhere else");
+        refused(&home, &["demo", "--record", path], &file, "is no recording");
+        // The same keys under another name.
+        let _ = fs::remove_file(&link);
+        fs::hard_link(&file, &link).expect("one disk");
+        for verb in ["node", "demo"] {
+            refused(&home, &[verb, "--record", link.to_str().expect("text")], &file, "is no recording");
+        }
+    }
+    let path = letter.to_str().expect("text");
+    refused(&home, &["node", "--record", path], &letter, "is no recording");
+    refused(&home, &["report", path], &letter, "is no report");
+    let part = home.0.join("letter.part");
+    fs::rename(&letter, &part).expect("it is there");
+    refused(&home, &["report", path], &part, "is no report");
+    // Its own kind is written over, redacted or not.
+    let (report, recording) = (home.0.join("report"), home.0.join("recording"));
+    let (report, recording) = (report.to_str().expect("text"), recording.to_str().expect("text"));
+    for _ in 0..2 {
+        home.told(&["report", report, LISTEN[0], LISTEN[1]]);
+        assert_eq!(Talk::start_with(&home, &["--record", recording]).end().1.code(), Some(0));
+        assert_eq!(Talk::start_with(&home, &["--record", recording, "--redact"]).end().1.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_recording_stays_until_the_keys_of_the_next_one_are_read() {
+    let home = Home::new("kept");
+    let recording = home.0.join("recording");
+    fs::create_dir_all(&home.0).expect("there is room");
+    let path = recording.to_str().expect("text");
+    Talk::start_with(&home, &["--record", path]).end();
+    let before = fs::read(&recording).expect("it was written");
+    fs::write(home.0.join("overcom/identity.json"), "{").expect("it is ours");
+    let failed = home.run(["node", "--record", path, LISTEN[0], LISTEN[1]]);
+    assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+    assert_eq!(fs::read(&recording).expect("it is there"), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_not_waited_for_but_refused() {
+    let home = Home::new("pipe");
+    fs::create_dir_all(&home.0).expect("there is room");
+    let pipe = home.0.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("there is such a program");
+    assert!(made.success());
+    for arguments in [["node", "--record"], ["demo", "--record"]] {
+        let output = home.run(arguments.into_iter().chain([pipe.to_str().expect("text")]));
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("name a file"), "{}", stderr(&output));
+    }
+    let output = home.run(["report", pipe.to_str().expect("text"), LISTEN[0], LISTEN[1]]);
+    assert!(output.status.code() == Some(2) && stderr(&output).contains("name a file"), "{}", stderr(&output));
+}
