@@ -81,6 +81,33 @@ fn the_socket_is_its_owner_s_only_and_that_of_a_killed_process_is_taken_over() {
     assert_eq!(Talk::start(&home).user(), user);
 }
 
+#[cfg(unix)]
+#[test]
+fn who_comes_when_every_seat_is_taken_is_told_so_at_once() {
+    use std::io::BufRead as _;
+    let home = Home::new("seats");
+    let talk = Talk::start(&home);
+    let sit = |_| {
+        let stream = std::os::unix::net::UnixStream::connect(home.0.join("overcom/control.sock")).expect("it listens");
+        let mut hello = String::new();
+        std::io::BufReader::new(&stream).read_line(&mut hello).expect("it greets");
+        assert!(hello.starts_with("{\"hello\":"), "{hello}");
+        stream
+    };
+    let silent: Vec<_> = (0..64).map(sit).collect();
+    let refused = verb(&home, &["names"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("64 sessions with this node are open; end some"), "{}", stderr(&refused));
+    drop(silent);
+    // A seat is free once the node has seen that its session is over.
+    let is_free = |_| {
+        thread::sleep(std::time::Duration::from_millis(100));
+        verb(&home, &["names"]).status.success()
+    };
+    assert!((0..100).any(is_free));
+    talk.end();
+}
+
 #[test]
 fn a_folder_whose_path_is_too_long_for_a_socket_has_a_door_on_loopback_for_who_can_read_the_folder() {
     let home = Home::new("deep");
@@ -162,9 +189,6 @@ fn messages_wait_at_their_sender_until_somebody_listens_and_are_taken_once_they_
     for _ in 0..3 {
         bob.notice("delivered");
     }
-    let busy = verb(&ann, &["node", "--serve"]);
-    assert_eq!(busy.status.code(), Some(1));
-    assert!(stderr(&busy).contains("runs already"), "{}", stderr(&busy));
     drop(serving);
 }
 

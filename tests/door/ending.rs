@@ -32,6 +32,12 @@ fn begin_at(home: &Home, arguments: &[&str], at: &str) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
+fn begin_stop(home: &Home) -> Child {
+    let mut command = Command::new(program());
+    command.arg("stop").env("XDG_DATA_HOME", &home.0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().expect("the program starts")
+}
+
 /// How a process ends within the patience of these tests, and what it said on standard error.
 fn ends(mut child: Child) -> (ExitStatus, String) {
     let begun = overcom_std::Clock::start();
@@ -136,6 +142,67 @@ fn a_second_signal_ends_at_once_what_the_first_one_cannot() {
     signal(child.id(), "TERM");
     let (status, _) = ends(child);
     assert_eq!(status.code(), Some(TERMINATED));
+}
+
+#[test]
+fn a_node_that_is_to_serve_takes_over_from_whoever_runs_one_now() {
+    use std::io::BufRead as _;
+    let home = Home::new("over");
+    let serve = || {
+        let mut child = begin(&home, &["node", "--serve"]);
+        let mut said = String::new();
+        std::io::BufReader::new(child.stderr.as_mut().expect("it is piped")).read_line(&mut said).expect("it says something");
+        assert!(said.contains("this one takes over when it has ended"), "{said}");
+        child
+    };
+    let listen = begin(&home, &["listen"]);
+    runs(&home);
+    let first = serve();
+    signal(listen.id(), "INT");
+    assert_eq!(ends(listen).0.code(), Some(0));
+    runs(&home);
+    // The next one waits for it too, and `stop` does not wait for that one.
+    let second = serve();
+    for node in [first, second] {
+        runs(&home);
+        let (status, said) = ends(begin_stop(&home));
+        assert_eq!(status.code(), Some(0), "{said}");
+        let (status, said) = ends(node);
+        assert_eq!(status.code(), Some(0), "{said}");
+    }
+}
+
+#[test]
+fn a_message_that_is_too_long_with_what_stands_around_it_is_refused_at_once() {
+    let home = Home::new("long");
+    std::fs::create_dir_all(&home.0).expect("there is room");
+    let (long, nobody) = (home.0.join("long"), overcom_core::UserId::from_bytes([7; 32]).to_string());
+    for length in [(1 << 20) - 1_023, (1 << 20) - 2] {
+        std::fs::write(&long, format!("\"{}\"", "x".repeat(length - 2))).expect("there is room");
+        let mut command = Command::new(program());
+        command.args(["send", &nobody, "note", "-", "--no-wait"]).args(LISTEN).env("XDG_DATA_HOME", &home.0);
+        command.stdin(std::fs::File::open(&long).expect("it is there")).stdout(Stdio::null()).stderr(Stdio::piped());
+        let (status, said) = ends(command.spawn().expect("the program starts"));
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(said.contains("1 MiB less 1 KiB"), "{said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn answers_that_cannot_be_written_are_a_failure_also_when_the_input_has_ended() {
+    let home = Home::new("full-out");
+    std::fs::create_dir_all(&home.0).expect("there is room");
+    let asked = home.0.join("asked");
+    std::fs::write(&asked, "{\"id\":1,\"op\":\"status\"}\n").expect("there is room");
+    for _ in 0..3 {
+        let mut command = Command::new(program());
+        command.arg("node").args(LISTEN).env("XDG_DATA_HOME", &home.0).stdin(std::fs::File::open(&asked).expect("it is there"));
+        command.stdout(OpenOptions::new().write(true).open("/dev/full").expect("it is there")).stderr(Stdio::piped());
+        let (status, said) = ends(command.spawn().expect("the program starts"));
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("standard output cannot be written: the disk is full"), "{said}");
+    }
 }
 
 #[test]

@@ -81,3 +81,55 @@ fn a_pipe_is_not_waited_for_but_refused() {
     let output = home.run(["report", pipe.to_str().expect("text"), LISTEN[0], LISTEN[1]]);
     assert!(output.status.code() == Some(2) && stderr(&output).contains("name a file"), "{}", stderr(&output));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_others_may_write_into_is_refused_with_the_command_that_mends_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new("shared");
+    home.told(&["id"]);
+    let folder = home.0.join("overcom");
+    for mode in [0o720, 0o702, 0o1777] {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("it is ours");
+        for arguments in [vec!["id"], vec!["stop"], vec!["names", LISTEN[0], LISTEN[1]], vec!["node", "--serve", LISTEN[0], LISTEN[1]]] {
+            let output = home.run(&arguments);
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+            assert!(stderr(&output).contains(&format!("chmod 700 {}", folder.display())), "{}", stderr(&output));
+        }
+        let doctor = home.run(["doctor", LISTEN[0], LISTEN[1]]);
+        let said = String::from_utf8_lossy(&doctor.stdout);
+        assert!(doctor.status.code() == Some(1) && said.contains("FAIL  folder") && said.contains("chmod 700"), "{said}");
+    }
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    home.told(&["names", LISTEN[0], LISTEN[1]]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_leads_somewhere_else_is_not_followed() {
+    let home = Home::new("lock");
+    home.told(&["id"]);
+    let (lock, elsewhere) = (home.0.join("overcom/lock"), home.0.join("elsewhere"));
+    std::os::unix::fs::symlink(&elsewhere, &lock).expect("a link");
+    let output = home.run(["names", LISTEN[0], LISTEN[1]]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("remove it"), "{}", stderr(&output));
+    assert!(!elsewhere.exists());
+}
+
+#[test]
+fn a_name_is_not_taken_from_its_owner_unless_it_is_to_be() {
+    let home = Home::new("owned");
+    let [ann, eve] = [1, 2].map(|byte| overcom_core::UserId::from_bytes([byte; 32]).to_string());
+    let add = |id: &str, more: &[&str]| home.run(["names", "add", "ann", id, LISTEN[0], LISTEN[1]].iter().chain(more));
+    for _ in 0..2 {
+        assert!(add(&ann, &[]).status.success(), "her own name again");
+    }
+    let refused = add(&eve, &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains(&ann) && stderr(&refused).contains("--replace"), "{}", stderr(&refused));
+    assert!(home.told(&["names", LISTEN[0], LISTEN[1]]).contains(&ann));
+    assert!(add(&eve, &["--replace"]).status.success());
+    assert!(home.told(&["names", LISTEN[0], LISTEN[1]]).contains(&eve));
+    let why = home.run(["why", "Ann", LISTEN[0], LISTEN[1]]);
+    assert!(stderr(&why).contains("did you mean ann?"), "{}", stderr(&why));
+}

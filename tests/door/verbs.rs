@@ -243,6 +243,11 @@ fn a_clock_that_is_a_day_off_is_told_before_anything_is_tried() {
     let early = home.run(["names", LISTEN[0], LISTEN[1]]);
     assert_eq!(early.status.code(), Some(1));
     assert!(stderr(&early).contains("by this machine's clock") && stderr(&early).contains("set the clock"), "{}", stderr(&early));
+    // Or as if it had been ahead then, and is right now.
+    assert!(stderr(&early).contains("if it is right now: overcom delegate"), "{}", stderr(&early));
+    assert!(stdout(&home.run(["doctor", LISTEN[0], LISTEN[1]])).contains("if it is right now: overcom delegate"));
+    home.told(&["delegate"]);
+    home.told(&["names", LISTEN[0], LISTEN[1]]);
     device.delegated(identity.secret(), &app, now - 8 * day).expect("it is signed");
     device.keep(expired(&device, identity.secret(), now - 30 * day)).expect("it is kept");
     std::fs::remove_file(folder.join("identity.json")).expect("it is there");

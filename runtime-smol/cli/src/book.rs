@@ -71,7 +71,10 @@ impl Book {
             return Err(Fault::new("unknown_name", message, "was it cut when copied? Copy the id again, whole"));
         }
         let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
-        let near = known.iter().find(|name| strsim::jaro_winkler(name, who) > 0.8).map(|name| format!("did you mean {name}? "));
+        let near = known
+            .iter()
+            .find(|name| strsim::jaro_winkler(&name.to_lowercase(), &who.to_lowercase()) > 0.8)
+            .map(|name| format!("did you mean {name}? "));
         let hint = format!("{}overcom names lists whom you know, overcom names add NAME ID adds one", near.unwrap_or_default());
         Err(Fault::new("unknown_name", format!("nobody is known as {who}"), hint))
     }
@@ -146,6 +149,7 @@ mod tests {
         assert_eq!((book.find("ann"), book.find(&bob.to_string())), (Ok(ann), Ok(bob)));
         assert_eq!(book.name_of(bob), Some("bob"));
         assert!(book.find("anm").expect_err("a typo").hint.contains("did you mean ann?"));
+        assert!(book.find("ANN").expect_err("in other letters").hint.contains("did you mean ann?"));
         assert!(book.find(&bob.to_string()[..50]).expect_err("it is cut").hint.contains("cut when copied"));
         assert_eq!(book.remove("bob"), Ok(bob));
         assert!(Book::open(&folder).expect("it was written").find("bob").is_err());

@@ -48,10 +48,11 @@ pub(crate) async fn find(place: &Place) -> Result<Found, Fail> {
     in_time(&folder, look).await
 }
 
-/// Waits until the node of a folder that was asked to end has ended, and everything is free.
+/// Waits until the node of a folder that was asked to end has ended, and everything is free, or another one's that has waited.
 pub(crate) async fn ended(folder: &Path) -> Result<(), Fail> {
     let look = async {
-        while Lock::try_take(folder)?.is_none() {
+        // What is asked to end greets nobody any more.
+        while Lock::try_take(folder)?.is_none() && greeted(folder).await?.is_none() {
             smol::Timer::after(LOOK_EVERY).await;
         }
         Ok(())
@@ -74,7 +75,12 @@ async fn greeted(folder: &Path) -> Result<Option<(Lines<Reader>, Writer, Value)>
     let wrong = |why| Fail::failed(format!("the node of {} cannot be spoken with: {}", folder.display(), overcom_std::advice(&why)));
     let Some((reader, writer)) = serve::connect(folder).await.map_err(wrong)? else { return Ok(None) };
     let mut lines = Lines::new(reader, TOLD_BYTES_MAX);
-    Ok(read(&mut lines).await.ok().map(|hello| (lines, writer, hello)))
+    let Ok(mut hello) = read(&mut lines).await else { return Ok(None) };
+    match hello.get_mut("error").map(Value::take) {
+        // It has no room for another session, and says so in the place of a greeting.
+        Some(fault) => Err(fault_of(fault)?.into()),
+        None => Ok(Some((lines, writer, hello))),
+    }
 }
 
 /// A session with a node, from a verb's side.
@@ -162,12 +168,14 @@ impl Client {
                 self.notices.push_back(line);
                 continue;
             }
-            if line.get("id") != Some(&self.asked.into()) {
+            let is_ours = line.get("id") == Some(&self.asked.into());
+            // One request is open: a refusal without an id, as of a line whose id could not be read, is its answer.
+            let is_nobodys = line.get("id").is_some_and(Value::is_null) && line.get("error").is_some();
+            if !is_ours && !is_nobodys {
                 continue;
             }
             if let Some(fault) = line.get_mut("error") {
-                let fault = serde_json::from_value(fault.take()).map_err(|why| Fail::failed(format!("an answer makes no sense: {why}")))?;
-                return Ok(Err(fault));
+                return Ok(Err(fault_of(fault.take())?));
             }
             return Ok(Ok(line.get_mut("ok").map(Value::take).unwrap_or_default()));
         }
@@ -214,6 +222,10 @@ impl Client {
             None => Ok(()),
         }
     }
+}
+
+fn fault_of(fault: Value) -> Result<Fault, Fail> {
+    serde_json::from_value(fault).map_err(|why| Fail::failed(format!("an answer makes no sense: {why}")))
 }
 
 async fn read(lines: &mut Lines<Reader>) -> Result<Value, Fail> {

@@ -1,6 +1,6 @@
 //! Where things are kept, and how dates are shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use overcom_core::{AppId, DELEGATION_MS_MAX, Delegation, WallTime};
@@ -49,8 +49,15 @@ impl Data {
         Ok(DeviceFile::open_or_create(self.device()?)?)
     }
 
-    /// The folder itself.
+    /// The folder itself, which nobody else may write into.
     pub(crate) fn folder(&self) -> Result<PathBuf, Fail> {
+        let folder = self.path()?;
+        own(&folder)?;
+        Ok(folder)
+    }
+
+    /// Where the folder is, whatever it is like.
+    pub(crate) fn path(&self) -> Result<PathBuf, Fail> {
         let folder = match &self.data {
             Some(folder) => folder.clone(),
             None => default_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
@@ -61,6 +68,30 @@ impl Data {
             None => folder,
         })
     }
+}
+
+/// Refuses a folder that somebody else may write into: they could put a socket of theirs into it, and hear every request.
+#[cfg(unix)]
+pub(crate) fn own(folder: &Path) -> Result<(), Fail> {
+    use std::os::unix::fs::MetadataExt as _;
+    // What is not there yet is made for its owner only; what cannot be looked at cannot be used either, which is told then.
+    let Ok(found) = folder.metadata() else { return Ok(()) };
+    if !found.is_dir() {
+        return Ok(());
+    }
+    let folder = folder.display();
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Fail::failed(format!("{folder} is another user's: run this as that user, or name another folder with --data")));
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(Fail::failed(format!("others may write into {folder}, and so speak as this node: chmod 700 {folder}")));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn own(_: &Path) -> Result<(), Fail> {
+    Ok(())
 }
 
 fn default_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {

@@ -44,6 +44,15 @@ impl Fail {
         Self { asked: Some(signal), ..Self::new(sentence, signal::code(signal)) }
     }
 
+    /// Standard output could not be written to, for whom a node is run.
+    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+    pub(crate) fn deaf(why: std::io::Error) -> Self {
+        if why.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::failed(format!("standard output was closed ({why}); read every line until its end"));
+        }
+        Self::failed(format!("standard output cannot be written: {}", overcom_std::advice(&why)))
+    }
+
     /// Whether a signal asked for it.
     pub(crate) const fn is_asked(&self) -> bool {
         self.asked.is_some()

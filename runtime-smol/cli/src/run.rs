@@ -99,10 +99,10 @@ impl Running {
         self.serving.cancel().await;
         let recorded = self.engine.await;
         match ending {
-            Ending::Asked => {
+            // Why nobody could be written to is told by whoever wrote.
+            Ending::Asked | Ending::Deaf => {
                 recorded.map_err(|why| Fail::failed(format!("the recording could not be written: {}", overcom_std::advice(&why))))
             }
-            Ending::Deaf(why) => Err(Fail::failed(format!("standard output was closed ({why}); read every line until its end"))),
             Ending::Storage(why) => {
                 let (cause, advice) = why.explain();
                 Err(Fail::failed(format!("{cause}; {advice}")))
@@ -143,7 +143,7 @@ fn keys(place: &Place) -> Result<Keeper, Fail> {
     match delegation.check_window(now) {
         Ok(()) => Ok(Keeper::new(device, identity)),
         Err(Refusal::NotYet) => Err(Fail::failed(format!(
-            "it is {} by this machine's clock, but the delegation begins {}: set the clock, then try again",
+            "it is {} by this machine's clock, but the delegation begins {}: set the clock; if it is right now: overcom delegate",
             date(now),
             date(delegation.from())
         ))),

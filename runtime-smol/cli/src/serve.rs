@@ -7,13 +7,16 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use smol::io::{AsyncRead, AsyncWrite};
+use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use smol::lock::Semaphore;
 use smol::net::{TcpListener, TcpStream};
 
 use crate::door::Door;
 use crate::fail::Fail;
+use crate::proto::{Fault, Id, answer};
 use crate::session::{Entrance, Role};
 
 /// The longest path of a Unix socket that every system takes: macOS and the BSDs have 104 bytes with the last zero, and the
@@ -22,6 +25,8 @@ use crate::session::{Entrance, Role};
 const PATH_BYTES_MAX: usize = 99;
 /// Sessions at once (guess: a person's terminals and a program's workers).
 const SESSIONS_MAX: usize = 64;
+/// Connections at once of which it is not known yet whether they may come in (guess: as many). More wait in the system's queue.
+const DOORWAYS_MAX: usize = 64;
 
 /// The right to run the node of a data folder, for as long as this is there. The system takes it from a process that dies.
 #[derive(Debug)]
@@ -37,8 +42,16 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|why| wrong(&why))?;
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        }
+        let file = options.open(&path).map_err(|why| {
+            if fs::symlink_metadata(&path).is_ok_and(|it| it.is_symlink()) {
+                return Fail::failed(format!("{} is a link to somewhere else, which this program never makes: remove it", path.display()));
+            }
+            wrong(&why)
+        })?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -98,30 +111,31 @@ impl Control {
         Ok(Self { listener: Listener::Unix(listener), path })
     }
 
-    /// Lets sessions in until the hub is gone.
+    /// Lets sessions in until this is cancelled.
     pub(crate) async fn serve(self, entrance: Entrance) {
-        let (seat, seats) = smol::channel::bounded::<()>(SESSIONS_MAX);
+        let (seats, doorways) = (Arc::new(Semaphore::new(SESSIONS_MAX)), Arc::new(Semaphore::new(DOORWAYS_MAX)));
         loop {
-            // One seat for each session; who comes when all are taken waits in the system's queue.
-            if seat.send(()).await.is_err() {
-                return;
-            }
+            let doorway = match self.door() {
+                Some(door) => Some((door.clone(), doorways.acquire_arc().await)),
+                None => None,
+            };
             let Ok((mut reader, mut writer)) = self.accept().await else {
                 // Out of files, for instance: it may pass.
                 smol::Timer::after(Duration::from_millis(100)).await;
-                let _ = seats.try_recv();
                 continue;
             };
-            let (entrance, seats, door) = (entrance.clone(), seats.clone(), self.door().cloned());
+            let (entrance, seats) = (entrance.clone(), seats.clone());
             smol::spawn(async move {
-                let is_admitted = match door {
-                    Some(door) => door.admit(&mut reader, &mut writer).await,
-                    None => true,
-                };
-                if is_admitted {
-                    entrance.hold(Role::Guest, reader, writer).await;
+                if let Some((door, _doorway)) = doorway
+                    && !door.admit(&mut reader, &mut writer).await
+                {
+                    return;
                 }
-                let _ = seats.try_recv();
+                match seats.try_acquire_arc() {
+                    // How a guest's session ends is the guest's own matter.
+                    Some(_seat) => drop(entrance.hold(Role::Guest, reader, writer).await),
+                    None => refuse(writer).await,
+                }
             })
             .detach();
         }
@@ -162,7 +176,10 @@ pub(crate) async fn connect(folder: &Path) -> io::Result<Option<(Reader, Writer)
         let socket = folder.join("control.sock");
         if socket.as_os_str().len() <= PATH_BYTES_MAX {
             return match smol::net::unix::UnixStream::connect(&socket).await {
-                Ok(stream) => Ok(Some((Box::new(stream.clone()), Box::new(stream)))),
+                Ok(stream) => {
+                    belongs_to(&stream, &socket, rustix::process::geteuid())?;
+                    Ok(Some((Box::new(stream.clone()), Box::new(stream))))
+                }
                 Err(why) if is_nobody(&why) => Ok(None),
                 Err(why) => Err(why),
             };
@@ -180,6 +197,35 @@ pub(crate) async fn connect(folder: &Path) -> io::Result<Option<(Reader, Writer)
     }
 }
 
+/// What a session hears for which there is no seat, in the place of a greeting.
+async fn refuse(mut writer: Writer) {
+    let fault = Fault::new("full", format!("{SESSIONS_MAX} sessions with this node are open"), "end some of them, then try again");
+    let line = answer(&Id::unknown(), &Err(fault)) + "\n";
+    // One line fits into what the system holds for a new connection; whoever is gone has no use for it.
+    let _ = writer.write_all(line.as_bytes()).await;
+    let _ = writer.close().await;
+}
+
+/// Refuses a socket that another user serves: nothing is said to them.
+#[cfg(unix)]
+fn belongs_to(stream: &smol::net::unix::UnixStream, path: &Path, user: rustix::process::Uid) -> io::Result<()> {
+    // Linux says who listens there; elsewhere whose the socket is has to do.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let theirs = {
+        let _ = path;
+        rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw()
+    };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let theirs = {
+        let _ = stream;
+        std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(path)?)
+    };
+    if theirs == user.as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("another user serves it, number {theirs}; see who may write into the folder, then remove control.sock")))
+}
+
 fn is_nobody(why: &io::Error) -> bool {
     matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
@@ -187,6 +233,23 @@ fn is_nobody(why: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_socket_of_another_user_is_told_nothing() {
+        use rustix::process::{Uid, geteuid};
+        smol::block_on(async {
+            let path = std::env::temp_dir().join(format!("overcom-peer-{}.sock", std::process::id()));
+            let listener = smol::net::unix::UnixListener::bind(&path).expect("there is room");
+            let stream = smol::net::unix::UnixStream::connect(&path).await.expect("it listens");
+            assert!(belongs_to(&stream, &path, geteuid()).is_ok());
+            // As if this process were somebody else's.
+            let refused = belongs_to(&stream, &path, Uid::from_raw(geteuid().as_raw() + 1)).expect_err("it is not theirs");
+            assert!(refused.to_string().contains("another user serves it"), "{refused}");
+            drop(listener);
+            fs::remove_file(&path).expect("it is there");
+        });
+    }
 
     #[test]
     fn a_lock_is_one_process_s_and_free_again_when_it_is_dropped() {

@@ -41,24 +41,25 @@ impl Entrance {
         let _ = self.hub.send(told).await;
     }
 
-    /// One whole session. It is over when both ways are, or when the other end cannot be written to.
+    /// One whole session. It is over when both ways are, or when the other end cannot be written to, which is an error.
     pub(crate) async fn hold(
         self,
         role: Role,
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
-    ) {
+    ) -> io::Result<()> {
         let session = self.next.fetch_add(1, Ordering::Relaxed);
         let ((out, lines), (may, asked)) = (unbounded(), bounded(UNANSWERED_MAX));
         self.tell(Told::Enter { session, out, is_listening: role == Role::Master }).await;
         let reading = smol::spawn(read(self.hub.clone(), session, role, reader, may));
         let written = write(&self.hub, session, lines, asked, writer).await;
         drop(reading);
-        self.tell(match (role, written) {
-            (Role::Master, Err(why)) => Told::End(Ending::Deaf(why)),
+        self.tell(match (role, &written) {
+            (Role::Master, Err(_)) => Told::End(Ending::Deaf),
             (Role::Master | Role::Guest, _) => Told::Leave { session },
         })
         .await;
+        written
     }
 }
 

@@ -1,7 +1,6 @@
 //! One node and everybody who speaks with it: requests go in one after the other, notices go to whoever listens.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use overcom_core::{Command, Notice, StoreError, Time};
@@ -56,7 +55,7 @@ pub(crate) enum Ending {
     /// It was asked to, or nobody needs it any more.
     Asked,
     /// Whom it was run for cannot be written to.
-    Deaf(io::Error),
+    Deaf,
     /// Its storage failed.
     Storage(StoreError),
     /// It stopped by itself, which only a recording that cannot be written does.

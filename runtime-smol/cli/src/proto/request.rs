@@ -167,7 +167,14 @@ pub(crate) fn parse(line: &[u8]) -> Request {
 /// What is asked by a line that was too long to be read.
 pub(crate) fn too_long() -> Request {
     let message = format!("the line is longer than {LINE_BYTES_MAX} bytes and was passed over");
-    Request { id: Id::unknown(), op: Err(Fault::new("line_too_long", message, "send shorter lines; large things go in parts")) }
+    Request {
+        id: Id::unknown(),
+        op: Err(Fault::new(
+            "line_too_long",
+            message,
+            "send shorter lines: a payload has at most 1 MiB less 1 KiB; large things go in parts",
+        )),
+    }
 }
 
 /// What is meant by a name that is not there.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::data::{DAY_MS, date};
+use crate::data::{DAY_MS, date, own};
 use crate::fail::Fail;
 use crate::hub::clock_sentence;
 use crate::run::Place;
@@ -84,7 +84,11 @@ pub(crate) fn told(place: &Place) -> Result<String, Fail> {
 }
 
 fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
-    let (folder, now) = (place.data.folder()?, Clock::start().wall());
+    let (folder, now) = (place.data.path()?, Clock::start().wall());
+    if let Err(why) = own(&folder) {
+        // Nothing in it can be trusted to be ours.
+        return Ok(vec![Check::fail("folder", "it is not safe from others", why.to_string())]);
+    }
     let mut checks = vec![disk(&folder)];
     let device = place.data.open_device();
     checks.push(keys(&device, &place.data.identity()?));
@@ -179,7 +183,7 @@ fn clock(now: WallTime, ahead_ms: Option<i64>, delegation: Option<&Delegation>) 
     }
     if let Some(delegation) = delegation.filter(|delegation| delegation.check_window(now) == Err(overcom_core::Refusal::NotYet)) {
         let found = format!("{says}, but the delegation begins {}", date(delegation.from()));
-        return Check::fail("clock", found, "set the clock, then try again");
+        return Check::fail("clock", found, "set the clock; if it is right now: overcom delegate");
     }
     match ahead_ms {
         Some(ahead_ms) => Check::fail("clock", says, clock_sentence(ahead_ms)),

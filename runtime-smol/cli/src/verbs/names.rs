@@ -31,6 +31,9 @@ enum What {
         /// HOST:PORT, an IPv6 address in brackets, of a device of theirs; may be said again
         #[arg(long = "at", value_name = "ADDRESS")]
         addresses: Vec<Address>,
+        /// Take the name from whom it belongs to now
+        #[arg(long)]
+        replace: bool,
     },
     /// Takes a name away; the user stays in the address book
     Remove {
@@ -46,7 +49,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
 
 async fn carry_out(client: &mut Client, arguments: &Arguments) -> Result<String, Fail> {
     match &arguments.what {
-        Some(What::Add { called, id, addresses }) => {
+        Some(What::Add { called, id, addresses, replace }) => {
+            let known = client.call("names", json!({})).await?;
+            let user = |name: &str| known.get("names").and_then(|names| names.get(name)).and_then(Value::as_str);
+            if let Some(owner) = user(called).filter(|owner| !replace && *owner != user(id).unwrap_or(id)) {
+                let advice = "give another name, or say --replace";
+                return Err(Fail::usage(format!("{called} is the name of {owner} already: {advice}")));
+            }
             client.call("name", json!({ "name": called, "user": id })).await?;
             if !addresses.is_empty() {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();

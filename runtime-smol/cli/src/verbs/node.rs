@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -20,6 +21,9 @@ use crate::run::{Place, Recording, Running};
 use crate::serve::{Lock, Reader, Writer};
 use crate::session::Role;
 use crate::signal::unless_asked;
+
+/// How often a node that is to take over looks whether the present one has ended (guess: before somebody misses it).
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -44,10 +48,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     };
     let record = arguments.record.as_deref().map(open).transpose()?;
     let done = smol::block_on(async {
-        match unless_asked(find(&arguments.place)).await? {
+        let look = async { if arguments.serve { next(&arguments.place).await } else { find(&arguments.place).await } };
+        match unless_asked(look).await? {
             Found::Free(lock) => run_here(arguments, lock, record).await,
             Found::Taken(..) if record.is_some() => Err(Fail::failed("the node of this folder runs already: stop it, then record")),
-            Found::Taken(..) if arguments.serve => Err(Fail::failed("the node of this folder runs already: there is nothing to do")),
             Found::Taken(lines, writer, hello) => unless_asked(pass_on(lines, writer, &hello)).await,
         }
     });
@@ -55,6 +59,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
         // A node runs until it is asked to end.
         Err(fail) if !fail.is_asked() => Err(fail),
         _ => Ok(String::new()),
+    }
+}
+
+/// The right to run the node, once whoever runs it now has ended: that may be another command, which lasts shorter.
+async fn next(place: &Place) -> Result<Found, Fail> {
+    let folder = place.data.folder()?;
+    // The folder is made with the keys, for its owner only.
+    place.data.open_device()?;
+    let mut has_told = false;
+    loop {
+        // Not by a session with it: the node of another command would last as long as this one waits.
+        if let Some(lock) = Lock::try_take(&folder)? {
+            return Ok(Found::Free(lock));
+        }
+        if !has_told {
+            has_told = true;
+            crate::say("a node runs on this folder already: this one takes over when it has ended");
+        }
+        smol::Timer::after(LOOK_EVERY).await;
     }
 }
 
@@ -73,17 +96,17 @@ async fn run_here(arguments: &Arguments, lock: Lock, record: Option<(&Path, File
     let hold = running.entrance.clone().hold(Role::Master, Unblock::new(std::io::stdin()), Unblock::new(std::io::stdout()));
     let session = smol::spawn(hold);
     let ended = running.ended().await;
-    session.await;
-    ended
+    // Answers may be written after the end of the input, and fail when the node has ended already.
+    let written = session.await.map_err(Fail::deaf);
+    ended.and(written)
 }
 
 /// The node runs elsewhere: its session is this one's.
 async fn pass_on(mut lines: Lines<Reader>, mut writer: Writer, hello: &Value) -> Result<(), Fail> {
     let gone = |why| Fail::failed(format!("the node has ended ({why}); start again"));
-    let deaf = |why| Fail::failed(format!("standard output was closed ({why}); read every line until its end"));
     let mut out = Unblock::new(std::io::stdout());
-    out.write_all(format!("{hello}\n").as_bytes()).await.map_err(deaf)?;
-    out.flush().await.map_err(deaf)?;
+    out.write_all(format!("{hello}\n").as_bytes()).await.map_err(Fail::deaf)?;
+    out.flush().await.map_err(Fail::deaf)?;
     writer.write_all(b"{\"id\":null,\"op\":\"listen\"}\n").await.map_err(gone)?;
     // Its answer is the first one, and nobody's here: what stands before it are notices.
     let mut is_listening = false;
@@ -112,8 +135,8 @@ async fn pass_on(mut lines: Lines<Reader>, mut writer: Writer, hello: &Value) ->
                 continue;
             }
             line.push(b'\n');
-            out.write_all(&line).await.map_err(deaf)?;
-            out.flush().await.map_err(deaf)?;
+            out.write_all(&line).await.map_err(Fail::deaf)?;
+            out.flush().await.map_err(Fail::deaf)?;
         }
     };
     or(telling, asking).await

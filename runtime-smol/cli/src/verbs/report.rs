@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     if arguments.trace.as_ref().is_some_and(is_itself) {
         return Err(Fail::usage("the report would take the place of the recording that it is made of; name another file for it"));
     }
-    file::keep_out(&arguments.file, &arguments.place.data.folder()?)?;
+    file::keep_out(&arguments.file, &arguments.place.data.path()?)?;
     file::may_replace(&arguments.file, Kind::Report)?;
     let part_file = file::open(&part, Kind::Report)?;
     let written = file::empty(&part_file, &part)

@@ -61,7 +61,7 @@ fn payload(arguments: &Arguments) -> Result<Box<RawValue>, Fail> {
         let read = std::io::stdin().lock().take(most + 1).read_to_string(&mut text);
         read.map_err(|why| Fail::usage(format!("standard input cannot be read: {why}")))?;
         if text.len() as u64 > most {
-            return Err(Fail::usage("standard input is longer than 1 MiB: send it in parts"));
+            return Err(Fail::usage("standard input is longer than 1 MiB less 1 KiB, which a message may have: send it in parts"));
         }
     }
     if arguments.text {

@@ -34,5 +34,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
 /// What a node says of somebody, who is called here as they were asked for.
 pub(super) fn explained(answer: &Value, who: &str) -> String {
     let said = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
-    said("text").replace(said("user"), who)
+    // What was tried before is not kept: a node knows of its own life only.
+    said("text").replace(said("user"), who).replace(": not tried yet", ": not tried since this node started")
 }
