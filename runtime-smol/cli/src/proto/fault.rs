@@ -78,5 +78,6 @@ mod tests {
             assert!(!fault.hint.is_empty() && !fault.message.is_empty());
             assert!(!fault.message.contains(&fault.hint) && !fault.message.contains(why.explain().1), "{fault:?}");
         }
+        assert!(Fault::from(CommandError::Invitations).hint.contains("--withdraw"));
     }
 }

@@ -37,3 +37,14 @@ pub(super) fn explained(answer: &Value, who: &str) -> String {
     // What was tried before is not kept: a node knows of its own life only.
     said("text").replace(said("user"), who).replace(": not tried yet", ": not tried since this node started")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_an_earlier_node_tried_is_not_said_to_be_untried() {
+        let answer = json!({ "user": "oc1x", "text": "oc1x: no address answers\n  192.0.2.1:7575: not tried yet\n" });
+        assert_eq!(explained(&answer, "ann"), "ann: no address answers\n  192.0.2.1:7575: not tried since this node started\n");
+    }
+}
