@@ -137,6 +137,59 @@ mod tests {
         });
     }
 
+    /// What a client and a node of the same secret say, overheard: what the client draws, what the node answers, and what the
+    /// client answers to that.
+    async fn overheard() -> [Vec<u8>; 3] {
+        let ((mut client, mut nodes), (mut clients, theirs)) = (connected().await, connected().await);
+        let (mut reader, mut writer) = (theirs.clone(), theirs);
+        let admits = smol::spawn(async move { door("a").admit(&mut reader, &mut writer).await });
+        let enters = smol::spawn(async move { door("a").enter(&mut client).await });
+        let drawn = pass(&mut nodes, &mut clients, BYTES).await;
+        let nodes_part = pass(&mut clients, &mut nodes, 2 * BYTES).await;
+        let proof = pass(&mut nodes, &mut clients, BYTES).await;
+        assert!(enters.await && admits.await, "both are content");
+        [drawn, nodes_part, proof]
+    }
+
+    async fn pass(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> Vec<u8> {
+        let mut said = vec![0; bytes];
+        from.read_exact(&mut said).await.expect("it is said");
+        to.write_all(&said).await.expect("it is heard");
+        said
+    }
+
+    #[test]
+    fn what_a_node_has_proved_to_one_client_proves_nothing_to_the_next() {
+        smol::block_on(async {
+            let [_, nodes_part, _] = overheard().await;
+            let (mut stream, mut theirs) = connected().await;
+            let imposes = smol::spawn(async move {
+                theirs.read_exact(&mut [0; BYTES]).await.expect("it draws");
+                theirs.write_all(&nodes_part).await.expect("it reads");
+                let mut rest = Vec::new();
+                let _ = theirs.read_to_end(&mut rest).await;
+                rest
+            });
+            assert!(!door("a").enter(&mut stream).await);
+            drop(stream);
+            assert!(imposes.await.is_empty(), "nothing more is said to it");
+        });
+    }
+
+    #[test]
+    fn what_a_client_has_proved_once_does_not_let_anybody_in_again() {
+        smol::block_on(async {
+            let [drawn, _, proof] = overheard().await;
+            let (mut stream, theirs) = connected().await;
+            let (mut reader, mut writer) = (theirs.clone(), theirs);
+            let admits = smol::spawn(async move { door("a").admit(&mut reader, &mut writer).await });
+            stream.write_all(&drawn).await.expect("it reads");
+            stream.read_exact(&mut [0; 2 * BYTES]).await.expect("it proves itself");
+            stream.write_all(&proof).await.expect("it reads");
+            assert!(!admits.await);
+        });
+    }
+
     #[test]
     fn who_knows_no_secret_proves_nothing_by_what_it_was_sent() {
         smol::block_on(async {
