@@ -193,9 +193,10 @@ fn keys_that_others_may_read_are_refused_with_the_command_that_mends_it() {
 fn help_has_examples_and_the_version_is_a_table_of_five() {
     let home = Home::new("help");
     let help = home.told(&["--help"]);
-    for part in ["Examples:", "Exit codes:", "~/.local/share/overcom"] {
+    for part in ["Examples:", "Exit codes:", "~/.local/share/overcom", "the line of invite lets in whoever has it first"] {
         assert!(help.contains(part), "{part} is missing in {help}");
     }
+    assert!(!help.contains("Nothing secret is printed"), "an invitation is: {help}");
     let version = home.told(&["--version"]);
     let trace = format!("trace     {}", overcom_core::trace::TRACE_VERSION);
     assert_eq!(version.lines().skip(1).collect::<Vec<_>>(), ["wire      1", &trace, "store     1", "scenario  0"]);

@@ -45,6 +45,7 @@ impl Schema {
             "const" => value == rule,
             "enum" => list().any(|known| known == value),
             "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().expect("a number")),
+            "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().expect("a number")),
             "minLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().expect("a number")),
             "maxLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 <= rule.as_u64().expect("a number")),
             "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().expect("a number")),
@@ -206,4 +207,29 @@ fn what_the_program_says_and_reads_is_what_the_schema_allows() {
     used.dedup();
     assert_eq!(used, schema.definitions("request/"), "every op is tried");
     assert_eq!(used, schema.definitions("ok/"), "every op's answer is described");
+}
+
+#[test]
+fn a_life_that_is_longer_than_the_schema_allows_is_refused_with_the_longest_one() {
+    let (home, schema) = (Home::new("life"), Schema::published());
+    let mut talk = Talk::start(&home);
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    for (op, life_s, is_taken) in
+        [("send", 604_800, true), ("send", 604_801, false), ("invite", 2_592_000, true), ("invite", 2_592_001, false)]
+    {
+        let mut fields = json!({ "life_s": life_s });
+        if op == "send" {
+            fields.as_object_mut().expect("an object").extend([("to".into(), nobody.as_str().into()), ("type".into(), "note".into())]);
+        }
+        let mut request = json!({ "id": 1, "op": op });
+        request.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        assert_eq!(schema.named(&format!("request/{op}"), &request).is_ok(), is_taken, "{request}");
+        let answer = talk.ask(op, fields);
+        assert_eq!(answer.get("ok").is_some(), is_taken, "{answer}");
+        let told = |part: &str| answer["error"][part].as_str().unwrap_or_default();
+        if op == "send" && !is_taken {
+            assert!(told("code") == "bad_field" && told("message").contains("life_s") && told("hint").contains("604800"), "{answer}");
+        }
+    }
+    assert_eq!(talk.ok("outbox", json!({}))["count"], 1, "what was refused is not kept");
 }

@@ -116,7 +116,15 @@ fn what_was_asked_is_answered_after_the_input_ended_and_stored_messages_wait_for
 
 #[test]
 fn a_closed_standard_output_ends_the_node_with_a_sentence_and_its_exit_code() {
-    let home = Home::new("deaf");
+    deafen(&Home::new("deaf"));
+    // So does one whose node runs elsewhere, and that one goes on.
+    let home = Home::new("deaf-second");
+    let mut first = Talk::start(&home);
+    deafen(&home);
+    first.ok("status", json!({}));
+}
+
+fn deafen(home: &Home) {
     let mut command = Command::new(program());
     command.arg("node").args(LISTEN).env("XDG_DATA_HOME", &home.0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");

@@ -44,6 +44,58 @@ fn a_node_that_runs_takes_a_delegation_that_was_signed_elsewhere_and_installed()
     talk.notice("renewed");
 }
 
+#[test]
+fn an_introduction_with_a_name_that_cannot_be_given_changes_nothing() {
+    let home = Home::new("bad-name");
+    let mut talk = Talk::start(&home);
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let introduce = |name: &str| json!({ "user": nobody, "addresses": ["127.0.0.1:9"], "name": name });
+    assert_eq!(talk.ask("introduce", introduce("-x"))["error"]["code"], "bad_field");
+    assert_eq!(talk.ok("names", json!({})), json!({ "names": {}, "unnamed": [] }));
+    assert_eq!(talk.ok("status", json!({}))["users"], 0);
+    talk.ok("introduce", introduce("ann"));
+    assert_eq!(talk.ok("names", json!({}))["names"]["ann"], nobody);
+}
+
+#[test]
+fn a_renewal_that_the_key_file_cannot_take_is_told_as_half_done_and_can_be_asked_for_again() {
+    let home = Home::new("half-renewed");
+    let mut talk = Talk::start(&home);
+    let folder = home.0.join("overcom");
+    let (file, away) = (folder.join("device.json"), folder.join("away.json"));
+    let until = |talk: &mut Talk| talk.ok("status", json!({}))["until_ms"].as_u64().expect("a time");
+    let before = until(&mut talk);
+    let identity = overcom_std::keys::IdentityFile::open(folder.join("identity.json")).expect("it was made");
+    let device = overcom_std::keys::DeviceFile::open(&file).expect("it was made");
+    let from = overcom_std::Clock::start().wall();
+    let grant = device.keys().grant(
+        overcom_core::AppId::new("overcom").expect("an app"),
+        from,
+        from + std::time::Duration::from_secs(20 * 24 * 3600),
+    );
+    let signed = overcom_core::Delegation::sign(identity.secret(), &grant).expect("it is signed");
+    // As it was written: signed JSON has an order.
+    let renew = |talk: &mut Talk| {
+        talk.asked += 1;
+        let line = format!("{{\"id\":{},\"op\":\"renew\",\"delegation\":{}}}\n", talk.asked, signed.to_json());
+        talk.write(line.as_bytes());
+        talk.answer(talk.asked)
+    };
+    // Nothing can take the place of a folder.
+    std::fs::rename(&file, &away).expect("it is there");
+    std::fs::create_dir(&file).expect("there is room");
+    let half = renew(&mut talk);
+    assert_eq!(half["error"]["code"], "disk", "{half}");
+    assert!(half["error"]["message"].as_str().is_some_and(|said| said.contains("the node uses the new delegation")), "{half}");
+    assert_eq!(until(&mut talk), signed.until().as_millis(), "what it uses is what it says");
+    std::fs::remove_dir(&file).expect("it is empty");
+    std::fs::rename(&away, &file).expect("it is there");
+    assert_eq!(kept_until(&home), before);
+    assert_eq!(renew(&mut talk)["ok"]["until_ms"], signed.until().as_millis());
+    assert_eq!(kept_until(&home), signed.until().as_millis());
+    assert_eq!(renew(&mut talk)["error"]["code"], "not_renewed", "it is no newer one any more");
+}
+
 /// Gives the device of a home a delegation that is half over in `seconds`; when it ends.
 fn half_over_in(home: &Home, seconds: u64) -> u64 {
     let folder = home.0.join("overcom");
@@ -272,7 +324,7 @@ fn the_doctor_looks_at_everything_and_its_exit_code_says_whether_a_check_failed(
     let fresh = home.told(&["doctor", LISTEN[0], LISTEN[1]]);
     assert!(fresh.contains("there is no identity yet") && !fresh.contains("elsewhere"), "{fresh}");
     let healthy = home.told(&["doctor", LISTEN[0], LISTEN[1]]);
-    for part in ["disk", "keys", "node", "clock", "delegation", "port", "UDP", "IPv4", "IPv6", "entry nodes"] {
+    for part in ["disk", "keys", "node", "clock", "delegation", "port", "UDP loopback", "IPv4", "IPv6", "entry nodes"] {
         assert!(healthy.contains(part), "{part} is missing in {healthy}");
     }
     assert!(

@@ -88,12 +88,18 @@ impl Book {
         self.names.iter().map(|(name, user)| (name.as_str(), *user))
     }
 
-    /// Gives a user a name; the one that had it loses it. On disk when this returns.
-    pub(crate) fn add(&mut self, name: &str, user: UserId) -> Result<(), Fault> {
+    /// Whether somebody may be given a name.
+    pub(crate) fn check(&self, name: &str) -> Result<(), Fault> {
         check(name)?;
         if self.names.len() >= NAMES_MAX && !self.names.contains_key(name) {
             return Err(Fault::new("full", format!("there are {NAMES_MAX} names already"), "take one away: overcom names remove NAME"));
         }
+        Ok(())
+    }
+
+    /// Gives a user a name; the one that had it loses it. On disk when this returns.
+    pub(crate) fn add(&mut self, name: &str, user: UserId) -> Result<(), Fault> {
+        self.check(name)?;
         let before = self.names.insert(name.to_owned(), user);
         self.write().inspect_err(|_| match before {
             Some(before) => drop(self.names.insert(name.to_owned(), before)),

@@ -12,15 +12,26 @@ use crate::proto::Fault;
 pub(crate) struct Keeper {
     device: DeviceFile,
     identity: PathBuf,
+    /// What the node uses and the key file could not take.
+    unwritten: Option<Delegation>,
 }
 
 impl Keeper {
     pub(crate) const fn new(device: DeviceFile, identity: PathBuf) -> Self {
-        Self { device, identity }
+        Self { device, identity, unwritten: None }
     }
 
+    /// The one that the node uses.
     pub(crate) const fn delegation(&self) -> Option<&Delegation> {
-        self.device.delegation()
+        match &self.unwritten {
+            Some(unwritten) => Some(unwritten),
+            None => self.device.delegation(),
+        }
+    }
+
+    /// Whether the node uses it, but the key file could not take it.
+    pub(crate) fn is_unwritten(&self, delegation: &Delegation) -> bool {
+        self.unwritten.as_ref() == Some(delegation)
     }
 
     pub(crate) fn credentials(&self) -> Option<Credentials> {
@@ -34,7 +45,8 @@ impl Keeper {
     /// The delegation to use from now on: the one that was put into the key file meanwhile, or a newly signed one.
     pub(crate) fn next(&self) -> Result<Delegation, Fault> {
         let installed = DeviceFile::open(self.device.path()).ok().and_then(|file| file.delegation().cloned());
-        match installed.filter(|installed| Some(installed) != self.delegation()) {
+        let installed = installed.filter(|installed| Some(installed) != self.device.delegation());
+        match installed {
             Some(installed) => Ok(installed),
             None => self.signed(),
         }
@@ -58,6 +70,9 @@ impl Keeper {
 
     /// Keeps it for the next start.
     pub(crate) fn keep(&mut self, delegation: Delegation) -> Result<(), Fault> {
-        self.device.keep(delegation).map_err(|why| Fault::disk("the key file", why))
+        self.unwritten = Some(delegation.clone());
+        self.device.keep(delegation).map_err(|why| Fault::disk("the key file", why))?;
+        self.unwritten = None;
+        Ok(())
     }
 }

@@ -48,8 +48,9 @@ Exit codes: 0 done; 1 it did not work, and the message says what to do; 2 wrong 
 it was ended before it was done (130: Ctrl-C; 141: nobody reads the answer).
 
 Keys, names and messages are kept in $XDG_DATA_HOME/overcom, or ~/.local/share/overcom, unless
---data says where. Nothing secret is printed. One node runs for each such folder: every command
-speaks with the one that runs, or runs one as long as it lasts.";
+--data says where. Keys are never printed; the line of invite lets in whoever has it first, so give
+it to one person only. One node runs for each such folder: every command speaks with the one that
+runs, or runs one as long as it lasts.";
 
 /// What bumps each number stands in core's ARCHITECTURE.md.
 const VERSIONS: &str = concat!(env!("CARGO_PKG_VERSION"), "\nwire      1", "\ntrace     1", "\nstore     1", "\nscenario  0");

@@ -13,9 +13,12 @@ use crate::book::Book;
 use crate::keeper::Keeper;
 use crate::proto::{Hello, Request, answer, line_of};
 
+mod clock;
 mod ledger;
 mod ops;
 
+use clock::ClockOff;
+pub(crate) use clock::clock_sentence;
 use ledger::Ledger;
 pub(crate) use ledger::SessionId;
 
@@ -95,8 +98,8 @@ pub(crate) struct Hub {
     hello: Hello,
     book: Book,
     keeper: Keeper,
-    /// How far this machine's clock is off, if peers have said so.
-    ahead_ms: Option<i64>,
+    /// What peers have said of this machine's clock, if they did.
+    clock_off: Option<ClockOff>,
     ends_when_alone: bool,
     clock: Clock,
     /// When a message was taken last.
@@ -124,7 +127,7 @@ impl Hub {
             hello,
             book,
             keeper,
-            ahead_ms: None,
+            clock_off: None,
             ends_when_alone: false,
             clock: Clock::start(),
             taken_at: None,
@@ -198,7 +201,7 @@ impl Hub {
             self.renew_or_say().await;
         }
         if let Notice::ClockOff { ahead_ms, .. } = &notice {
-            self.ahead_ms = Some(*ahead_ms);
+            self.clock_off = Some(ClockOff::new(*ahead_ms, &self.clock));
             crate::say(&clock_sentence(*ahead_ms));
         }
         if let Notice::Stopped { why, .. } = &notice {
@@ -309,31 +312,5 @@ impl Hub {
         .await;
         self.sessions.clear();
         self.node.abandon().await;
-    }
-}
-
-/// A clock that is off, in words.
-pub(crate) fn clock_sentence(ahead_ms: i64) -> String {
-    let secs = ahead_ms.unsigned_abs() / 1_000;
-    let span = match secs {
-        0..120 => format!("{secs} seconds"),
-        120..7_200 => format!("{} minutes", secs / 60),
-        7_200..172_800 => format!("{} hours", secs / 3_600),
-        _ => format!("{} days", secs / 86_400),
-    };
-    let side = if ahead_ms < 0 { "behind" } else { "ahead of" };
-    format!("this machine's clock is {span} {side} those of its peers: set it, or they will refuse what it signs")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_is_off_is_told_in_a_sentence_with_the_way_out() {
-        for (ahead_ms, words) in [(86_400_000, "24 hours ahead of"), (-259_200_000, "3 days behind"), (90_000, "90 seconds ahead of")] {
-            let said = clock_sentence(ahead_ms);
-            assert!(said.contains(words) && said.contains("set it"), "{said}");
-        }
     }
 }

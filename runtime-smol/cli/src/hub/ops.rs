@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overcom_core::{Command, CommandError, Delegation, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Send};
+use overcom_core::{Address, Command, CommandError, Delegation, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Send};
 use serde_json::{Value, json};
 
 use super::{Ending, Hub, SessionId};
@@ -21,14 +21,7 @@ impl Hub {
                 let user = self.book.find(&user)?;
                 self.command(Command::find(user)).await
             }
-            Op::Introduce { user, addresses, name } => {
-                let user = self.book.find(&user)?;
-                let done = self.command(Command::introduce(user, addresses)).await?;
-                if let Some(name) = name {
-                    self.book.add(&name, user)?;
-                }
-                Ok(done)
-            }
+            Op::Introduce { user, addresses, name } => self.introduce(&user, addresses, name).await,
             Op::Forget { user } => {
                 let user = self.book.find(&user)?;
                 self.command(Command::forget(user)).await
@@ -88,10 +81,27 @@ impl Hub {
     async fn send(&self, op: Op) -> Result<Value, Fault> {
         let Op::Send { to, device, kind, payload, keep, life_s } = op else { return Ok(Value::Null) };
         let message = Message::from_text(&kind, payload.as_deref().unwrap_or("null"))?;
-        let life = life_s.map_or(MESSAGE_LIFE, Duration::from_secs).min(MESSAGE_LIFE);
+        let life = life_s.map_or(MESSAGE_LIFE, Duration::from_secs);
+        if life > MESSAGE_LIFE {
+            let hint = format!("it is to be at most {} seconds, 7 days", MESSAGE_LIFE.as_secs());
+            return Err(Fault::field("life_s", "no message is kept for so long", hint));
+        }
         let mut send = Send::new(self.book.find(&to)?, message).keep(keep).life(life);
         send.device = device;
         self.command(send).await
+    }
+
+    async fn introduce(&mut self, user: &str, addresses: Vec<Address>, name: Option<String>) -> Result<Value, Fault> {
+        let user = self.book.find(user)?;
+        // Before anything is changed: who is refused shall find everything as it was.
+        if let Some(name) = &name {
+            self.book.check(name)?;
+        }
+        let done = self.command(Command::introduce(user, addresses)).await?;
+        if let Some(name) = name {
+            self.book.add(&name, user).map_err(|fault| fault.after("the addresses are known, the name is not"))?;
+        }
+        Ok(done)
     }
 
     async fn invitations(&self) -> Result<Value, Fault> {
@@ -124,11 +134,15 @@ impl Hub {
         Ok(json!({ "names": names, "unnamed": unnamed.take(SHOWN_MAX).map(|user| user.to_string()).collect::<Vec<_>>() }))
     }
 
-    /// Puts a delegation in the place of the present one, in the node and then in the key file.
+    /// Puts a delegation in the place of the present one, in the node and then in the key file: the node refuses what the
+    /// next start could not use.
     pub(super) async fn renew(&mut self, delegation: Delegation) -> Result<Value, Fault> {
         let until = delegation.until().as_millis();
-        self.handle.send(Command::renew(delegation.clone())).await?;
-        self.keeper.keep(delegation)?;
+        // The node takes it once; the file is tried as often as somebody asks.
+        if !self.keeper.is_unwritten(&delegation) {
+            self.handle.send(Command::renew(delegation.clone())).await?;
+        }
+        self.keeper.keep(delegation).map_err(|fault| fault.after("the node uses the new delegation, its next start will not"))?;
         Ok(json!({ "until_ms": until }))
     }
 
@@ -146,7 +160,7 @@ impl Hub {
             "addresses": overcom_std::sockets::addresses(self.node.local_addr()),
             "until_ms": delegation.map(|delegation| delegation.until().as_millis()),
             "identity_here": self.keeper.has_identity(),
-            "clock_ahead_ms": self.ahead_ms,
+            "clock_ahead_ms": self.clock_off.as_ref().and_then(|off| off.ahead_ms(&self.clock)),
             "links": links,
             "outbox": waiting,
             "users": users,

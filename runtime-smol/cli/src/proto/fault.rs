@@ -24,6 +24,11 @@ impl Fault {
     pub(crate) fn disk(what: &str, why: impl std::fmt::Display) -> Self {
         Self::new("disk", format!("{what} could not be written: {why}"), "make room, or look at who may write there, and ask again")
     }
+
+    /// The same, where a part was done before it went wrong.
+    pub(crate) fn after(self, done: &str) -> Self {
+        Self { message: format!("{done}: {}", self.message), ..self }
+    }
 }
 
 impl From<CommandError> for Fault {

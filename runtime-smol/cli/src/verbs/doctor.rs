@@ -24,6 +24,8 @@ const BUILT_AFTER: WallTime = WallTime::from_millis(1_767_225_600_000);
 const DISK_BYTES_LOW: u64 = 64 << 20;
 /// A datagram over loopback takes less (guess).
 const DATAGRAM_WAIT: Duration = Duration::from_millis(500);
+/// What the check of datagrams is called: what it looks at, and nothing more.
+const LOOPBACK: &str = "UDP loopback";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -224,7 +226,7 @@ fn port(status: &Value) -> Check {
     }
 }
 
-/// Whether datagrams pass at all on this machine.
+/// Whether datagrams pass at all within this machine, between two sockets of its own: the node's are its own.
 fn datagrams() -> Check {
     let pass = || -> std::io::Result<()> {
         let (from, to) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
@@ -233,8 +235,8 @@ fn datagrams() -> Check {
         to.recv_from(&mut [0; 16]).map(drop)
     };
     match pass() {
-        Ok(()) => Check::ok("UDP", "datagrams pass on this machine"),
-        Err(why) => Check::fail("UDP", format!("no datagram passes on this machine: {why}"), "look at its firewall"),
+        Ok(()) => Check::ok(LOOPBACK, "datagrams pass within this machine; whether they come in from others is not looked at"),
+        Err(why) => Check::fail(LOOPBACK, format!("no datagram passes within this machine: {why}"), "look at its firewall"),
     }
 }
 
