@@ -1,4 +1,4 @@
-//! Two ends of a pipe prove who they are: Noise XX, then delegations (DECISIONS 13).
+//! Two ends of a pipe prove who they are: Noise XX, then delegations (spec: CRYPTO-5).
 //!
 //! One struct per state, consumed by what arrives. The pipe cuts the bytes into units: the preamble's line, Noise
 //! messages, and, once Noise is done, lines. Two sequences, in round trips from the open pipe (spec: HS-3):
@@ -463,4 +463,24 @@ fn prove(hello: Hello, theirs: &[u8; 32], wanted: Option<UserId>, hx: &mut Hx<'_
     hx.own.check(&delegation, hx.config, hx.wall, hx.checked)?;
     let with = LinkPeer::User(delegation.peer());
     Ok(Box::new(Proven { with, delegation: Some(delegation), boot: Some(hello.boot), time: Some(hello.time) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{array_from_base64, to_base64};
+
+    // spec-test: HS-4
+    #[test]
+    fn a_wanted_user_is_named_as_the_committed_vector_says() {
+        #[derive(Deserialize)]
+        struct Vector<'a> {
+            user: &'a str,
+            hash: &'a str,
+            want: &'a str,
+        }
+        let vector: Vector<'_> = serde_json::from_str(include_str!("../../vectors/want.json")).unwrap();
+        let (user, hash) = (vector.user.parse().unwrap(), array_from_base64(vector.hash).unwrap());
+        assert_eq!(to_base64(&WantTag::of(&user, &hash).0), vector.want);
+    }
 }

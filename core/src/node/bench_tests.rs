@@ -145,6 +145,8 @@ pub(super) struct Foe {
     pub(super) own: Own,
     config: Config,
     pub(super) pipe: PipeId,
+    /// What its wall clock says.
+    pub(super) wall: WallTime,
     keys: Option<(Sealer, Opener)>,
     state: Option<State>,
     raw: Vec<u8>,
@@ -168,7 +170,7 @@ impl Foe {
             revocations: RevocationBook::new(8),
         };
         let pipe = bench.open("10.0.0.66:6666");
-        Self { own, config, pipe, keys: None, state: None, raw: Vec::new(), said: Vec::new(), heard: String::new() }
+        Self { own, config, pipe, wall: WALL, keys: None, state: None, raw: Vec::new(), said: Vec::new(), heard: String::new() }
     }
 
     /// A foe whose user link is up.
@@ -211,7 +213,7 @@ impl Foe {
     fn shake_as(&mut self, bench: &mut Bench, want: Want) {
         let (mut out, mut checked) = (Vec::new(), 0);
         let rng = Rng::from_seed(&Seed::from_bytes([5; 32])).fork("foe", self.pipe.number());
-        let mut hx = Hx { own: &mut self.own, config: &self.config, wall: WALL, out: &mut out, checked: &mut checked };
+        let mut hx = Hx { own: &mut self.own, config: &self.config, wall: self.wall, out: &mut out, checked: &mut checked };
         self.state = State::dial(want, rng, &mut hx).ok();
         self.say_raw(bench, &out);
         self.listen(bench);
@@ -248,7 +250,7 @@ impl Foe {
             return Some(Vec::new());
         }
         let (mut out, mut checked) = (Vec::new(), 0);
-        let mut hx = Hx { own: &mut self.own, config: &self.config, wall: WALL, out: &mut out, checked: &mut checked };
+        let mut hx = Hx { own: &mut self.own, config: &self.config, wall: self.wall, out: &mut out, checked: &mut checked };
         let state = self.state.take()?;
         match state.handle(if is_preamble { Unit::Preamble(&unit) } else { Unit::Noise(&unit[2..]) }, &mut hx) {
             Ok(Next::Wait(state)) => self.state = Some(state),

@@ -1,6 +1,7 @@
 //! What people are told of a message that has not arrived.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::time::Duration;
 
@@ -30,11 +31,18 @@ fn told(mut bench: Bench, change: impl FnOnce(&mut Bench)) -> Explanation {
     bench.node.explain(alice())
 }
 
-fn revocation(name: &str) -> Command {
-    let identity = IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0).array());
+pub(super) fn revocation(name: &str) -> Command {
+    revocation_of(name, RevocationTarget::All)
+}
+
+fn revocation_of(name: &str, target: RevocationTarget) -> Command {
     let entry = RevocationEntry { before: WALL + WEEK, end: WALL + WEEK };
-    let devices = [(RevocationTarget::All, entry)].into_iter().collect();
-    Command::revoke(Revocation::sign(&identity, AppId::new("test").unwrap(), 1, devices).unwrap())
+    let devices = [(target, entry)].into_iter().collect();
+    Command::revoke(Revocation::sign(&identity(name), AppId::new("test").unwrap(), 1, devices).unwrap())
+}
+
+pub(super) fn identity(name: &str) -> IdentitySecret {
+    IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0).array())
 }
 
 fn introduced() -> Bench {
@@ -107,6 +115,38 @@ fn every_state_that_a_message_can_wait_in_is_told_with_a_way_out() {
     }
 }
 
+// spec-test: NODE-18
+#[test]
+fn who_was_asked_a_minute_ago_is_not_waited_for_and_a_device_that_is_not_revoked_is_tried() {
+    let mut bench = bench();
+    let _ = Foe::linked(&mut bench, "carol");
+    send(&mut bench, Keep::Disk);
+    bench.handle(Event::Tick);
+    let mut told = Vec::new();
+    for _ in 0..400 {
+        let explanation = bench.node.explain(alice());
+        let age = bench.now.since(explanation.searches.last().unwrap().at);
+        let expected = if age <= Duration::from_secs(60) { Waiting::Search } else { Waiting::Retry };
+        assert_eq!(explanation.why, [expected], "asked {age:?} ago");
+        told.push(expected);
+        bench.pass(Duration::from_secs(1));
+        bench.handle(Event::Tick);
+    }
+    assert!(told.contains(&Waiting::Search) && told.contains(&Waiting::Retry));
+
+    let mut bench = linked();
+    let other = Foe::linked_elsewhere(&mut bench, "alice");
+    let device = other.own.credentials.delegation().device();
+    let pipes: Vec<PipeId> = bench.node.links().map(|link| link.pipe).collect();
+    pipes.into_iter().for_each(|pipe| bench.handle(Event::pipe_closed(pipe)));
+    send(&mut bench, Keep::Disk);
+    bench.handle(Event::Tick);
+    bench.node.command(bench.now, revocation_of("alice", RevocationTarget::Device(device))).unwrap();
+    bench.run();
+    let why = bench.node.explain(alice()).why;
+    assert!(why.contains(&Waiting::PeerRevoked) && why.len() == 2, "one of her two devices: {why:?}");
+}
+
 /// The lines of an explanation without the user's id.
 fn lines(explanation: &Explanation) -> String {
     explanation.to_string().replace(&alice().to_string(), "ALICE")
@@ -155,4 +195,19 @@ fn every_reason_that_people_meet_has_a_cause_and_a_way_out_and_no_two_sound_alik
     }
     let causes: alloc::collections::BTreeSet<&str> = told.iter().map(|(cause, _)| *cause).collect();
     assert_eq!(causes.len(), told.len());
+}
+
+// spec-test: NODE-13, NODE-14
+#[test]
+fn a_find_fails_when_the_own_delegation_ends_or_is_revoked() {
+    for ends in [Event::clock(WALL + WEEK + Duration::from_secs(601)), Event::Tick] {
+        let mut bench = bench();
+        let tag = bench.node.command(bench.now, Command::find(alice())).unwrap();
+        if ends == Event::Tick {
+            bench.node.command(bench.now, revocation("bob")).unwrap();
+        }
+        bench.handle(ends);
+        assert!(bench.has(|notice| *notice == Notice::Failed { tag, why: FailReason::Expired }), "{:?}", bench.notices);
+        assert_eq!(bench.connects.len(), 0);
+    }
 }

@@ -18,7 +18,7 @@ use crate::trace::Said;
 use crate::view::Phase;
 use crate::wire::line::Line;
 
-/// People that are dialled so as to ask them, when nobody is linked (DETAILS 17).
+/// People that are dialled so as to ask them, when nobody is linked (spec: FIND-15).
 const ASKED_BY_DIAL_MAX: usize = 4;
 /// Users that are sought in one call, as many as timers run in one; the others follow after the first wait (C7).
 const SOUGHT_AT_ONCE_MAX: usize = 1_024;
@@ -71,7 +71,7 @@ impl Parts {
     pub(super) fn seek_all(&mut self) {
         let mut users = self.outbox.users();
         users.extend(self.joins.users());
-        users.extend(self.book.users().filter(|(_, known)| !known.finds.is_empty()).map(|(user, _)| *user));
+        users.extend(self.sought());
         users.retain(|user| self.is_wanted(*user));
         self.dials.finish_all(&mut self.cx, users.iter().map(|user| Target::User(*user)));
         for (at, user) in users.into_iter().enumerate() {
@@ -83,6 +83,11 @@ impl Parts {
         for at in 0..u32::try_from(self.book.entries.len()).unwrap_or(0) {
             self.dial_entry(at);
         }
+    }
+
+    /// Whom finds wait for.
+    fn sought(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.book.users().filter(|(_, known)| !known.finds.is_empty()).map(|(user, _)| *user)
     }
 
     /// Whether anything needs a link with `user`.
@@ -162,15 +167,19 @@ impl Parts {
     fn give_up_in_ram(&mut self, user: UserId) {
         let why = self.book.reason(user);
         self.outbox.give_up(&mut self.cx, user, GiveUp::InRam(why));
+        self.fail_finds(user, why);
+        if self.is_join_stuck(user) {
+            self.fail_joins(user, why);
+        }
+    }
+
+    fn fail_finds(&mut self, user: UserId, why: FailReason) {
         let finds = self.book.known_mut(user).map(|known| {
             known.failure = Some(why);
             core::mem::take(&mut known.finds)
         });
         for tag in finds.unwrap_or_default() {
             self.cx.notify(Notice::Failed { tag, why });
-        }
-        if self.is_join_stuck(user) {
-            self.fail_joins(user, why);
         }
     }
 
@@ -390,12 +399,14 @@ impl Parts {
         }
     }
 
-    /// The delegation has ended: what waits only in RAM fails.
+    /// The delegation has ended: what waits only in RAM fails, finds too.
     pub(super) fn give_up_expired(&mut self) {
-        let users = self.outbox.users();
+        let mut users = self.outbox.users();
+        users.extend(self.sought());
         self.dials.finish_all(&mut self.cx, users.iter().map(|user| Target::User(*user)));
         for user in users {
             self.outbox.give_up(&mut self.cx, user, GiveUp::InRam(FailReason::Expired));
+            self.fail_finds(user, FailReason::Expired);
             self.stop_seeking(user);
         }
     }

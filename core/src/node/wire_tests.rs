@@ -122,8 +122,17 @@ fn a_dialler_opens_with_a_fresh_key_and_shows_itself_only_to_whom_it_knows_to_be
         );
         assert_eq!(bench.node.links().any(|link| matches!(link.with, LinkPeer::User(peer) if peer.user != me)), shows);
     }
-    // Each dial has a key of its own.
+    // A device that it knows and that is revoked meanwhile is nobody to show oneself to.
     let mut bench = bench();
+    let foe = Foe::linked(&mut bench, "alice");
+    bench.handle(Event::pipe_closed(foe.pipe));
+    bench.node.command(bench.now, super::explain_tests::revocation("alice")).unwrap();
+    let pipe = dial_alice(&mut bench, 700);
+    let (_, third, _) = answered(&mut bench, pipe, &credentials("alice", "test"));
+    assert!(!third.contains("\"hello\""), "{third}");
+    assert_eq!(bench.node.links().count(), 0);
+    // Each dial has a key of its own.
+    let mut bench = self::bench();
     let (one, two) = (dial_alice(&mut bench, 800), {
         bench.handle(Event::pipe_closed(PipeId::new(800)));
         bench.pass(Duration::from_secs(1));
@@ -339,5 +348,34 @@ fn a_clock_is_off_from_the_millisecond_after_the_tenth_minute_and_only_if_three_
         let found: Vec<i64> =
             bench.notices.iter().filter_map(|it| if let Notice::ClockOff { ahead_ms } = it { Some(*ahead_ms) } else { None }).collect();
         assert_eq!(found, if told { vec![ahead] } else { vec![] }, "{ahead} ms");
+    }
+    // Two on each side are not three on one, and those of whom eight others have said something since do not count.
+    let (ahead, right, behind) = (WALL + day, WALL, WALL - day);
+    let long_ago: Vec<WallTime> = [ahead, ahead].into_iter().chain([right; 7]).chain([ahead]).collect();
+    for (clocks, told) in [(vec![ahead, ahead, behind, behind], 0), (vec![ahead, behind, ahead, behind, ahead], 1), (long_ago, 0)] {
+        let mut bench = bench();
+        for (n, wall) in clocks.iter().enumerate() {
+            let mut foe = Foe::new(&mut bench, &format!("peer {n}"), "test");
+            foe.wall = *wall;
+            foe.shake(&mut bench, Kind::Service);
+        }
+        assert_eq!(bench.notices.iter().filter(|it| matches!(it, Notice::ClockOff { .. })).count(), told, "{clocks:?}");
+    }
+}
+
+// spec-test: LINK-25
+#[test]
+fn an_older_delegation_that_is_shown_on_a_link_does_not_bring_its_end_forward() {
+    let mut bench = bench();
+    let mut foe = Foe::linked(&mut bench, "alice");
+    let until = |bench: &Bench| bench.node.links().next().and_then(|link| link.until);
+    let (grant, hour) = (foe.own.credentials.delegation().grant().clone(), Duration::from_secs(3_600));
+    for (later, expected) in [(WALL + hour, grant.until), (grant.until + hour, grant.until + hour)] {
+        let shown =
+            Delegation::sign(&super::explain_tests::identity("alice"), &Grant { until: later, from: WALL + hour / 2, ..grant.clone() });
+        let shown = shown.unwrap();
+        bench.handle(Event::clock(WALL + hour / 2));
+        foe.say(&mut bench, format!("{{\"delegation\":{}}}\n", shown.to_json()));
+        assert_eq!(until(&bench), Some(expected), "{:?}", bench.downs());
     }
 }
