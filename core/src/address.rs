@@ -1,4 +1,4 @@
-//! Two pure functions that every rule about addresses goes through (DECISIONS 18): how far an address reaches, and
+//! Two pure functions that every rule about addresses goes through: how far an address reaches, and
 //! which addresses belong to one keeper.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,6 +22,14 @@ pub(crate) fn scope(address: SocketAddr) -> Option<Scope> {
     match plain(address.ip()) {
         IpAddr::V4(ip) => scope_v4(ip),
         IpAddr::V6(ip) => scope_v6(ip),
+    }
+}
+
+/// What one machine can have for the asking: an IPv4 address, a /64 of IPv6.
+pub(crate) fn host(ip: IpAddr) -> IpAddr {
+    match plain(ip) {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -84,6 +92,15 @@ fn translated(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_an_ipv4_address_or_a_64_of_ipv6() {
+        let of = |text: &str| text.parse().map(host).ok();
+        assert_eq!(of("2001:db8::1:2:3:4"), of("2001:db8::"));
+        assert_ne!(of("2001:db8:0:1::"), of("2001:db8::"));
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        assert_ne!(of("192.0.2.8"), of("192.0.2.7"));
+    }
 
     #[test]
     fn an_address_reaches_as_far_as_its_range_says() {

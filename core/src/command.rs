@@ -145,7 +145,7 @@ pub struct Send {
     pub life: Duration,
 }
 
-/// How long a message lives when nobody says (DETAILS 1).
+/// How long a message lives when nobody says (spec: MSG-14).
 pub const MESSAGE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Send {

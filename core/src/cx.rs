@@ -199,7 +199,7 @@ impl Cx {
         });
     }
 
-    /// Issues what has gathered, unless a batch is on its way: one durable batch at a time (DETAILS 4) (spec: STORE-4).
+    /// Issues what has gathered, unless a batch is on its way: one durable batch at a time (spec: STORE-4).
     pub(crate) fn flush_storage(&mut self) {
         if self.storage.in_flight.is_some() || self.storage.failed || self.storage.is_held {
             return;

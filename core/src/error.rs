@@ -124,6 +124,8 @@ pub enum CommandError {
     Starting,
     /// A bound is reached; wait for `Notice::Ready`.
     Full,
+    /// A runtime's handle has as many wishes under way to its node as it takes; the node was not asked. Ask again once one is answered.
+    Busy,
     /// The message is not JSON, repeats a key, is nested too deep or too long.
     Payload(WireError),
     /// A message type that is empty, longer than 64 bytes or kept for the protocol.
@@ -140,7 +142,8 @@ pub enum CommandError {
     Expired,
     /// The node is going to sleep or asleep; `Event::Addresses` wakes it.
     Suspended,
-    /// A write to storage failed, so that the node may promise nothing more. Restart it on a store that works.
+    /// A write to storage failed, so that the node may promise nothing more; or, from a runtime's handle, the node's loop or
+    /// future is gone. Start it again, on a store that works.
     Stopped,
     /// An invitation's life is zero, or longer than [`INVITATION_LIFE_MAX`](crate::INVITATION_LIFE_MAX).
     Life,
@@ -154,9 +157,10 @@ pub enum CommandError {
 
 impl CommandError {
     /// Every one, in order, those that hold a reason with one of them; for tables and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Starting,
         Self::Full,
+        Self::Busy,
         Self::Payload(WireError::Json),
         Self::Kind,
         Self::Address,
@@ -177,6 +181,7 @@ impl CommandError {
         match self {
             Self::Starting => ("the node is still reading its state", "wait for Started"),
             Self::Full => ("too much is waiting already", "wait for Ready"),
+            Self::Busy => ("too many wishes are on their way to the node", "ask again once one of them is answered"),
             Self::Payload(_) => ("the payload cannot be sent", "send JSON, each key once in its object, within the configured length"),
             Self::Kind => ("this is no message type", "take 1 to 64 bytes of text without control characters"),
             Self::Address => ("the address book cannot take this", "give 1 to 8 addresses that can be dialled: HOST:PORT or [IPv6]:PORT"),
@@ -185,7 +190,7 @@ impl CommandError {
             Self::Revocation(_) => ("this revocation cannot be taken", "sign it with the identity, for this app"),
             Self::Expired => ("the delegation has ended", "hand in a new one with Renew: overcom delegate"),
             Self::Suspended => ("the node is suspended", "report Addresses to wake it"),
-            Self::Stopped => ("storage failed, so the node has stopped", "mend the store and start again"),
+            Self::Stopped => ("the node has ended: its loop is gone, or its storage failed", "start it again, on a store that works"),
             Self::Life => ("an invitation cannot last as long as this, or not at all", "let it last from a second to 30 days"),
             Self::Nowhere => ("no address is known at which others can reach this node", "name one: HOST:PORT or [IPv6]:PORT"),
             Self::Invitations => ("too many invitations are open already", "wait until one is over"),
@@ -202,6 +207,7 @@ impl fmt::Display for CommandError {
             Self::Invitation(why) => write!(f, "{cause}: {why}"),
             Self::Starting
             | Self::Full
+            | Self::Busy
             | Self::Kind
             | Self::Address
             | Self::Oneself

@@ -1,7 +1,7 @@
 //! What came from peers: which messages were seen, which the application has taken, which may be acknowledged.
 //!
 //! A message is seen when it comes (and never handed over again), taken when the application says so, and acknowledged
-//! when it is taken and, for *disk* messages, when its mark is stored (DETAILS 1).
+//! when it is taken and, for *disk* messages, when its mark is stored (spec: MSG-7).
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use crate::cx::Cx;
 use crate::id::{DeviceId, OpId, Peer, StreamId, UserId};
 use crate::wire::line::StreamStart;
 
-/// How many streams of one peer are remembered, beside those of which a message waits (DECISIONS 15) (spec: LINK-27).
+/// How many streams of one peer are remembered, beside those of which a message waits (spec: LINK-27).
 const STREAMS_MAX: usize = 4;
 /// Keys of marks start with this byte.
 pub(crate) const MARK_PREFIX: u8 = b'm';

@@ -67,7 +67,7 @@ impl fmt::Display for Time {
 
 /// Wall-clock time in milliseconds since 1970-01-01T00:00Z, as the shell believes it.
 ///
-/// Only for signed dates and expiry, never for order or time-outs (DECISIONS: wall time only ever decides expiry).
+/// Only for signed dates and expiry, never for order or time-outs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WallTime(u64);

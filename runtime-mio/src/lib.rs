@@ -152,7 +152,7 @@ impl Handle {
     /// What `look` makes of the node, on the loop's own thread, in its next turn. **Not from that thread**, which would wait for itself.
     ///
     /// # Errors
-    /// [`CommandError::Stopped`] if the loop is gone, [`CommandError::Full`] if too much waits.
+    /// [`CommandError::Stopped`] if the loop is gone, [`CommandError::Busy`] if too much is on its way to it.
     pub fn look<R: Send + 'static>(&self, look: impl FnOnce(&Node) -> R + Send + 'static) -> Result<R, CommandError> {
         let (answer, answered) = sync_channel(1);
         // Whoever asked may be gone by then.

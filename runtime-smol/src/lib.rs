@@ -44,7 +44,7 @@ impl Handle {
     /// What `look` makes of the node, on the node's own task.
     ///
     /// # Errors
-    /// [`CommandError::Stopped`] if the node's future is gone, [`CommandError::Full`] if too much waits.
+    /// [`CommandError::Stopped`] if the node's future is gone, [`CommandError::Busy`] if too much is on its way to it.
     pub async fn look<R: Send + 'static>(&self, look: impl FnOnce(&overcom_core::Node) -> R + Send + 'static) -> Result<R, CommandError> {
         let (answer, answered) = reply();
         self.remote.look(move |node| answer(look(node)))?;

@@ -24,7 +24,7 @@ use crate::{Clock, Source, Store, sockets};
 
 /// Actions that one drive carries out at most (guess: some milliseconds).
 const ACTIONS_MAX: u32 = 1_024;
-/// Inputs that are handed in between two drives (DETAILS: 64 inputs a turn).
+/// Inputs that are handed in between two drives (spec: SHELL-13); guess.
 const INPUTS_MAX: usize = 64;
 /// Connections that are accepted in one turn, so that a flood of them leaves time for the pipes (guess).
 const ACCEPTS_MAX: usize = 64;

@@ -11,7 +11,7 @@ use crate::sockets::is_connected;
 
 /// Bytes read from one pipe before it is another one's turn (spec: SHELL-13).
 const READ_BYTES_MAX: usize = 64 << 10;
-/// How long a closed pipe may take to hand over its last write and to hear the other end close (DETAILS 3).
+/// How long a closed pipe may take to hand over its last write and to hear the other end close (spec: SHELL-7); guess.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// A byte stream that does not block: what a runtime makes of a socket. Whatever holds a std stream is one.

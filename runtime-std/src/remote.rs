@@ -32,7 +32,7 @@ impl Remote {
     /// Asks the node for something; `answer` is called on the engine's thread with what [`Node::command`] says.
     ///
     /// # Errors
-    /// [`CommandError::Full`] if too much waits, [`CommandError::Stopped`] if the engine is gone.
+    /// [`CommandError::Busy`] if too much is on its way to the engine, [`CommandError::Stopped`] if the engine is gone.
     pub fn command(&self, command: Command, answer: impl FnOnce(Result<Tag, CommandError>) + Send + 'static) -> Result<(), CommandError> {
         self.ask(Request::Command(Box::new(command), Box::new(answer)))
     }
@@ -72,7 +72,7 @@ impl Remote {
         use std::sync::mpsc::TrySendError::{Disconnected, Full};
         match self.requests.try_send(request) {
             Ok(()) => (self.waker)(),
-            Err(Full(_)) => return Err(CommandError::Full),
+            Err(Full(_)) => return Err(CommandError::Busy),
             Err(Disconnected(_)) => return Err(CommandError::Stopped),
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket
 use overcom_core::ConnectError;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The port that is tried when nobody names one (ME-05, DECISIONS 6).
+/// The port that is tried when nobody names one (ME-05) (spec: SHELL-5).
 pub const PORT_PREFERRED: u16 = 7_575;
 /// How often a random port is drawn again when its UDP half is taken (guess: 1 in 2¹⁶ is taken, twice is rare).
 const TRIES_MAX: u32 = 16;
@@ -112,7 +112,7 @@ pub fn bind(local: SocketAddr) -> Result<Bound, BindError> {
     }
 }
 
-/// Binds every address of the machine on the port of the last start, else on 7575, else on any (DECISIONS 6).
+/// Binds every address of the machine on the port of the last start, else on 7575, else on any (spec: SHELL-5).
 ///
 /// # Errors
 /// As [`bind`]; a taken port is none, the next choice is tried.

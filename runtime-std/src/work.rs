@@ -11,7 +11,7 @@ use overcom_core::{Batch, Driver, Event, OpId, Page, ResolveError, StoreError, T
 
 use crate::store::{Loaded, Store};
 
-/// Storage calls that may wait. A node has one durable batch under way and a few soft ones (DETAILS 4); guess.
+/// Storage calls that may wait. A node has one durable batch under way and a few soft ones (spec: STORE-4); guess.
 const STORE_QUEUE_MAX: usize = 4_096;
 /// Look-ups that may wait; a node has as many dials under way at most (guess).
 const LOOKUP_QUEUE_MAX: usize = 64;

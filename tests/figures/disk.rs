@@ -10,7 +10,7 @@ use crate::figure::{Measured, Size};
 use crate::scratch::Scratch;
 use crate::wired::{Pace, UNDER_WAY_MAX, Wired};
 
-/// A disk whose sync takes less is delayed: what is gathered while it works must matter (DECISIONS 10).
+/// A disk whose sync takes less is delayed: what is gathered while it works must matter.
 const SYNC_MIN: Duration = Duration::from_micros(100);
 /// An application with much to say.
 const GATHERED: Pace = Pace { batch: 128, under_way: UNDER_WAY_MAX };

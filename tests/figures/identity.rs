@@ -25,7 +25,7 @@ const LAST_MS: u64 = 12_000;
 /// How long after it messages may take: a wait of five minutes, and a few shorter ones (spec: MSG-13).
 const PATIENCE: Duration = Duration::from_secs(700);
 
-/// Messages lost and repeated beyond what DETAILS 1 promises, and links that came later than DETAILS 18 allows or not at
+/// Messages lost and repeated beyond what MSG-6 and MSG-7 promise, and links that came later than HS-3 and TCP allow or not at
 /// all. The control is how many of the same messages a reader would lose that keeps one mark for each sender, without
 /// streams, and a sender that goes on counting where its disk stands.
 pub(crate) fn link_identity(size: Size) -> Result<Measured, String> {

@@ -9,7 +9,7 @@ use crate::figure::{Measured, Size};
 use crate::table::{Person, Table};
 use crate::threads::each;
 
-/// From the dial to the first message, at most (DETAILS 18).
+/// From the dial to the first message, at most (HS-3, and the round trip of TCP).
 const ROUND_TRIPS_MAX: f64 = 3.5;
 const DAYS_3_MS: u64 = 3 * 24 * 3_600 * 1_000;
 /// When the device falls asleep: it is linked by then.
@@ -19,7 +19,7 @@ const PATIENCE: Duration = secs(600);
 /// What the control's seconds are turned into round trips with.
 const ROUND_TRIP: Duration = millis(100);
 
-/// Time from waking to the first message's arrival, over what DETAILS 18 allows: the worst of pauses between a second and
+/// Time from waking to the first message's arrival, over what HS-3 and TCP allow: the worst of pauses between a second and
 /// three days. The control's device is not told that its sockets are new, and believes in its link.
 pub(crate) fn sleep(size: Size) -> Result<Measured, String> {
     let seeds = size.of(60, 1_000, 10_000);

@@ -50,6 +50,7 @@ const WORDS: &[Word] = &[
     Word { word: "/work/", place: In::Text, under: &[], except: &[], instead: "a path inside the repository" },
     Word { word: "/tmp/", place: In::Text, under: &[], except: &[], instead: "std::env::temp_dir, mktemp or a path in target" },
     Word { word: "shared/", place: In::Text, under: &[], except: &[], instead: "the thing itself, told in the repository" },
+    Word { word: "DECISIONS", place: In::Text, under: &[], except: &[], instead: "a clause of core/SPEC.md, or the reason" },
     Word { word: "token", place: In::Code, under: &["core/src/identity/"], except: &[], instead: "delegation" },
 ];
 

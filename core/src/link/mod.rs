@@ -1,7 +1,7 @@
 //! Pipes and the links on them: bytes to records to lines and back, the registry of who is linked, keep-alive.
 //!
 //! A line is written into its pipe's plaintext when it is said. It is sealed at the end of the event if the pipe has no
-//! `Write` outstanding, else when `PipeWritten` gives credit; never because somebody polled, and not by a command (DETAILS 5).
+//! `Write` outstanding, else when `PipeWritten` gives credit; never because somebody polled, and not by a command (spec: LINK-7).
 
 mod lines;
 mod output;
@@ -15,6 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::LinkPeer;
 use crate::action::Action;
+use crate::address::host;
 use crate::close::CloseReason;
 use crate::crypto::noise::link_name;
 use crate::cx::Cx;
@@ -31,7 +32,7 @@ use crate::wire::line::{Acknowledged, CloseLine, JoinLine, JoinedLine, Line, Res
 pub(crate) use pipe::Link;
 use pipe::{Pipe, Stage};
 
-/// The largest sealed record (DETAILS 5) (spec: LINK-2).
+/// The largest sealed record (spec: LINK-2).
 const RECORD_BYTES_MAX: usize = 16 << 10;
 /// How long a closed pipe may take to go (the shell's second, and one for the last write) (spec: LINK-6).
 const LINGER_MS: u64 = 1_000;
@@ -125,8 +126,11 @@ impl Links {
             }
             return;
         }
-        if self.pending >= pending_max(cx, want.is_some()) {
+        let is_full = self.pending >= pending_max(cx, want.is_some());
+        if is_full {
             cx.stats.pipes_overflow = cx.stats.pipes_overflow.saturating_add(1);
+        }
+        if is_full && (want.is_some() || !self.make_room(cx, ends.1.ip())) {
             self.turn_away(cx, pipe, ends);
             if let Some(op) = op {
                 self.effects.push_back(Effect::Refused { pipe, op: Some(op), remote: ends.1, dialled: true, why: CloseReason::Full });
@@ -367,6 +371,26 @@ impl Links {
     /// How many pipes there are, closing ones too.
     pub(crate) fn count(&self) -> usize {
         self.pipes.len()
+    }
+
+    /// Lets a stranger's pipe in where no more fit, if another host has more unproven ones: the oldest of these goes, so
+    /// that one host that opens pipes and says nothing keeps nobody out (spec: HS-11). Whether it did.
+    fn make_room(&mut self, cx: &mut Cx, newcomer: IpAddr) -> bool {
+        let mut hosts: BTreeMap<IpAddr, (u32, PipeId)> = BTreeMap::new();
+        for (pipe, it) in &self.pipes {
+            if it.op.is_none() && matches!(it.stage, Stage::Shaking(_)) {
+                let (count, _) = hosts.entry(host(it.remote.ip())).or_insert((0, *pipe));
+                *count = count.saturating_add(1);
+            }
+        }
+        let own = hosts.get(&host(newcomer)).map_or(0, |(count, _)| *count);
+        match hosts.into_values().max_by_key(|(count, _)| *count) {
+            Some((count, oldest)) if count > own => {
+                self.close(cx, oldest, CloseReason::Full);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A pipe that nobody wants: closed at once.

@@ -12,7 +12,7 @@ use crate::timer::TimerKey;
 use crate::trace::Said;
 use crate::wire::line::{Line, write_message};
 
-/// Plaintext that may wait for a pipe before messages are held back (DETAILS 5: what one `Write` takes).
+/// Plaintext that may wait for a pipe before messages are held back (what one `Write` takes) (spec: LINK-7).
 pub(super) const WAITING_BYTES_MAX: usize = 64 << 10;
 /// Lines other than messages that may wait for a pipe (guess: as much again). Whoever asks and never reads is let go.
 const ANSWERS_BYTES_MAX: usize = 64 << 10;

@@ -15,9 +15,9 @@ use crate::timer::TimerKey;
 use crate::trace::Said;
 use crate::wire::line::{Acknowledged, Hello, Line};
 
-/// A link outlives a delegation by this much, so that a renewal may come late (DECISIONS 10) (spec: LINK-25).
+/// A link outlives a delegation by this much, so that a renewal may come late (spec: LINK-25).
 const EXPIRY_GRACE: Duration = Duration::from_secs(600);
-/// Keep-alive periods of silence after which a link is over (DETAILS 16) (spec: LINK-11).
+/// Keep-alive periods of silence after which a link is over (spec: LINK-11).
 const MISSES_MAX: u32 = 3;
 
 impl Links {

@@ -182,3 +182,16 @@ fn a_revocation_ends_the_link_of_a_user_who_has_left_the_book() {
     foe.say(&mut bench, format!("{{\"revocation\":{}}}\n", signed.to_json()));
     assert_eq!(bench.downs()[strangers..], [CloseReason::Revoked]);
 }
+
+// spec-test: HS-11
+#[test]
+fn a_host_with_all_the_unproven_pipes_keeps_nobody_out_and_those_of_few_pipes_stay() {
+    let mut bench = Bench::new(Config::test());
+    let patient = bench.open("10.0.0.99:1");
+    let hog: Vec<PipeId> = (0..200).map(|_| bench.open("10.0.0.77:1")).collect();
+    assert_eq!((bench.node.inspect().pipes_pending, bench.closed.len()), (128, 73), "the hog's own are one too many");
+    let foe = Foe::linked(&mut bench, "alice");
+    assert!(!bench.closed.contains(&patient) && !bench.closed.contains(&foe.pipe));
+    assert_eq!((bench.closed.contains(&hog[0]), bench.closed.contains(&hog[1])), (true, false), "its oldest goes");
+    assert_eq!(bench.refusals(), [CloseReason::Full]);
+}

@@ -18,12 +18,12 @@ use crate::view::{AttemptOutcome, Phase};
 use crate::wire::line::{Line, Resume};
 use crate::{CloseReason, LinkPeer};
 
-/// Peers whose clocks are compared, and how many must agree (R37).
+/// Peers whose clocks are compared, and how many must agree (spec: NODE-16).
 const CLOCKS_MAX: usize = 8;
 const CLOCKS_AGREE: usize = 3;
 /// A link that lived this long was no mishap: its peer is dialled again at once (guess: longer than any handshake) (spec: MSG-16).
 const STEADY: Duration = Duration::from_secs(10);
-/// Three swaps in this time are a twin (DECISIONS 15).
+/// Three swaps in this time are a twin (spec: LINK-15).
 const TWIN_TIME: Duration = Duration::from_secs(60);
 const TWIN_SWAPS: usize = 3;
 /// Swaps that are remembered (guess: more devices than that do not run twice at one time).

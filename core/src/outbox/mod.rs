@@ -28,7 +28,7 @@ use stored::{key, save, shared_key};
 pub(crate) const OUTBOX_PREFIX: u8 = b'o';
 /// Keys of messages that a device has and others have not start with this byte.
 pub(crate) const SHARED_PREFIX: u8 = b's';
-/// Streams that a peer may say it remembers (DECISIONS 15); more are not read.
+/// Streams that a peer may say it remembers (spec: LINK-27); more are not read.
 const RECEIVED_MAX: usize = 4;
 
 /// A message for one device.
@@ -245,7 +245,7 @@ impl Outbox {
         }
     }
 
-    /// The peer knows more of this stream than this store does: everything goes on in a new one (DECISIONS 15) (spec: LINK-23).
+    /// The peer knows more of this stream than this store does: everything goes on in a new one (spec: LINK-23).
     fn renumber(&mut self, cx: &mut Cx, peer: Peer) {
         let Some(queue) = self.queues.get_mut(&peer) else { return };
         let old = queue.stream;

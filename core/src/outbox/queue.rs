@@ -12,7 +12,7 @@ use crate::wire::line::{Acknowledged, StreamStart};
 const FIRST_WINDOW: (u32, u32) = (16, 16 << 10);
 /// Without a link.
 const NO_WINDOW: (u32, u32) = (0, 0);
-/// Streams of which messages may be under way at once: a reader remembers no more (DECISIONS 15) (spec: LINK-27).
+/// Streams of which messages may be under way at once: a reader remembers no more (spec: LINK-27).
 const STREAMS_MAX: usize = 4;
 
 /// What waits for one device, oldest first, each stream's messages together and in their order.

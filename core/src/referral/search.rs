@@ -1,5 +1,5 @@
 //! The search for a user through people one is linked with, first version: signed by the searcher, in the clear,
-//! answered by the target dialling back (OC-52…OC-63) under the dial rules (DECISIONS 23).
+//! answered by the target dialling back (OC-52…OC-63) under the rules of FIND-13.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -19,17 +19,17 @@ use crate::wire::{Limits, signing_bytes, walk};
 
 /// What a searcher's signature begins with (spec: FIND-7).
 const LABEL: &str = "overcom/1 search";
-/// How long a search is remembered, so that it is passed on once (R38) (spec: FIND-9).
+/// How long a search is remembered, so that it is passed on once (spec: FIND-9).
 const REMEMBERED: Duration = Duration::from_secs(20 * 60);
-/// How long answers find their way back (DECISIONS 22).
+/// How long answers find their way back (spec: FIND-11).
 pub(crate) const CRUMBS: Duration = Duration::from_secs(60);
-/// To how many peers a search goes from one node (DETAILS 17).
+/// To how many peers a search goes from one node (spec: FIND-10).
 const BRANCHES_MAX: usize = 4;
-/// Addresses in a search (DETAILS 13).
+/// Addresses in a search (spec: FIND-7).
 const ADDRESSES_MAX: usize = 3;
-/// One dial to an address in this time for others (R16).
+/// One dial to an address in this time for others (spec: FIND-13).
 const SAME_ADDRESS: Duration = Duration::from_secs(10);
-/// Dials that wait for one requester (R16).
+/// Dials that wait for one requester (spec: FIND-13).
 const WAITING_PER_REQUESTER_MAX: usize = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -177,7 +177,7 @@ impl Searches {
         Some((whose, if status == FOUND { FOUND } else { NOBODY }))
     }
 
-    /// Where a searcher may be dialled for its search that came over `via`; counts the dials (DECISIONS 23) (spec: FIND-13).
+    /// Where a searcher may be dialled for its search that came over `via`; counts the dials (spec: FIND-13).
     pub(crate) fn may_dial(&mut self, cx: &mut Cx, searcher: UserId, via: SocketAddr, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         let now = cx.now;
         while self.dials.front().is_some_and(|(at, ..)| now.since(*at) > MINUTE) {

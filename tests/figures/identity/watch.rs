@@ -8,7 +8,7 @@ use overcom_simulator::{Marks, NodeId, World};
 use super::ledger::Ledger;
 
 /// From the open pipe both ends of a link are up after so many half round trips, when the dialler knows the device and
-/// when it does not (DETAILS 18).
+/// when it does not (the round trips of HS-3 and one of TCP).
 const KNOWN_HALVES: u32 = 3;
 const UNKNOWN_HALVES: u32 = 5;
 

@@ -34,7 +34,7 @@ impl Fault {
 impl From<CommandError> for Fault {
     fn from(why: CommandError) -> Self {
         let (code, hint) = match why {
-            CommandError::Starting => ("busy", "ask again in a moment"),
+            CommandError::Starting | CommandError::Busy => ("busy", "ask again in a moment"),
             CommandError::Suspended => ("busy", "start the node again"),
             CommandError::Full => ("full", "wait for the notice ready, then ask again"),
             CommandError::Payload(_) => ("bad_payload", "send JSON without repeated keys, at most 12 deep and 1 MiB less 1 KiB long"),

@@ -4,7 +4,7 @@ use std::io;
 
 use smol::io::{AsyncRead, AsyncReadExt as _};
 
-/// A request of a program, without its newline: as long as the longest message (DECISIONS 2).
+/// A request of a program, without its newline: as long as the longest message (spec: WIRE-1).
 pub(crate) const LINE_BYTES_MAX: usize = 1 << 20;
 /// Read at once (guess: what a pipe holds).
 const CHUNK_BYTES: usize = 64 << 10;
