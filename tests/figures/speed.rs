@@ -90,7 +90,7 @@ struct Payload<'a> {
 
 /// A message as it goes over a link, 324 bytes.
 fn line() -> String {
-    format!(r#"{{"message":{{"number":1234567,"type":"text","payload":{{"text":"{}"}}}}}}"#, "x".repeat(257))
+    format!(r#"{{"message":{{"number":1234567,"type":"text","payload":{{"text":"{}"}}}}}}"#, "x".repeat(258))
 }
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(line().len(), 324);
         let line = line();
         let message = serde_json::from_str::<Line<'_>>(&line).expect("it reads").message;
-        assert_eq!(serde_json::from_str::<Payload<'_>>(message.payload.get()).expect("it reads").text.len(), 257);
+        assert_eq!(serde_json::from_str::<Payload<'_>>(message.payload.get()).expect("it reads").text.len(), 258);
     }
 
     #[test]
