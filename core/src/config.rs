@@ -68,7 +68,8 @@ config! {
     /// 1,048,576; default 8,192 (guess: eight windows). More are dropped and counted; for the node's
     /// own state (`Expired`, `Revoked`, `Quiet`, `Stopped`) 17 further places are kept.
     notices_max: u32 = 8_192, 64, 1_048_576;
-    /// Messages of one link that are not acknowledged yet: 1 to 65,536; default 1,024 (measured: 1.16 µs of CPU a message against 1.33 at 256).
+    /// Messages of one link that are not acknowledged yet: 1 to 65,536; default 1,024 (measured: 1.16 µs of CPU a message
+    /// against 1.33 at 256).
     window_messages: u32 = 1_024, 1, 65_536;
     /// The bytes of those messages: 16 KiB to 64 MiB; default 1 MiB (guess: a thousand messages of a screenful).
     window_bytes: u32 = 1 << 20, 16 << 10, 64 << 20;
@@ -78,8 +79,8 @@ config! {
     book_users_max: u32 = 4_096, 1, 1_048_576;
     /// Devices of one user: 1 to 64; default 8 (guess: what a person carries).
     devices_per_user_max: u32 = 8, 1, 64;
-    /// Own invitations that are open, or were used and not forgotten yet, and joins under way: as many of each, 1 to 4,096; default 64 (guess: a
-    /// classroom at once). 2 KiB each.
+    /// Own invitations that are open, or were used and not forgotten yet, and joins under way: as many of each, 1 to 4,096;
+    /// default 64 (guess: a classroom at once). 2 KiB each.
     invitations_max: u32 = 64, 1, 4_096;
     /// Searches that this node remembers, so as to pass each on once: 16 to 1,048,576; default 4,096 (guess). 120 bytes each.
     searches_max: u32 = 4_096, 16, 1_048_576;

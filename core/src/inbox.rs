@@ -236,8 +236,9 @@ impl Inbox {
         Some(())
     }
 
-    /// What is remembered of a peer, with a mark of this stream, made if there is none; when there are too many of which nothing waits, the one goes that was
-    /// named first. A mark of which a message waits stays, or the message would come again, or never be acknowledged.
+    /// What is remembered of a peer, with a mark of this stream, made if there is none; when there are too many of which
+    /// nothing waits, the one goes that was named first. A mark of which a message waits stays, or the message would come
+    /// again, or never be acknowledged.
     fn make_mark(&mut self, cx: &mut Cx, peer: Peer, stream: StreamId) -> Option<&mut From> {
         if self.peers.len() >= cx.config.book_users_max as usize && !self.peers.contains_key(&peer) {
             self.forget_one(cx);

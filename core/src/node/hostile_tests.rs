@@ -6,11 +6,10 @@ use alloc::{format, vec};
 use core::time::Duration;
 
 use super::bench_tests::{Bench, Foe, at};
+use super::search_tests::search;
 use super::tests::{WALL, credentials};
 use crate::handshake::Kind;
-use crate::id::to_base64;
-use crate::wire::line::{Hello, Line, SearchContent};
-use crate::wire::signing_bytes;
+use crate::wire::line::{Hello, Line};
 use crate::*;
 
 pub(super) const STREAM: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -313,149 +312,6 @@ fn a_service_link_takes_no_lines_of_users() {
         foe.say(&mut bench, line);
         assert_eq!((bench.downs().last(), bench.node.links().count()), (Some(&CloseReason::NotAllowed), 0));
     }
-}
-
-/// A search by `searcher` for `wanted`, signed by the searcher or by nobody.
-pub(super) fn search(wanted: &str, searcher: &str, addresses: &[&str], time: WallTime, id: u8, budget: u32, is_signed: bool) -> String {
-    let content = search_content(wanted, addresses, time, id);
-    let keys = credentials(searcher, "test");
-    if is_signed { signed_search(&content, &keys, budget) } else { search_line(&content, &[7; 64], keys.delegation(), budget) }
-}
-
-fn search_content(wanted: &str, addresses: &[&str], time: WallTime, id: u8) -> String {
-    let wanted = credentials(wanted, "test").delegation().user();
-    let id = SearchId::from_bytes([id; 16]);
-    let addresses: Vec<_> = addresses.iter().map(|text| at(text)).collect();
-    serde_json::to_string(&SearchContent { id, wanted, addresses, time }).unwrap()
-}
-
-/// A search of any content, under a signature that holds.
-fn signed_search(content: &str, keys: &Credentials, budget: u32) -> String {
-    let signature = keys.sign(&Crypto::standard(), &signing_bytes("overcom/1 search", &[content.as_bytes()]));
-    search_line(content, &signature, keys.delegation(), budget)
-}
-
-fn search_line(content: &str, signature: &[u8; 64], delegation: &Delegation, budget: u32) -> String {
-    let (signature, delegation) = (to_base64(signature), delegation.to_json());
-    format!("{{\"search\":{{\"budget\":{budget},\"content\":{content},\"signature\":\"{signature}\",\"delegation\":{delegation}}}}}\n")
-}
-
-// spec-test: FIND-13
-#[test]
-fn a_search_makes_a_node_dial_only_addresses_of_the_scope_that_it_came_in() {
-    let mut bench = bench();
-    let mut foe = Foe::linked(&mut bench, "mallory");
-    let outside = ["203.0.113.9:80", "127.0.0.1:22", "[::1]:22"];
-    foe.say(&mut bench, search("bob", "eve", &outside, WALL, 1, 64, true));
-    foe.say(&mut bench, search("bob", "eve", &["[::ffff:8.8.8.8]:53", "0.0.0.0:1", "255.255.255.255:1"], WALL, 2, 64, true));
-    assert_eq!((bench.connects.len(), bench.node.stats().dials_refused), (0, 6));
-    foe.say(&mut bench, search("bob", "eve", &["10.0.0.5:7575"], WALL, 3, 64, true));
-    assert_eq!(bench.connects.iter().map(|(_, to)| *to).collect::<Vec<_>>(), [at("10.0.0.5:7575")]);
-}
-
-// spec-test: FIND-7
-#[test]
-fn a_search_names_who_is_wanted_and_where_the_searcher_listens_and_its_device_has_signed_it() {
-    let mut bench = bench();
-    let listening = ["10.0.0.1:7575", "0.0.0.0:7575", "10.0.0.11:7575", "10.0.0.12:7575", "10.0.0.13:7575"].map(at);
-    bench.handle(Event::addresses(&listening, false));
-    let mut foe = Foe::linked(&mut bench, "mallory");
-    bench.node.command(bench.now, Command::find(UserId::from_bytes([4; 32]))).unwrap();
-    bench.run();
-    foe.listen(&mut bench);
-    let line = foe.heard.lines().find(|line| line.starts_with("{\"search\"")).unwrap();
-    let Ok(Line::Search(search)) = Line::parse(line) else { panic!("{line}") };
-    let content: SearchContent = serde_json::from_str(search.content.get()).unwrap();
-    assert_eq!((content.wanted, content.time), (UserId::from_bytes([4; 32]), WALL));
-    assert_eq!(content.addresses, ["10.0.0.1:7575", "10.0.0.11:7575", "10.0.0.12:7575"].map(at));
-    assert_eq!(search.delegation.peer(), bench.node.me());
-    let signature = array_from_base64::<64>(&search.signature).unwrap();
-    let signed = signing_bytes("overcom/1 search", &[search.content.get().as_bytes()]);
-    assert!(Crypto::standard().verify(search.delegation.signing(), &signed, &signature));
-}
-
-// spec-test: FIND-8, WIRE-3, WIRE-5
-#[test]
-fn a_search_that_is_forged_or_in_no_form_of_its_own_is_dropped_without_an_answer() {
-    let eve = credentials("eve", "test");
-    let right = |id: u8| search_content("bob", &["10.0.0.5:1"], WALL, id);
-    let changed = |from: &str, to: &str| {
-        let content = right(1).replacen(from, to, 1);
-        assert_ne!(content, right(1), "{from}");
-        signed_search(&content, &eve, 64)
-    };
-    let (time, foreign) = (format!("\"time\":{}", WALL.as_millis()), credentials("eve", "other"));
-    let not_the_identity_s = {
-        let (own, other) = (eve.delegation().to_json(), foreign.delegation().to_json());
-        let signature = |text: &str| text.split("\"signature\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_string();
-        Delegation::from_json(own.replace(&signature(&own), &signature(&other)).as_bytes()).unwrap()
-    };
-    let by_eve = eve.sign(&Crypto::standard(), &signing_bytes("overcom/1 search", &[right(1).as_bytes()]));
-    for (what, line) in [
-        ("nobody's signature", search("bob", "eve", &["10.0.0.5:1"], WALL, 1, 64, false)),
-        ("a signature over something else", search_line(&right(2), &by_eve, eve.delegation(), 64)),
-        ("another one's delegation", search_line(&right(1), &by_eve, credentials("carol", "test").delegation(), 64)),
-        ("a delegation that nobody signed", search_line(&right(1), &by_eve, &not_the_identity_s, 64)),
-        ("a delegation for another app", signed_search(&right(1), &foreign, 64)),
-        ("four addresses", search("bob", "eve", &["10.0.0.5:1"; 4], WALL, 1, 64, true)),
-        ("white space", changed(":", ": ")),
-        ("a key twice", changed(&time, &format!("{time},{time}"))),
-        ("an escape in a key", changed("\"time\"", "\"\\u0074ime\"")),
-        ("half of a surrogate pair", changed(&time, &format!("{time},\"more\":\"\\ud800\""))),
-        ("too deep", changed(&time, &format!("{time},\"more\":{}7{}", "[".repeat(8), "]".repeat(8)))),
-        ("too long", changed(&time, &format!("{time},\"more\":\"{}\"", "x".repeat(65_536)))),
-        ("a number past the largest", changed(&time, "\"time\":9007199254740992")),
-    ] {
-        let mut bench = bench();
-        let mut friend = Foe::linked(&mut bench, "friend");
-        let mut foe = Foe::linked(&mut bench, "mallory");
-        let before = bench.node.stats().searches_dropped;
-        foe.say(&mut bench, line);
-        friend.listen(&mut bench);
-        assert_eq!((bench.connects.len(), bench.node.stats().searches_dropped - before), (0, 1), "{what}");
-        assert!(!foe.heard.contains("search_answer") && !friend.heard.contains("\"search\""), "{what}");
-        assert_eq!(bench.node.links().count(), 2, "{what}");
-        // It was not remembered either: the same id is still good for a search that holds.
-        foe.say(&mut bench, signed_search(&right(1), &eve, 64));
-        assert_eq!((bench.connects.len(), foe.heard.matches("search_answer").count()), (1, 1), "{what}");
-    }
-}
-
-// spec-test: FIND-8
-#[test]
-fn a_search_from_a_clock_that_is_off_counts_to_the_tenth_minute_and_no_millisecond_longer() {
-    const TOLERANCE: Duration = Duration::from_millis(CLOCK_TOLERANCE_MS);
-    assert_eq!(TOLERANCE, Duration::from_secs(10 * 60));
-    let (millisecond, day) = (Duration::from_millis(1), Duration::from_secs(24 * 3_600));
-    for (time, dials) in [
-        (WALL - TOLERANCE, 1),
-        (WALL + TOLERANCE, 1),
-        (WALL - TOLERANCE - millisecond, 0),
-        (WALL + TOLERANCE + millisecond, 0),
-        (WALL - day, 0),
-        (WALL + day, 0),
-    ] {
-        let mut bench = bench();
-        let mut foe = Foe::linked(&mut bench, "mallory");
-        foe.say(&mut bench, search("bob", "eve", &["10.0.0.5:1"], time, 1, 64, true));
-        assert_eq!((bench.connects.len(), foe.heard.matches("search_answer").count()), (dials, dials), "{time:?}");
-    }
-}
-
-// spec-test: FIND-12, FIND-13
-#[test]
-fn a_flood_of_searches_costs_at_most_its_link_s_units_and_few_dials() {
-    let mut bench = Bench::new(Config::test().search_units_per_minute(20).dials_for_others_per_minute(5));
-    let mut foe = Foe::linked(&mut bench, "mallory");
-    let before = bench.node.stats().signatures_checked;
-    for n in 0..60 {
-        let address = format!("10.0.{n}.5:7575");
-        let searcher = format!("stranger {n}");
-        foe.say(&mut bench, search("bob", &searcher, &[&address], WALL, n, u32::MAX, true));
-    }
-    assert!(bench.node.stats().signatures_checked - before <= 40);
-    assert_eq!(bench.connects.len(), 5);
-    assert_eq!(foe.heard.matches("\"status\":429").count(), 40);
 }
 
 // spec-test: LINK-25

@@ -25,12 +25,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::bench_tests::{Bench, Foe, at};
+use super::search_tests::signed_search;
 use super::tests::{WALL, credentials};
 use crate::handshake::Kind;
-use crate::id::to_base64;
 use crate::invitation::InvitationSecret;
 use crate::wire::line::SearchContent;
-use crate::wire::signing_bytes;
 use crate::*;
 
 const STREAM: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -258,10 +257,7 @@ fn search(wanted: UserId, id: u32) -> String {
     let mut bytes = [0; 16];
     bytes[..4].copy_from_slice(&id.to_be_bytes());
     let content = SearchContent { id: SearchId::from_bytes(bytes), wanted, addresses: Vec::new(), time: WALL };
-    let content = serde_json::to_string(&content).unwrap();
-    let signature = keys.sign(&Crypto::standard(), &signing_bytes("overcom/1 search", &[content.as_bytes()]));
-    let (signature, delegation) = (to_base64(&signature), keys.delegation().to_json());
-    format!("{{\"search\":{{\"budget\":8,\"content\":{content},\"signature\":\"{signature}\",\"delegation\":{delegation}}}}}\n")
+    signed_search(&serde_json::to_string(&content).unwrap(), &keys, 8)
 }
 
 // spec-test: NODE-8, FIND-9
