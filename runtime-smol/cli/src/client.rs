@@ -1,7 +1,7 @@
 //! The verbs' side of the control socket: they speak with the node that runs, or run one as long as they last.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -29,11 +29,16 @@ pub(crate) enum Found {
     Taken(Lines<Reader>, Writer, Value),
 }
 
+/// The folder of a place. It is made with the device's keys, for its owner only.
+pub(crate) fn made(place: &Place) -> Result<PathBuf, Fail> {
+    let folder = place.data.folder()?;
+    place.data.open_device()?;
+    Ok(folder)
+}
+
 /// Looks for the node of a folder until there is one, or none.
 pub(crate) async fn find(place: &Place) -> Result<Found, Fail> {
-    let folder = place.data.folder()?;
-    // The folder is made with the keys, for its owner only.
-    place.data.open_device()?;
+    let folder = made(place)?;
     let look = async {
         loop {
             if let Some((lines, writer, hello)) = greeted(&folder).await? {

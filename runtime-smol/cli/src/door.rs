@@ -105,6 +105,7 @@ async fn in_time(part: impl Future<Output = io::Result<()>>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use smol::Task;
     use smol::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -119,11 +120,43 @@ mod tests {
         (client, listener.accept().await.expect("it comes").0)
     }
 
+    /// A node, and whether it lets in who comes.
+    fn admits(door: Door, stream: TcpStream) -> Task<bool> {
+        smol::spawn(async move { door.admit(&mut stream.clone(), &mut stream.clone()).await })
+    }
+
+    /// Somebody in the place of a node, with what they answer to what the client has drawn: whether the client is taken in,
+    /// or says anything more.
+    async fn imposes(answer: impl FnOnce([u8; BYTES]) -> Vec<u8> + Send + 'static) -> bool {
+        let (mut stream, mut theirs) = connected().await;
+        let heard = smol::spawn(async move {
+            let mut drawn = [0; BYTES];
+            theirs.read_exact(&mut drawn).await.expect("it draws");
+            let _ = theirs.write_all(&answer(drawn)).await;
+            let mut rest = Vec::new();
+            let _ = theirs.read_to_end(&mut rest).await;
+            rest
+        });
+        let enters = door("a").enter(&mut stream).await;
+        drop(stream);
+        enters || !heard.await.is_empty()
+    }
+
+    /// Somebody in the place of a client, who says this and makes a proof of what the node says: whether they are let in.
+    async fn intrudes(drawn: &[u8], prove: impl FnOnce([u8; 2 * BYTES]) -> Vec<u8>) -> bool {
+        let (mut stream, theirs) = connected().await;
+        let admits = admits(door("a"), theirs);
+        stream.write_all(drawn).await.expect("it reads");
+        let mut said = [0; 2 * BYTES];
+        stream.read_exact(&mut said).await.expect("it proves itself");
+        stream.write_all(&prove(said)).await.expect("it reads");
+        admits.await
+    }
+
     /// Whether a client with one secret enters, and whether a node with another lets it in.
     async fn meet(client: &str, node: &str) -> (bool, bool) {
         let (mut stream, theirs) = connected().await;
-        let (mut reader, mut writer, node) = (theirs.clone(), theirs, door(node));
-        let admits = smol::spawn(async move { node.admit(&mut reader, &mut writer).await });
+        let admits = admits(door(node), theirs);
         let enters = door(client).enter(&mut stream).await;
         drop(stream);
         (enters, admits.await)
@@ -141,8 +174,7 @@ mod tests {
     /// client answers to that.
     async fn overheard() -> [Vec<u8>; 3] {
         let ((mut client, mut nodes), (mut clients, theirs)) = (connected().await, connected().await);
-        let (mut reader, mut writer) = (theirs.clone(), theirs);
-        let admits = smol::spawn(async move { door("a").admit(&mut reader, &mut writer).await });
+        let admits = admits(door("a"), theirs);
         let enters = smol::spawn(async move { door("a").enter(&mut client).await });
         let drawn = pass(&mut nodes, &mut clients, BYTES).await;
         let nodes_part = pass(&mut clients, &mut nodes, 2 * BYTES).await;
@@ -162,17 +194,7 @@ mod tests {
     fn what_a_node_has_proved_to_one_client_proves_nothing_to_the_next() {
         smol::block_on(async {
             let [_, nodes_part, _] = overheard().await;
-            let (mut stream, mut theirs) = connected().await;
-            let imposes = smol::spawn(async move {
-                theirs.read_exact(&mut [0; BYTES]).await.expect("it draws");
-                theirs.write_all(&nodes_part).await.expect("it reads");
-                let mut rest = Vec::new();
-                let _ = theirs.read_to_end(&mut rest).await;
-                rest
-            });
-            assert!(!door("a").enter(&mut stream).await);
-            drop(stream);
-            assert!(imposes.await.is_empty(), "nothing more is said to it");
+            assert!(!imposes(|_| nodes_part).await);
         });
     }
 
@@ -180,13 +202,7 @@ mod tests {
     fn what_a_client_has_proved_once_does_not_let_anybody_in_again() {
         smol::block_on(async {
             let [drawn, _, proof] = overheard().await;
-            let (mut stream, theirs) = connected().await;
-            let (mut reader, mut writer) = (theirs.clone(), theirs);
-            let admits = smol::spawn(async move { door("a").admit(&mut reader, &mut writer).await });
-            stream.write_all(&drawn).await.expect("it reads");
-            stream.read_exact(&mut [0; 2 * BYTES]).await.expect("it proves itself");
-            stream.write_all(&proof).await.expect("it reads");
-            assert!(!admits.await);
+            assert!(!intrudes(&drawn, |_| proof).await);
         });
     }
 
@@ -194,29 +210,11 @@ mod tests {
     fn who_knows_no_secret_proves_nothing_by_what_it_was_sent() {
         smol::block_on(async {
             // In the place of a node: what the client has drawn, twice, or more of nothing.
-            for answer in [vec![0; 0], vec![0; 2 * BYTES], vec![7; 2 * BYTES]] {
-                let (mut stream, mut theirs) = connected().await;
-                let imposes = smol::spawn(async move {
-                    let mut drawn = [0; BYTES];
-                    theirs.read_exact(&mut drawn).await.expect("it draws");
-                    let _ = theirs.write_all(if answer.is_empty() { [drawn, drawn].concat() } else { answer }.as_slice()).await;
-                    let mut rest = Vec::new();
-                    let _ = theirs.read_to_end(&mut rest).await;
-                    rest
-                });
-                assert!(!door("a").enter(&mut stream).await);
-                drop(stream);
-                assert!(imposes.await.is_empty(), "nothing more is said to it");
-            }
+            assert!(!imposes(|drawn| [drawn, drawn].concat()).await);
+            assert!(!imposes(|_| vec![0; 2 * BYTES]).await);
+            assert!(!imposes(|_| vec![7; 2 * BYTES]).await);
             // In the place of a client: the node's own proof.
-            let (mut stream, theirs) = connected().await;
-            let (mut reader, mut writer) = (theirs.clone(), theirs);
-            let admits = smol::spawn(async move { door("a").admit(&mut reader, &mut writer).await });
-            stream.write_all(&[0; BYTES]).await.expect("it reads");
-            let mut said = [0; 2 * BYTES];
-            stream.read_exact(&mut said).await.expect("it proves itself");
-            stream.write_all(said.get(BYTES..).unwrap_or_default()).await.expect("it reads");
-            assert!(!admits.await);
+            assert!(!intrudes(&[0; BYTES], |said| said.get(BYTES..).unwrap_or_default().to_vec()).await);
         });
     }
 }

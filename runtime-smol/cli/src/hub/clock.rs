@@ -1,10 +1,7 @@
 //! What peers have said of this machine's clock, for as long as it holds.
 
-use overcom_core::{Time, WallTime};
+use overcom_core::{CLOCK_TOLERANCE_MS, Time, WallTime};
 use overcom_std::Clock;
-
-/// As much as peers forgive, in milliseconds (spec: NODE-16).
-const FORGIVEN_MS: u64 = 10 * 60 * 1_000;
 
 /// How far the wall clock was off, and where it stood then, so that what it was set by since is known.
 pub(super) struct ClockOff {
@@ -25,7 +22,7 @@ impl ClockOff {
 
     fn ahead_at(&self, now: Time, wall: WallTime) -> Option<i64> {
         let ahead_ms = self.ahead_ms.saturating_add(stands(now, wall).saturating_sub(self.stood_ms));
-        (ahead_ms.unsigned_abs() > FORGIVEN_MS).then_some(ahead_ms)
+        (ahead_ms.unsigned_abs() > CLOCK_TOLERANCE_MS).then_some(ahead_ms)
     }
 }
 

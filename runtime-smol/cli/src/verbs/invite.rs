@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::data::date;
 use crate::fail::Fail;
 use crate::run::Place;
+use crate::verbs::names::other_owner;
 
 /// A store's time; who waits longer waits in vain (guess).
 const INVITED_MAX: Duration = Duration::from_secs(30);
@@ -131,12 +132,11 @@ async fn take(client: &mut Client, invitation: &Invitation, called: Option<&str>
 
 /// Whether whoever invites may be called so: a name that somebody else has is not taken away.
 async fn check_name(client: &mut Client, name: &str, user: &str) -> Result<(), Fail> {
-    let known = client.call("names", json!({})).await?;
-    match known["names"].get(name).and_then(Value::as_str) {
-        Some(other) if other != user => {
+    match other_owner(client, name, user).await? {
+        None => Ok(()),
+        Some(_) => {
             Err(Fail::usage(format!("{name} is somebody else's name here; choose another one, or say overcom names remove {name} first")))
         }
-        _ => Ok(()),
     }
 }
 

@@ -47,12 +47,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     smol::block_on(Client::with(&arguments.place, async |client| carry_out(client, arguments).await))
 }
 
+/// Whose name it is already, if that is somebody else than `who`, an id or a name.
+pub(super) async fn other_owner(client: &mut Client, name: &str, who: &str) -> Result<Option<String>, Fail> {
+    let known = client.call("names", json!({})).await?;
+    let user = |name: &str| known.get("names").and_then(|names| names.get(name)).and_then(Value::as_str);
+    Ok(user(name).filter(|owner| *owner != user(who).unwrap_or(who)).map(str::to_owned))
+}
+
 async fn carry_out(client: &mut Client, arguments: &Arguments) -> Result<String, Fail> {
     match &arguments.what {
         Some(What::Add { called, id, addresses, replace }) => {
-            let known = client.call("names", json!({})).await?;
-            let user = |name: &str| known.get("names").and_then(|names| names.get(name)).and_then(Value::as_str);
-            if let Some(owner) = user(called).filter(|owner| !replace && *owner != user(id).unwrap_or(id)) {
+            if let Some(owner) = other_owner(client, called, id).await?.filter(|_| !replace) {
                 let advice = "give another name, or say --replace";
                 return Err(Fail::usage(format!("{called} is the name of {owner} already: {advice}")));
             }

@@ -12,7 +12,7 @@ use smol::Unblock;
 use smol::future::or;
 use smol::io::{AsyncWriteExt as _, copy};
 
-use crate::client::{Found, find};
+use crate::client::{Found, find, made};
 use crate::fail::Fail;
 use crate::file::{self, Kind};
 use crate::proto::{Line, Lines};
@@ -64,9 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
 
 /// The right to run the node, once whoever runs it now has ended: that may be another command, which lasts shorter.
 async fn next(place: &Place) -> Result<Found, Fail> {
-    let folder = place.data.folder()?;
-    // The folder is made with the keys, for its owner only.
-    place.data.open_device()?;
+    let folder = made(place)?;
     let mut has_told = false;
     loop {
         // Not by a session with it: the node of another command would last as long as this one waits.
