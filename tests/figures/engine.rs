@@ -22,8 +22,8 @@ const BLOCK: Duration = Duration::from_millis(250);
 const IDLE_BYTES: f64 = 200.0;
 
 /// CPU of an event, which is a deadline or a datagram that has come, with the digest of all that happens, over what it may
-/// cost: the worse of 100,000 machines and a million; and the bytes of an idle machine over what they may be. Each machine wakes every 100 ms and sends 64 bytes to another one, which sends
-/// them back. The control is the same work on the engine that one writes first; it comes to the same digest.
+/// cost: the worse of 100,000 machines and a million; and the bytes of an idle machine over what they may be. Each machine
+/// wakes every 100 ms and sends 64 bytes to another one, which sends them back. The control is the same work on the engine that one writes first; it comes to the same digest.
 pub(crate) fn sim_engine(size: Size) -> Result<Measured, String> {
     let speed = Speed::measure()?;
     let (blocks, sizes) = (size.of(4, 8, 40), if size == Size::Quick { &ALLOWED[..1] } else { &ALLOWED[..] });
@@ -56,8 +56,8 @@ pub(crate) fn sim_engine(size: Size) -> Result<Measured, String> {
         size: sizes.last().map_or(0, |(machines, _)| u64::from(*machines)),
         seeds: 1,
         detail: format!(
-            "{}; an idle one {idle:.0} bytes beside its own; {speed}; control: a binary heap, a map of addresses, memory for each datagram and text for the digest, {:.0} events \
-             a CPU-second, to the same digest",
+            "{}; an idle one {idle:.0} bytes beside its own; {speed}; control: a binary heap, a map of addresses, memory for each \
+             datagram and text for the digest, {:.0} events a CPU-second, to the same digest",
             details.join("; "),
             1e9 / control,
         ),

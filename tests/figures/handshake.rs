@@ -6,7 +6,7 @@ use std::time::Duration;
 use overcom_core::{AgreeFns, Command, Config, Crypto, standard_agree, standard_public_of_agreement};
 
 use crate::figure::{Measured, Size, median};
-use crate::meter::monotonic;
+use crate::meter::{mean, monotonic};
 use crate::table::{Person, Table};
 
 /// Diffie-Hellman results of a Noise XX handshake, both sides together: ee, es and se, twice.
@@ -36,13 +36,14 @@ pub(crate) fn handshake_cost(size: Size) -> Result<Measured, String> {
     let (mut cold, mut warm, mut unforgiven) = (Vec::new(), Vec::new(), Vec::new());
     let mut checks = 0;
     for block in 0..peers / BLOCK {
-        let clock = time_of(1_000, monotonic);
+        let clock = mean(monotonic, 1_000, monotonic);
         let (mut first, mut again) = (Sum::default(), Sum::default());
         let mut check = Duration::ZERO;
         for number in 0..BLOCK {
             let person = Person::draw(1, 1 + block * BLOCK + number)?;
             let delegation = person.credentials.delegation();
-            check += time_of(1, || delegation.verify(&Crypto::standard())).saturating_sub(clock) / u32::try_from(BLOCK).unwrap_or(1);
+            check +=
+                mean(monotonic, 1, || delegation.verify(&Crypto::standard())).saturating_sub(clock) / u32::try_from(BLOCK).unwrap_or(1);
             let peer = table.seat(config, &person)?;
             table.run();
             table.introduce(peer, hub)?;
@@ -146,13 +147,4 @@ fn timed<T>(work: impl FnOnce() -> T) -> T {
     let spent = monotonic().saturating_sub(begun);
     CURVE.fetch_add(u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     result
-}
-
-/// How long `work` takes, the mean of so many times.
-fn time_of<T>(times: u32, mut work: impl FnMut() -> T) -> Duration {
-    let begun = monotonic();
-    for _ in 0..times {
-        std::hint::black_box(work());
-    }
-    monotonic().saturating_sub(begun) / times.max(1)
 }

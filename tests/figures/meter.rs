@@ -71,12 +71,17 @@ pub(crate) fn allocations() -> u64 {
 }
 
 /// CPU of one call of `work`, the mean of `times`.
-pub(crate) fn cpu_of<T>(times: u32, mut work: impl FnMut() -> T) -> Duration {
-    let before = cpu();
+pub(crate) fn cpu_of<T>(times: u32, work: impl FnMut() -> T) -> Duration {
+    mean(cpu, times, work)
+}
+
+/// What `work` takes by a clock, the mean of so many times.
+pub(crate) fn mean<T>(clock: fn() -> Duration, times: u32, mut work: impl FnMut() -> T) -> Duration {
+    let before = clock();
     for _ in 0..times {
         std::hint::black_box(work());
     }
-    cpu().saturating_sub(before) / times.max(1)
+    clock().saturating_sub(before) / times.max(1)
 }
 
 #[cfg(test)]
