@@ -57,24 +57,64 @@ fn string_end(line: &[u8], mut at: usize) -> Result<usize, WireError> {
 /// Where the first quote, backslash or control byte from `at` on stands, or the end.
 pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-    let plain = rest.get(..end).unwrap_or_default();
-    let end = if has_control(plain) { plain.iter().position(|byte| *byte < b' ').unwrap_or(end) } else { end };
-    at.saturating_add(end)
+    let hits = |word| below(word, b' ') | equal(word, b'"') | equal(word, b'\\');
+    let in_word = |word: &[u8; 8]| first_in(hits(u64::from_le_bytes(*word)));
+    // Most keys end in the first word.
+    if let Some(end) = rest.first_chunk().map(in_word).filter(|end| *end < 8) {
+        return at.saturating_add(end);
+    }
+    let (runs, _) = rest.as_chunks::<RUN_BYTES>();
+    let plain = runs.iter().take_while(|run| is_plain(run)).count().saturating_mul(RUN_BYTES);
+    at.saturating_add(plain).saturating_add(first_of(rest.get(plain..).unwrap_or_default(), hits))
 }
 
-/// Whether there is a byte below 0x20.
-fn has_control(bytes: &[u8]) -> bool {
-    // A byte below 0x20 borrows into its high bit; which bytes above it do, too, does not matter.
-    let in_word = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        word.wrapping_sub(0x2020_2020_2020_2020) & !word & 0x8080_8080_8080_8080
-    };
-    let (runs, rest) = bytes.as_chunks::<RUN_BYTES>();
-    let (words, rest) = rest.as_chunks::<8>();
-    runs.iter().any(|run| run.iter().fold(0, |hits, byte| hits | u8::from(*byte < b' ')) != 0)
-        || words.iter().fold(0, |hits, word| hits | in_word(word)) != 0
-        || rest.iter().any(|byte| *byte < b' ')
+fn is_plain(run: &[u8; RUN_BYTES]) -> bool {
+    run.iter().fold(0, |hits, byte| hits | u8::from(*byte < b' ') | u8::from(*byte == b'"') | u8::from(*byte == b'\\')) == 0
+}
+
+/// Where the first byte stands that is no digit, or the end.
+pub(super) fn digits_end(bytes: &[u8]) -> usize {
+    // A byte of ten or more without a digit's upper half has the high bit, or gets it here; only such a one carries on.
+    first_of(bytes, |word| {
+        let values = word ^ spread(b'0');
+        (values.wrapping_add(spread(0x80 - 10)) | values) & spread(0x80)
+    })
+}
+
+/// The high bit of each byte that is `byte`; see [`below`].
+const fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ spread(byte), 1)
+}
+
+/// The high bit of each byte below `limit`, which is 128 at most, and maybe of bytes behind one, to which it borrows.
+const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(spread(limit)) & !word & spread(0x80)
+}
+
+/// Eight times this byte.
+const fn spread(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Where the first byte stands that `hits` finds, or the end; eight bytes at a time. `hits` is to set the high bit of what
+/// it finds, zeros among it; behind the first byte that it finds, it may set any.
+fn first_of(bytes: &[u8], hits: impl Fn(u64) -> u64) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut before = 0_usize;
+    for word in words {
+        let first = first_in(hits(u64::from_le_bytes(*word)));
+        before = before.saturating_add(first);
+        if first < 8 {
+            return before;
+        }
+    }
+    let last = rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+    before.saturating_add(first_in(hits(last)))
+}
+
+/// Which byte of a word is the first one with its high bit set; 8 if none is.
+const fn first_in(hits: u64) -> usize {
+    (hits.trailing_zeros() / 8) as usize
 }
 
 #[cfg(test)]

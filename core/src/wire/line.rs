@@ -14,7 +14,7 @@ use crate::error::WireError;
 use crate::id::{BootId, InvitationId, SearchId, StreamId, deserialize_base64, serialize_base64};
 use crate::identity::{Delegation, Revocation};
 use crate::time::WallTime;
-use crate::wire::{INTEGER_MAX, Limits, walk_text};
+use crate::wire::{INTEGER_MAX, Limits, walk_read};
 
 /// One line.
 #[derive(Serialize, Deserialize)]
@@ -198,8 +198,9 @@ impl<'de> Deserialize<'de> for CloseLine {
 
 impl<'a> MessageLine<'a> {
     /// Reads what [`write_message`] writes, before [`check_line`](crate::wire::check_line): the frame by comparing, and the
-    /// payload by the walk that its sender takes too, which lets nothing pass that the check would not. `None` for
-    /// anything else, which may be the same message in other words. Most lines are messages, so they are read apart.
+    /// payload by the walk that its sender takes too, which lets nothing pass that the check would not. Keys that stand
+    /// twice are no more looked for than by the JSON parser that reads other lines. `None` for anything else, which may be
+    /// the same message in other words. Most lines are messages, so they are read apart.
     pub(crate) fn parse_as_written(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix(FRAME)?.strip_suffix("}}")?;
         let (digits, rest) = rest.split_once(',')?;
@@ -218,7 +219,7 @@ impl<'a> MessageLine<'a> {
             return None;
         }
         let payload = payload.strip_prefix(",\"payload\":")?;
-        walk_text(payload, Limits::MESSAGE).ok()?;
+        walk_read(payload, Limits::MESSAGE).ok()?;
         Some(Self { number, disk, r#type, payload })
     }
 

@@ -4,18 +4,17 @@
 //! readers understand differently, would cut off honest forwarders; so it is refused where it first appears.
 
 use alloc::vec::Vec;
-use core::ops::Range;
 
-use super::check::plain_end;
+use super::check::{digits_end, plain_end};
 use super::{CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, INTEGER_MAX, LINE_BYTES_MAX};
 use crate::error::WireError;
 
-/// No limit may ask for more: the walk keeps its open containers on the stack.
+mod keys;
+
+use keys::{Compared, Keys, Unread};
+
+/// No limit may ask for more: the walk keeps its open containers in one word.
 const DEPTH_MAX: usize = 32;
-/// Keys of all open objects that are kept without an allocation.
-const INLINE_KEYS: usize = 32;
-/// An object with more keys is checked by sorting when it closes, so that many keys do not cost their square.
-const COMPARED_KEYS: usize = 16;
 
 /// What a walk allows.
 #[derive(Clone, Copy)]
@@ -56,7 +55,7 @@ pub(crate) fn walk(bytes: &[u8], limits: Limits) -> Result<(), WireError> {
     if bytes.len() > limits.bytes_max {
         return Err(WireError::TooLong);
     }
-    scan::<false>(utf8(bytes)?, limits).map(|_| ())
+    walk_text(utf8(bytes)?, limits)
 }
 
 /// [`walk`] over what is text already.
@@ -67,7 +66,18 @@ pub(crate) fn walk_text(text: &str, limits: Limits) -> Result<(), WireError> {
     if text.len() > limits.bytes_max {
         return Err(WireError::TooLong);
     }
-    scan::<false>(text, limits).map(|_| ())
+    scan::<false, _>(text, limits, Compared::of(text)).map(|_| ())
+}
+
+/// [`walk_text`] that lets an object have a key twice: for a reader, whom the message's parser tells what it makes of it.
+///
+/// # Errors
+/// Like [`walk_text`], but for `DuplicateKey`.
+pub(crate) fn walk_read(text: &str, limits: Limits) -> Result<(), WireError> {
+    if text.len() > limits.bytes_max {
+        return Err(WireError::TooLong);
+    }
+    scan::<false, _>(text, limits, Unread).map(|_| ())
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, WireError> {
@@ -91,47 +101,34 @@ pub(crate) fn compact_within(bytes: &[u8], limits: Limits) -> Result<Vec<u8>, Wi
     if bytes.len() > LINE_BYTES_MAX {
         return Err(WireError::TooLong);
     }
-    let out = scan::<true>(utf8(bytes)?, limits)?;
+    let text = utf8(bytes)?;
+    let out = scan::<true, _>(text, limits, Compared::of(text))?;
     if out.len() > limits.bytes_max { Err(WireError::TooLong) } else { Ok(out) }
 }
 
 /// The walk; with `SPACES`, white space between tokens is passed over and what is left is returned.
-fn scan<const SPACES: bool>(text: &str, limits: Limits) -> Result<Vec<u8>, WireError> {
-    let mut walk = Walk::<SPACES> {
-        bytes: text.as_bytes(),
-        at: 0,
-        limits,
-        frames: [Frame::default(); DEPTH_MAX],
-        depth: 0,
-        keys: Keys { bytes: text.as_bytes(), inline: [Place::default(); INLINE_KEYS], spill: Vec::new(), length: 0 },
-        kept: Vec::new(),
-        kept_to: 0,
-    };
+fn scan<const SPACES: bool, K: Keys>(text: &str, limits: Limits, keys: K) -> Result<Vec<u8>, WireError> {
+    let bytes = text.as_bytes();
+    let mut walk = Walk::<SPACES, K> { bytes, at: 0, limits, objects: 0, depth: 0, keys, kept: Vec::new(), kept_to: 0 };
     walk.document()?;
     Ok(walk.kept)
 }
 
-/// An open object or array. Small, as the places of keys are: most of what a walk over a short text costs is to lay them out.
-#[derive(Clone, Copy, Default)]
-struct Frame {
-    object: bool,
-    /// Where its keys begin in the stack of keys.
-    keys_from: u32,
-}
-
-struct Walk<'a, const SPACES: bool> {
+struct Walk<'a, const SPACES: bool, K> {
     bytes: &'a [u8],
     at: usize,
     limits: Limits,
-    frames: [Frame; DEPTH_MAX],
+    /// The open containers, the innermost one's bit the lowest: 1 for an object. Most of what a walk over a short text
+    /// costs is to lay out what it keeps.
+    objects: u32,
     depth: usize,
-    keys: Keys<'a>,
+    keys: K,
     /// With `SPACES`: the bytes up to `kept_to`, without white space.
     kept: Vec<u8>,
     kept_to: usize,
 }
 
-impl<const SPACES: bool> Walk<'_, SPACES> {
+impl<const SPACES: bool, K: Keys> Walk<'_, SPACES, K> {
     fn document(&mut self) -> Result<(), WireError> {
         loop {
             // A container that opens is followed by its first value, anything else is complete.
@@ -168,12 +165,12 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
 
     /// Behind a value: closes what closes. `true` if another value follows, `false` at the end of all.
     fn ends(&mut self) -> Result<bool, WireError> {
-        while let Some(frame) = self.depth.checked_sub(1).and_then(|index| self.frames.get(index)).copied() {
+        while self.depth > 0 {
             self.spaces();
-            match (self.peek(), frame.object) {
+            match (self.peek(), self.is_in_object()) {
                 (Some(b','), true) => {
                     self.step();
-                    self.key(frame)?;
+                    self.key()?;
                     return Ok(true);
                 }
                 (Some(b','), false) => {
@@ -182,14 +179,21 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
                 }
                 (Some(b'}'), true) | (Some(b']'), false) => {
                     self.step();
-                    self.keys.close(frame.keys_from as usize)?;
+                    if self.is_in_object() {
+                        self.keys.close()?;
+                    }
                     self.depth = self.depth.saturating_sub(1);
+                    self.objects >>= 1;
                 }
                 (Some(byte), _) => return Err(unexpected(byte)),
                 (None, _) => return Err(WireError::Json),
             }
         }
         Ok(false)
+    }
+
+    const fn is_in_object(&self) -> bool {
+        self.objects & 1 == 1
     }
 
     fn open(&mut self, object: bool, end: u8) -> Result<bool, WireError> {
@@ -202,17 +206,16 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
             self.step();
             return Ok(false);
         }
-        // There are fewer keys than bytes, and at most 1 MiB of these.
-        let frame = Frame { object, keys_from: u32::try_from(self.keys.length).map_err(|_| WireError::TooLong)? };
-        *self.frames.get_mut(self.depth).ok_or(WireError::TooDeep)? = frame;
+        self.objects = (self.objects << 1) | u32::from(object);
         self.depth = self.depth.saturating_add(1);
         if object {
-            self.key(frame)?;
+            self.keys.open()?;
+            self.key()?;
         }
         Ok(true)
     }
 
-    fn key(&mut self, frame: Frame) -> Result<(), WireError> {
+    fn key(&mut self) -> Result<(), WireError> {
         self.spaces();
         match self.peek() {
             Some(b'"') => {}
@@ -223,7 +226,7 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
         if self.string()? {
             return Err(WireError::Escape);
         }
-        self.keys.push(frame.keys_from as usize, from..self.at.saturating_sub(1))?;
+        self.keys.push(from..self.at.saturating_sub(1))?;
         self.spaces();
         match self.peek() {
             Some(b':') => self.step(),
@@ -332,8 +335,7 @@ impl<const SPACES: bool> Walk<'_, SPACES> {
             return Err(WireError::Json);
         }
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        self.at = self.at.saturating_add(digits);
+        self.at = self.at.saturating_add(digits_end(rest));
         Ok(())
     }
 
@@ -378,59 +380,6 @@ fn is_space(byte: u8) -> bool {
 
 fn unexpected(byte: u8) -> WireError {
     if byte <= 0x20 { WireError::Space } else { WireError::Json }
-}
-
-/// The keys of all open objects, the innermost object's on top.
-struct Keys<'a> {
-    bytes: &'a [u8],
-    inline: [Place; INLINE_KEYS],
-    spill: Vec<Place>,
-    length: usize,
-}
-
-/// Where a key stands: from here, so many bytes.
-type Place = (u32, u32);
-
-impl<'a> Keys<'a> {
-    /// Adds the key at `place`, of the innermost object, whose keys begin at `from`.
-    fn push(&mut self, from: usize, place: Range<usize>) -> Result<(), WireError> {
-        let small = |number: usize| u32::try_from(number).map_err(|_| WireError::TooLong);
-        let place = (small(place.start)?, small(place.len())?);
-        let key = self.key(place);
-        if self.length.saturating_sub(from) < COMPARED_KEYS && self.since(from).any(|earlier| earlier == key) {
-            return Err(WireError::DuplicateKey);
-        }
-        match self.inline.get_mut(self.length) {
-            Some(slot) => *slot = place,
-            None => self.spill.push(place),
-        }
-        self.length = self.length.saturating_add(1);
-        Ok(())
-    }
-
-    /// Ends the innermost object; if it was too large to compare each key with each, sorts them.
-    fn close(&mut self, from: usize) -> Result<(), WireError> {
-        if self.length.saturating_sub(from) > COMPARED_KEYS {
-            let mut sorted: Vec<_> = self.since(from).collect();
-            sorted.sort_unstable();
-            if sorted.iter().zip(sorted.iter().skip(1)).any(|(one, next)| one == next) {
-                return Err(WireError::DuplicateKey);
-            }
-        }
-        self.length = from;
-        self.spill.truncate(from.saturating_sub(INLINE_KEYS));
-        Ok(())
-    }
-
-    fn since(&self, from: usize) -> impl Iterator<Item = &'a [u8]> + '_ {
-        let inline = self.inline.get(from..self.length.min(INLINE_KEYS)).unwrap_or_default();
-        let spill = self.spill.get(from.saturating_sub(INLINE_KEYS)..).unwrap_or_default();
-        inline.iter().chain(spill).map(|place| self.key(*place))
-    }
-
-    fn key(&self, (from, length): Place) -> &'a [u8] {
-        self.bytes.get(from as usize..).and_then(|rest| rest.get(..length as usize)).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -106,6 +107,35 @@ fn a_key_twice_in_one_object_is_refused_at_any_depth() {
         assert_eq!(lenient(json), Err(WireError::DuplicateKey), "{json}");
     }
     assert_eq!(lenient(r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#), Ok(()));
+}
+
+#[test]
+fn a_reader_takes_a_key_twice_and_refuses_whatever_else_a_writer_refuses() {
+    let (limits, twice) = (Limits::MESSAGE, r#"{"b":[{"a":1,"c":{"a":2},"a":[3,1e9,"\"é"]}],"d":12345678901}"#);
+    assert_eq!((walk_text(twice, limits), walk_read(twice, limits)), (Err(WireError::DuplicateKey), Ok(())));
+    let once = twice.replacen("\"a\"", "\"x\"", 1);
+    for at in (0..once.len()).filter(|at| once.is_char_boundary(*at)) {
+        for with in ["", "{", "}", "[", "]", ",", ":", "\"", "\\", "\u{1f}", " ", "7", "/", "\u{7f}", "e"] {
+            let mut changed = once.clone();
+            changed.replace_range(at..at + once[at..].chars().next().map_or(0, char::len_utf8), with);
+            let (written, read) = (walk_text(&changed, limits), walk_read(&changed, limits));
+            assert!(written == read || written == Err(WireError::DuplicateKey), "{changed}: {written:?} {read:?}");
+        }
+    }
+}
+
+#[test]
+fn a_number_ends_at_its_first_other_byte_whatever_its_length() {
+    for length in 1..40 {
+        let number = "1234567890".repeat(4)[..length].to_owned();
+        assert_eq!(lenient(&number), Ok(()));
+        for other in ["/", ":", "a", "\u{b9}", "\u{0}", "@"] {
+            for before in 1..=length {
+                let broken = format!("[{}{other}{}]", &number[..before], &number[before..]);
+                assert!(lenient(&broken).is_err(), "{broken}");
+            }
+        }
+    }
 }
 
 /// An object of `count` keys, the last of which is `last`.
