@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::wire;
+use crate::wire::line::{PAYLOAD, TYPE};
 use crate::{CommandError, MessageId, Peer, WireError};
 
 /// How long a type may be, in bytes (guess: names, not texts).
@@ -19,8 +20,9 @@ pub const KIND_BYTES_MAX: usize = 64;
 /// It is one allocation; sending it makes no other.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// `"type":"…","payload":…`, as it will stand in the line.
-    body: Box<str>,
+    /// The payload and, behind it, the type: so it is what the payload was written into, whose length is not known before.
+    text: Box<str>,
+    payload_bytes: u32,
 }
 
 impl Message {
@@ -31,12 +33,7 @@ impl Message {
     /// character; [`CommandError::Payload`] for what is not JSON, repeats a key, is nested deeper than 12 or longer
     /// than 1 MiB less 1 KiB.
     pub fn new<T: Serialize + ?Sized>(kind: &str, payload: &T) -> Result<Self, CommandError> {
-        // Without std, serde_json writes into a buffer of its own; from there it is copied once, to the exact size.
-        let text = serde_json::to_string(payload).map_err(|_| CommandError::Payload(WireError::Json))?;
-        let mut body = begin(kind, text.len())?;
-        let start = body.len();
-        body.push_str(&text);
-        Self::finish(body, start)
+        Self::of(kind, serde_json::to_string(payload).map_err(|_| CommandError::Payload(WireError::Json))?)
     }
 
     /// A message whose payload is JSON text already; white space in it is taken out, numbers stay as written.
@@ -44,10 +41,9 @@ impl Message {
     /// # Errors
     /// As [`Message::new`].
     pub fn from_text(kind: &str, payload: &str) -> Result<Self, CommandError> {
-        let mut body = begin(kind, payload.len())?;
-        let start = body.len();
-        body.push_str(payload);
-        Self::finish(body, start)
+        let mut text = String::with_capacity(payload.len().saturating_add(kind.len()));
+        text.push_str(payload);
+        Self::of(kind, text)
     }
 
     /// A message from its whole JSON: `{"type": …, "payload": …}`; a missing payload is `null`.
@@ -66,50 +62,48 @@ impl Message {
         Self::from_text(&whole.r#type, whole.payload.map_or("null", RawValue::get))
     }
 
-    fn finish(mut body: String, start: usize) -> Result<Self, CommandError> {
-        let payload = body.get(start..).unwrap_or_default();
-        match wire::walk_text(payload, wire::Limits::MESSAGE) {
+    fn of(kind: &str, mut text: String) -> Result<Self, CommandError> {
+        if !is_kind(kind) {
+            return Err(CommandError::Kind);
+        }
+        match wire::walk_text(&text, wire::Limits::MESSAGE) {
             Ok(()) => {}
             Err(WireError::Space) => {
-                let compact = wire::compact_within(payload.as_bytes(), wire::Limits::MESSAGE).map_err(CommandError::Payload)?;
-                let compact = core::str::from_utf8(&compact).map_err(|_| CommandError::Payload(WireError::Utf8))?;
-                body.truncate(start);
-                body.push_str(compact);
+                let compact = wire::compact_within(text.as_bytes(), wire::Limits::MESSAGE).map_err(CommandError::Payload)?;
+                text = String::from_utf8(compact).map_err(|_| CommandError::Payload(WireError::Utf8))?;
             }
             Err(why) => return Err(CommandError::Payload(why)),
         }
-        Ok(Self { body: body.into_boxed_str() })
+        let payload_bytes = u32::try_from(text.len()).map_err(|_| CommandError::Payload(WireError::TooLong))?;
+        text.push_str(kind);
+        Ok(Self { text: text.into_boxed_str(), payload_bytes })
     }
 
     /// The type.
     #[doc(alias = "type")]
     pub fn kind(&self) -> &str {
-        self.split().0
+        self.split().1
     }
 
     /// The payload as JSON text.
     pub fn payload(&self) -> &str {
-        self.split().1
+        self.split().0
     }
 
     /// The whole as JSON text: `{"type":…,"payload":…}`.
     pub fn to_json(&self) -> String {
-        alloc::format!("{{{}}}", self.body)
+        let (payload, kind) = self.split();
+        alloc::format!("{{{TYPE}{kind}{PAYLOAD}{payload}}}")
     }
 
     /// How many bytes it takes in a line.
     pub fn bytes(&self) -> usize {
-        self.body.len()
+        self.text.len().saturating_add(TYPE.len()).saturating_add(PAYLOAD.len())
     }
 
-    pub(crate) fn body(&self) -> &str {
-        &self.body
-    }
-
+    /// The payload and the type.
     fn split(&self) -> (&str, &str) {
-        // `begin` wrote exactly this shape, and a type holds no quote.
-        let rest = self.body.strip_prefix(PREFIX).unwrap_or_default();
-        rest.split_once(MIDDLE).unwrap_or_default()
+        self.text.split_at_checked(self.payload_bytes as usize).unwrap_or_default()
     }
 }
 
@@ -133,25 +127,12 @@ impl<'de> Deserialize<'de> for Message {
     }
 }
 
-const PREFIX: &str = "\"type\":\"";
-const MIDDLE: &str = "\",\"payload\":";
-
-fn begin(kind: &str, payload_bytes: usize) -> Result<String, CommandError> {
-    if !is_kind(kind) {
-        return Err(CommandError::Kind);
-    }
-    let mut body =
-        String::with_capacity(PREFIX.len().saturating_add(kind.len()).saturating_add(MIDDLE.len()).saturating_add(payload_bytes));
-    body.push_str(PREFIX);
-    body.push_str(kind);
-    body.push_str(MIDDLE);
-    Ok(body)
-}
-
 /// Whether `kind` may be a message's type (spec: MSG-2).
 pub(crate) fn is_kind(kind: &str) -> bool {
     let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
-    !kind.is_empty() && kind.len() <= KIND_BYTES_MAX && kind.chars().all(plain)
+    // Most are a word or two in lower case.
+    let is_simple = kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    !kind.is_empty() && kind.len() <= KIND_BYTES_MAX && (is_simple || kind.chars().all(plain))
 }
 
 /// A message that a verified peer sent. The sender comes from the link, never from the message (OC-49) (spec: MSG-3).

@@ -8,6 +8,7 @@ use crate::action::{Action, Packet};
 use crate::close::CloseReason;
 use crate::cx::Cx;
 use crate::id::{PipeId, StreamId};
+use crate::message::Message;
 use crate::timer::TimerKey;
 use crate::trace::Said;
 use crate::wire::line::{Line, write_message};
@@ -45,8 +46,8 @@ impl Links {
         self.hang_up(cx, pipe);
     }
 
-    /// Says a message; `body` is its JSON without the number. Whether the pipe takes more messages now.
-    pub(crate) fn say_message(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, number: u64, disk: bool, body: &str) -> bool {
+    /// Says a message. Whether the pipe takes more messages now.
+    pub(crate) fn say_message(&mut self, cx: &mut Cx, pipe: PipeId, stream: StreamId, number: u64, disk: bool, message: &Message) -> bool {
         let Some(it) = self.pipes.get_mut(&pipe) else { return false };
         if it.buffers.out.capacity() == 0 {
             it.buffers.out = cx.buffer();
@@ -57,11 +58,10 @@ impl Links {
             link.stream_out = Some(stream);
             Line::Stream(stream).write(&mut it.buffers.out);
         }
-        write_message(&mut it.buffers.out, number, disk, body);
+        write_message(&mut it.buffers.out, number, disk, message.kind(), message.payload());
         if cx.is_observed() {
-            let kind = body.strip_prefix("\"type\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default();
             let with = Some(link.with);
-            cx.saw(with, true, || Said::Message { kind: kind.into(), number });
+            cx.saw(with, true, || Said::Message { kind: message.kind().into(), number });
         }
         let has_room = it.has_room();
         if !core::mem::replace(&mut it.dirty, true) {

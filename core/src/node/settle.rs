@@ -288,7 +288,7 @@ impl Parts {
         }
         let mut has_room = self.links.has_room(pipe);
         while has_room && let Some(out) = self.outbox.next(peer) {
-            has_room = self.links.say_message(&mut self.cx, pipe, out.stream, out.number, out.disk, out.body);
+            has_room = self.links.say_message(&mut self.cx, pipe, out.stream, out.number, out.disk, out.message);
         }
         let under_way = self.outbox.under_way(peer);
         if let Some(link) = self.links.link(pipe) {

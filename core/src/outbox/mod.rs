@@ -90,7 +90,7 @@ pub(crate) struct Out<'a> {
     pub(crate) stream: StreamId,
     pub(crate) number: u64,
     pub(crate) disk: bool,
-    pub(crate) body: &'a str,
+    pub(crate) message: &'a Message,
 }
 
 impl Outbox {

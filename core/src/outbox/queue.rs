@@ -168,7 +168,7 @@ impl Queue {
         if entry.stream == self.stream {
             self.reached = self.reached.max(entry.number);
         }
-        Some(Out { stream: entry.stream, number: entry.number, disk: entry.store.is_some(), body: entry.message.body() })
+        Some(Out { stream: entry.stream, number: entry.number, disk: entry.store.is_some(), message: &entry.message })
     }
 
     /// Whether what is acknowledged can have been sent, as far as this life knows (spec: MSG-8).

@@ -214,7 +214,7 @@ impl<'a> MessageLine<'a> {
             Some(rest) => (true, rest),
             None => (false, rest),
         };
-        let (r#type, payload) = rest.strip_prefix("\"type\":\"")?.split_once('"')?;
+        let (r#type, payload) = rest.strip_prefix(TYPE)?.split_once('"')?;
         if r#type.bytes().any(|byte| byte < b' ' || byte == b'\\') {
             return None;
         }
@@ -273,17 +273,21 @@ fn write_verbatim<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::
 /// How a message's line begins, and what stands behind its number when it is kept on disk.
 const FRAME: &str = "{\"message\":{\"number\":";
 const DISK: &str = "\"disk\":true,";
+/// What stands before its type, and between its type and its payload.
+pub(crate) const TYPE: &str = "\"type\":\"";
+pub(crate) const PAYLOAD: &str = "\",\"payload\":";
 
-/// Writes a message's line around a body that is JSON already: one copy, no allocation (spec: MSG-4).
-pub(crate) fn write_message(out: &mut Vec<u8>, number: u64, disk: bool, body: &str) {
+/// Writes a message's line: one copy, no allocation (spec: MSG-4).
+pub(crate) fn write_message(out: &mut Vec<u8>, number: u64, disk: bool, kind: &str, payload: &str) {
     out.extend_from_slice(FRAME.as_bytes());
     write_number(out, number);
     out.push(b',');
     if disk {
         out.extend_from_slice(DISK.as_bytes());
     }
-    out.extend_from_slice(body.as_bytes());
-    out.extend_from_slice(b"}}\n");
+    for part in [TYPE, kind, PAYLOAD, payload, "}}\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Writes an acknowledgement's line without an allocation: there is one for a few messages.
@@ -312,7 +316,7 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
-/// How many bytes [`write_message`] adds to a body at most.
+/// How many bytes [`write_message`] adds to a message at most.
 pub(crate) const MESSAGE_FRAME_BYTES: usize = 64;
 
 #[cfg(test)]
@@ -323,7 +327,7 @@ mod tests {
     fn a_message_line_written_by_hand_reads_back_as_serde_reads_it() {
         for (number, disk) in [(0, false), (7, true), (INTEGER_MAX, false)] {
             let mut out = Vec::new();
-            write_message(&mut out, number, disk, r#""type":"bla","payload":{"a":[1,2]}"#);
+            write_message(&mut out, number, disk, "bla", r#"{"a":[1,2]}"#);
             let text = core::str::from_utf8(&out).unwrap().strip_suffix('\n').unwrap();
             let Ok(Line::Message(line)) = Line::parse(text) else { panic!("{text}") };
             assert_eq!((line.number, line.disk, line.r#type, line.payload), (number, disk, "bla", r#"{"a":[1,2]}"#));
@@ -336,7 +340,7 @@ mod tests {
         let (mut by_hand, mut by_serde) = (0, 0);
         for disk in [false, true] {
             let mut line = Vec::new();
-            write_message(&mut line, 1_020, disk, r#""type":"bla","payload":{"a":[1,"}}"],"b":null}"#);
+            write_message(&mut line, 1_020, disk, "bla", r#"{"a":[1,"}}"],"b":null}"#);
             line.pop();
             let alphabet = b"{}[]\",:\\ 0179adeno-";
             for at in 0..line.len() {
