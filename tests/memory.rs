@@ -6,7 +6,7 @@ mod load;
 
 use std::alloc::System;
 
-use load::{Load, heap_bytes, loaded};
+use load::{Load, heap_bytes, large, lifted, loaded, tight, wordy};
 use overcom_core::Config;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -16,18 +16,26 @@ static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 // spec-test: NODE-8
 #[test]
 fn no_load_makes_a_node_larger_than_it_says() {
-    for (config, links, users, kib) in [
-        (Config::embedded(), 8, 40, 1),
-        (Config::embedded().line_bytes_max(4 << 10).window_bytes(64 << 10).outbox_bytes_max(1 << 20), 8, 40, 3),
-        (Config::test().links_user_max(6).line_bytes_max(256 << 10).pipes_pending_max(16).book_users_max(64), 6, 80, 200),
-    ] {
-        let Load { node, held, peak, .. } = loaded(config, links, users, kib, 2_000);
+    for config in [Config::embedded(), tight(), wordy(), large()] {
+        let Load { node, kept, held, peak, terms, .. } = loaded(config, i64::MAX);
         // The count is a true one: as much comes back with the node.
         let before = heap_bytes();
-        drop(node);
+        drop((node, kept));
         let freed = before - heap_bytes();
         assert!((held - freed).abs() * 50 < held, "{held} counted, {freed} freed");
-        let max = config.memory_bytes_max();
-        assert!(peak > 1 << 20 && peak as u64 <= max, "{peak} of {max}");
+        let max = config.memory_bytes_max() as i64;
+        assert!(peak <= max, "{peak} of {max}");
+        // And it is a load.
+        assert!(peak * 3 >= max, "{peak} of {max}: {terms:?} of {:?}", config.memory_terms());
+        for (name, max) in config.memory_terms() {
+            let held = terms.iter().find(|(term, _)| *term == name).unwrap().1;
+            assert!(held * 12 >= max as i64 && held <= max as i64, "{name}: {held} of {max}");
+        }
+    }
+    // Each bound is one: without it the same load holds more.
+    let max = wordy().memory_bytes_max() as i64;
+    for (name, config) in lifted() {
+        let peak = loaded(config, 2 * max).peak;
+        assert!(peak > max, "{peak} of {max} without {name}");
     }
 }

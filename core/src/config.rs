@@ -1,5 +1,7 @@
 //! Every bound and period of a node, with what it costs and where its default comes from (spec: NODE-8).
 
+mod bound;
+
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -154,62 +156,6 @@ impl Config {
     pub const fn crypto(mut self, crypto: Crypto) -> Self {
         self.crypto = crypto;
         self
-    }
-
-    /// The most heap that a node with these bounds ever holds, in bytes: the sum of its bounds at their worst.
-    ///
-    /// An upper bound, not an estimate: a node at rest needs a few KiB. Not in it is what its owner decides: what an
-    /// application saves, what an observer or recorder keeps, pipes that the shell keeps open after it was asked to close
-    /// them, and reads of more than 64 KiB at a time.
-    pub const fn memory_bytes_max(&self) -> u64 {
-        let (users, messages) = (self.book_users_max as u64, self.outbox_messages_max as u64);
-        // A user may have a second link for a moment; see `Links`.
-        let links = 2 * self.links_user_max as u64 + self.links_service_out_max as u64 + self.links_service_in_max as u64;
-        let pipes = links + self.pipes_pending_max as u64 + self.dials_max as u64;
-        let timers = 5 * pipes + users + self.dials_max as u64 + 16;
-        // Spare buffers, what one read becomes before it is settled, and everything that is there once.
-        let fixed = 4 << 20;
-        fixed + pipes * self.pipe_bytes_max() + self.outbox_memory_max() + self.inbox_memory_max() + self.book_memory_max()
-            // A round of dials with eight names, a remembered stream, a revocation, a queue.
-            + users * (4_096 + 1_024 + 2_048 + 512)
-            + (messages + links) * 512
-            + self.links_user_max as u64 * 1_024
-            // An own one with its answer, a join with eight addresses that are names and its callers, both also in batches.
-            + self.invitations_max as u64 * 16_384
-            + self.searches_max as u64 * 512
-            + self.dials_for_others_per_minute as u64 * 256
-            + timers * 512
-    }
-
-    /// A pipe: itself with its handshake, part of a unit in a used buffer, part of a line and the lines that wait, each in
-    /// a buffer that has just doubled, and one write.
-    const fn pipe_bytes_max(&self) -> u64 {
-        let (line, device) = (self.line_bytes_max as u64, 1_024);
-        let itself = 8_192 + self.devices_per_user_max as u64 * device;
-        let (unit, part, write) = (128 << 10, 2 * line + (128 << 10), 160 << 10);
-        let waiting = 2 * (line + (192 << 10));
-        itself + unit + part + waiting + write
-    }
-
-    /// Messages on their way, and twice in batches for the store (one gathers, one waits to be polled), where each quote
-    /// has an escape.
-    const fn outbox_memory_max(&self) -> u64 {
-        let (messages, bytes) = (self.outbox_messages_max as u64, self.outbox_bytes_max as u64);
-        let batch = 2 * bytes + messages * 768 + self.gathering_max() as u64 * 2_048;
-        bytes + messages * 512 + 2 * batch
-    }
-
-    /// Messages that were not taken, or not polled, of as many full windows as there may be links; other notices, and 17 of
-    /// the node's state.
-    const fn inbox_memory_max(&self) -> u64 {
-        let links = self.links_user_max as u64;
-        let messages = links * self.window_messages as u64;
-        links * self.window_bytes as u64 + self.line_bytes_max as u64 + (messages + self.notices_max as u64 + 17) * 1_024
-    }
-
-    /// Users with eight addresses that are names, their devices, and their finds.
-    const fn book_memory_max(&self) -> u64 {
-        self.book_users_max as u64 * (5_120 + self.devices_per_user_max as u64 * 1_024)
     }
 
     /// Changes that may gather while a batch is stored before what can be refused is (guess: twice what is kept).

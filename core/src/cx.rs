@@ -1,6 +1,6 @@
 //! What machines are handed with every call. No machine keeps a clock, a generator, a timer or a queue of actions.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::LinkPeer;
@@ -42,9 +42,8 @@ pub(crate) enum Untaken {
     Message(u64),
 }
 
-/// Free buffers that are kept for reuse, and how large each may be (guess: eight links busy at once).
+/// Free buffers that are kept for reuse (guess: eight links busy at once).
 const BUFFERS_MAX: usize = 8;
-const BUFFER_BYTES_MAX: usize = 128 << 10;
 /// Notices of the node's own state that wait beyond the bound of the others (guess: a day of a wall clock that jumps each hour).
 const STATES_MAX: u32 = 16;
 /// Observations that wait for an observer; more are dropped (guess: one turn's worth).
@@ -125,7 +124,7 @@ impl Cx {
 
     /// Takes a buffer back.
     pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0 && buffer.capacity() <= BUFFER_BYTES_MAX && self.buffers.len() < BUFFERS_MAX {
+        if buffer.capacity() > 0 && buffer.capacity() <= self.config.buffer_bytes_max() && self.buffers.len() < BUFFERS_MAX {
             buffer.clear();
             self.buffers.push(buffer);
         }
@@ -176,9 +175,28 @@ impl Cx {
                 op
             }
         };
+        let before = self.storage.gathering.changes.len();
         fill(&mut self.storage.gathering);
+        for change in self.storage.gathering.changes.iter_mut().skip(before) {
+            // It may wait long, and what writes JSON takes twice what it needs.
+            change.key.shrink_to_fit();
+            change.value.iter_mut().for_each(Vec::shrink_to_fit);
+        }
         self.storage.gathering_durable |= durable;
         op
+    }
+
+    /// Whether `op` is the batch that gathers.
+    pub(crate) fn is_gathering(&self, op: OpId) -> bool {
+        self.storage.gathering_op == Some(op)
+    }
+
+    /// Takes what gathers under these keys out again, as it is stored anew: else whoever makes a node store the same
+    /// messages again and again while a batch is on its way would make it grow. O(changes).
+    pub(crate) fn unstore(&mut self, keys: &BTreeSet<Vec<u8>>) {
+        if !keys.is_empty() {
+            self.storage.gathering.changes.retain(|change| !keys.contains(&change.key));
+        }
     }
 
     /// Whether more may be stored that can as well be refused or left out: while a batch is on its way, what gathers is

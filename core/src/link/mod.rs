@@ -34,6 +34,8 @@ use pipe::{Pipe, Stage};
 
 /// The largest sealed record (spec: LINK-2).
 const RECORD_BYTES_MAX: usize = 16 << 10;
+/// The longest line of an end that is not proven: a hello has 700 bytes (guess: room for what a later version may add).
+const HELLO_BYTES_MAX: usize = 4 << 10;
 /// How long a closed pipe may take to go (the shell's second, and one for the last write) (spec: LINK-6).
 const LINGER_MS: u64 = 1_000;
 
@@ -85,6 +87,8 @@ pub(crate) struct Links {
     services: BTreeMap<NodeKey, PipeId>,
     services_in: u32,
     pending: u32,
+    /// Pipes that the shell has not been asked to close.
+    open: u32,
     /// How many handshakes were begun: each draws its keys from a number of its own, whatever the pipe's is.
     handshakes: u64,
     dirty: Vec<PipeId>,
@@ -101,6 +105,7 @@ impl Links {
             services: BTreeMap::new(),
             services_in: 0,
             pending: 0,
+            open: 0,
             handshakes: 0,
             dirty: Vec::new(),
             scratch: Vec::new(),
@@ -139,12 +144,13 @@ impl Links {
         }
         self.handshakes = self.handshakes.saturating_add(1);
         let rng = cx.rng.fork("handshake", self.handshakes);
-        let mut clear = cx.buffer();
+        let mut clear = Vec::new();
         let state = match want {
             Some(want) => State::dial(want, rng, &mut hx(own, cx, &mut clear)),
             None => Ok(State::listen(rng)),
         };
         self.pending = self.pending.saturating_add(1);
+        self.open = self.open.saturating_add(1);
         cx.timers.set(TimerKey::Handshake(pipe), cx.now + cx.config.handshake());
         match state {
             Ok(state) => {
@@ -173,10 +179,9 @@ impl Links {
     /// The pipe has ended.
     pub(crate) fn on_closed(&mut self, cx: &mut Cx, pipe: PipeId) {
         self.end(cx, pipe, CloseReason::Lost, false);
-        if self.pipes.remove(&pipe).is_none() {
+        if !self.remove(cx, pipe) {
             cx.stats.events_dropped = cx.stats.events_dropped.saturating_add(1);
         }
-        cx.timers.cancel(TimerKey::Linger(pipe));
         if self.pipes.is_empty() {
             self.shrink(cx);
         }
@@ -194,9 +199,18 @@ impl Links {
     pub(crate) fn on_rebound(&mut self, cx: &mut Cx) {
         while let Some((&pipe, _)) = self.pipes.first_key_value() {
             self.end(cx, pipe, CloseReason::Rebound, true);
-            self.pipes.remove(&pipe);
-            cx.timers.cancel(TimerKey::Linger(pipe));
+            self.remove(cx, pipe);
         }
+    }
+
+    /// A pipe is no more. Whether it was there.
+    fn remove(&mut self, cx: &mut Cx, pipe: PipeId) -> bool {
+        cx.timers.cancel(TimerKey::Linger(pipe));
+        let Some(it) = self.pipes.remove(&pipe) else { return false };
+        if !it.hung_up {
+            self.open = self.open.saturating_sub(1);
+        }
+        true
     }
 
     /// Bytes came out of a pipe.
@@ -208,12 +222,15 @@ impl Links {
         if matches!(it.stage, Stage::Gone) {
             return;
         }
-        let mut held = core::mem::take(&mut it.buffers.raw);
-        let all: &[u8] = if held.is_empty() {
+        let mut joined = Vec::new();
+        let all: &[u8] = if it.buffers.raw.is_empty() {
             bytes
         } else {
-            held.extend_from_slice(bytes);
-            &held
+            joined = cx.buffer();
+            joined.extend_from_slice(&it.buffers.raw);
+            joined.extend_from_slice(bytes);
+            it.buffers.raw.clear();
+            &joined
         };
         let mut scratch = core::mem::take(&mut self.scratch);
         let mut rest = all;
@@ -230,14 +247,15 @@ impl Links {
         if !rest.is_empty()
             && let Some(it) = self.pipes.get_mut(&pipe)
         {
-            it.buffers.raw = cx.buffer();
+            // No more than is needed: whoever stops in the middle of a record costs that much.
+            it.buffers.raw.reserve_exact(rest.len());
             it.buffers.raw.extend_from_slice(rest);
         }
         if let Some(it) = self.pipes.get_mut(&pipe) {
             it.rest(cx.now, cx.config.keep_alive());
         }
         self.scratch = scratch;
-        cx.recycle(held);
+        cx.recycle(joined);
     }
 
     /// Takes one unit from the front of `bytes`; how many bytes it was, 0 if it is not whole yet.
@@ -301,10 +319,11 @@ impl Links {
             && !rest.is_empty()
             && !matches!(it.stage, Stage::Gone)
         {
-            if it.buffers.line.len().saturating_add(rest.len()) > cx.config.line_bytes_max as usize {
+            let line_max = if it.is_up() { cx.config.line_bytes_max as usize } else { HELLO_BYTES_MAX };
+            if it.buffers.line.len().saturating_add(rest.len()) > line_max {
                 return Err(CloseReason::Malformed);
             }
-            if it.buffers.line.capacity() == 0 {
+            if it.buffers.line.capacity() == 0 && it.is_up() {
                 it.buffers.line = cx.buffer();
             }
             it.buffers.line.extend_from_slice(rest);
@@ -318,14 +337,28 @@ impl Links {
         Some(core::mem::take(&mut it.buffers.line))
     }
 
-    /// Asks the shell to close, once.
+    /// Asks the shell to close, once. Nothing is written any more.
     fn hang_up(&mut self, cx: &mut Cx, pipe: PipeId) {
         if let Some(it) = self.pipes.get_mut(&pipe)
             && !it.hung_up
         {
             it.hung_up = true;
+            it.buffers.empty();
+            self.open = self.open.saturating_sub(1);
             cx.actions.push_back(Action::Close { pipe });
         }
+    }
+
+    /// Makes room for one more pipe that is a link, or was one and has its last lines to write: the first of the latter has
+    /// had its time when there are too many, or whoever links and is closed again and again would leave each time what it
+    /// never read (spec: LINK-6). `false`: all are links.
+    fn hurry(&mut self, cx: &mut Cx) -> bool {
+        while self.open.saturating_sub(self.pending) >= cx.config.pipes_proven_max() {
+            let first = self.pipes.iter().find(|(_, it)| matches!(it.stage, Stage::Gone) && !it.hung_up).map(|(pipe, _)| *pipe);
+            let Some(first) = first else { return false };
+            self.hang_up(cx, first);
+        }
+        true
     }
 
     /// A closed pipe had its second.
@@ -353,7 +386,12 @@ impl Links {
             return;
         }
         self.say(cx, pipe, &Line::Close(CloseLine { status: why.status(), reason: why }), || Said::Close(why));
+        let is_proven = self.pipes.get(&pipe).is_some_and(|it| it.is_up());
+        let has_room = is_proven || self.hurry(cx);
         self.end(cx, pipe, why, true);
+        if !has_room {
+            self.hang_up(cx, pipe);
+        }
         cx.timers.set(TimerKey::Linger(pipe), cx.now + core::time::Duration::from_millis(LINGER_MS));
         self.mark(pipe);
     }

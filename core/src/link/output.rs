@@ -1,11 +1,10 @@
 //! The way out: what is said gathers on its pipe, and is sealed and written when the pipe takes it.
 
-use alloc::vec::Vec;
-
 use super::pipe::{Stage, ack_line};
 use super::{Effect, Links, RECORD_BYTES_MAX};
 use crate::action::{Action, Packet};
 use crate::close::CloseReason;
+use crate::config::Config;
 use crate::cx::Cx;
 use crate::id::{PipeId, StreamId};
 use crate::message::Message;
@@ -13,21 +12,16 @@ use crate::timer::TimerKey;
 use crate::trace::Said;
 use crate::wire::line::{Line, write_message};
 
-/// Plaintext that may wait for a pipe before messages are held back (what one `Write` takes) (spec: LINK-7).
-pub(super) const WAITING_BYTES_MAX: usize = 64 << 10;
-/// Lines other than messages that may wait for a pipe (guess: as much again). Whoever asks and never reads is let go.
-const ANSWERS_BYTES_MAX: usize = 64 << 10;
-
 impl Links {
     /// Says a line on a link or a sealed pipe; nothing if the pipe is not there.
     pub(crate) fn say(&mut self, cx: &mut Cx, pipe: PipeId, line: &Line<'_>, said: impl FnOnce() -> Said) {
         let Some(it) = self.pipes.get_mut(&pipe).filter(|it| it.sealer.is_some()) else { return };
-        if it.buffers.out.capacity() == 0 {
+        if it.buffers.out.capacity() == 0 && it.is_up() {
             it.buffers.out = cx.buffer();
         }
         line.write(&mut it.buffers.out);
-        let waiting_max = (cx.config.line_bytes_max as usize).saturating_add(WAITING_BYTES_MAX).saturating_add(ANSWERS_BYTES_MAX);
-        let is_unread = it.buffers.out.len() > waiting_max;
+        // Whoever asks and never reads is let go.
+        let is_unread = it.buffers.out.len() > cx.config.said_bytes_max();
         let with = it.with();
         cx.saw(with, true, said);
         self.mark(pipe);
@@ -40,9 +34,6 @@ impl Links {
     fn let_go(&mut self, cx: &mut Cx, pipe: PipeId) {
         cx.stats.faults = cx.stats.faults.saturating_add(1);
         self.end(cx, pipe, CloseReason::Flood, true);
-        if let Some(it) = self.pipes.get_mut(&pipe) {
-            it.buffers.out = Vec::new();
-        }
         self.hang_up(cx, pipe);
     }
 
@@ -63,7 +54,7 @@ impl Links {
             let with = Some(link.with);
             cx.saw(with, true, || Said::Message { kind: message.kind().into(), number });
         }
-        let has_room = it.has_room();
+        let has_room = it.has_room(&cx.config);
         if !core::mem::replace(&mut it.dirty, true) {
             self.dirty.push(pipe);
         }
@@ -71,8 +62,8 @@ impl Links {
     }
 
     /// Whether a pipe takes more messages now.
-    pub(crate) fn has_room(&self, pipe: PipeId) -> bool {
-        self.pipes.get(&pipe).is_some_and(|it| it.has_room())
+    pub(crate) fn has_room(&self, config: &Config, pipe: PipeId) -> bool {
+        self.pipes.get(&pipe).is_some_and(|it| it.has_room(config))
     }
 
     /// Whether something waits for [`flush`](Self::flush).
@@ -111,10 +102,10 @@ impl Links {
             }
         }
         let mut packet = core::mem::take(&mut it.buffers.clear);
-        if packet.capacity() == 0 && !it.buffers.out.is_empty() {
+        if packet.capacity() == 0 && !it.buffers.out.is_empty() && it.is_up() {
             packet = cx.buffer();
         }
-        let sealed = it.seal_into(&mut packet, &cx.config.crypto, WAITING_BYTES_MAX, RECORD_BYTES_MAX);
+        let sealed = it.seal_into(&mut packet, &cx.config.crypto, cx.config.waiting_bytes_max(), RECORD_BYTES_MAX);
         match sealed {
             Ok(records) => cx.stats.records_out = cx.stats.records_out.saturating_add(records),
             Err(_) => packet.clear(),

@@ -6,9 +6,9 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::{Deref, DerefMut, Range};
 use core::time::Duration;
 
-use super::output::WAITING_BYTES_MAX;
 use crate::LinkPeer;
 use crate::close::CloseReason;
+use crate::config::Config;
 use crate::crypto::noise::{NoiseError, Opener, Sealer};
 use crate::crypto::{Crypto, TAG_BYTES};
 use crate::handshake::State;
@@ -59,6 +59,11 @@ impl Filled {
 }
 
 impl Buffers {
+    /// Gives the memory back with whatever is in it.
+    pub(super) fn empty(&mut self) {
+        self.0 = None;
+    }
+
     /// Gives the memory back if nothing is in it.
     pub(super) fn shrink(&mut self) {
         if [&self.raw, &self.line, &self.clear, &self.out].into_iter().all(Vec::is_empty) {
@@ -185,8 +190,13 @@ impl Pipe {
     }
 
     /// Whether it takes more messages now.
-    pub(super) fn has_room(&self) -> bool {
-        self.buffers.out.len() < WAITING_BYTES_MAX && matches!(self.stage, Stage::Up(_))
+    pub(super) fn has_room(&self, config: &Config) -> bool {
+        self.buffers.out.len() < config.waiting_bytes_max() && self.is_up()
+    }
+
+    /// Whether the other end is proven. Before that, spare buffers are not for it: strangers get what they need.
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up(_))
     }
 
     /// Gives empty buffers back, unless the link is in use: then they are wanted again soon.
@@ -222,6 +232,7 @@ impl Pipe {
             return Ok(0);
         }
         let Some(sealer) = &mut self.sealer else { return Ok(0) };
+        packet.reserve_exact(sealed_bytes(self.buffers.out.len(), bytes_max.saturating_sub(packet.len()), record_bytes_max));
         let mut records = 0_u64;
         let mut done = 0;
         while done < self.buffers.out.len() && packet.len() < bytes_max {
@@ -285,6 +296,15 @@ impl Link {
             unacknowledged: 0,
         }
     }
+}
+
+/// How many bytes so many bytes of lines become in records of at most `record_bytes_max`, of which the one that passes
+/// `bytes_max` is the last.
+const fn sealed_bytes(plain: usize, bytes_max: usize, record_bytes_max: usize) -> usize {
+    let (whole, frame) = (record_bytes_max.saturating_add(2), TAG_BYTES.saturating_add(2));
+    let records = plain.div_ceil(record_bytes_max.saturating_sub(TAG_BYTES));
+    let (most, all) = (bytes_max.div_ceil(whole).saturating_mul(whole), plain.saturating_add(records.saturating_mul(frame)));
+    if most < all { most } else { all }
 }
 
 /// Writes the acknowledgement that waits; up to which number.

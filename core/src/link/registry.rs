@@ -82,7 +82,7 @@ impl Links {
     fn on_proven(&mut self, cx: &mut Cx, me: Peer, my_end: WallTime, pipe: PipeId, proven: Proven) -> Result<(), CloseReason> {
         let Proven { with, delegation, boot, time } = proven;
         let dialled = self.is_dialled(pipe);
-        if !self.is_room_for(cx, with, dialled) {
+        if !self.is_room_for(cx, with, dialled) || !self.hurry(cx) {
             return Err(CloseReason::Full);
         }
         let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
@@ -209,7 +209,7 @@ impl Links {
         let (op, dialled, remote) = (it.op, it.op.is_some(), it.remote);
         let stage = core::mem::replace(&mut it.stage, Stage::Gone);
         it.opener = None;
-        cx.recycle(core::mem::take(&mut it.buffers.raw));
+        it.buffers.raw = alloc::vec::Vec::new();
         cx.recycle(core::mem::take(&mut it.buffers.line));
         for key in [TimerKey::Handshake(pipe), TimerKey::KeepAlive(pipe), TimerKey::Acknowledge(pipe), TimerKey::LinkEnd(pipe)] {
             cx.timers.cancel(key);

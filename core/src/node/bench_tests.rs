@@ -27,6 +27,10 @@ pub(super) struct Bench {
     pub(super) takes: bool,
     /// Its disk is full.
     pub(super) is_full: bool,
+    /// Its disk does not answer; how many changes each batch had that did.
+    pub(super) hangs: bool,
+    pub(super) hung: Option<OpId>,
+    pub(super) batches: Vec<usize>,
     /// What every name is looked up to; with none it is unknown.
     pub(super) names: Vec<IpAddr>,
     pipes: u64,
@@ -42,8 +46,23 @@ impl Bench {
         let node = Node::new(config, credentials("bob", "test"), Seed::from_bytes([9; 32]), now, WALL).unwrap();
         let (written, closed, connects, notices) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
         let (store, names) = (BTreeMap::new(), Vec::new());
-        let mut bench =
-            Self { node, now, written, closed, connects, notices, store, reads: true, takes: true, is_full: false, names, pipes: 0 };
+        let mut bench = Self {
+            node,
+            now,
+            written,
+            closed,
+            connects,
+            notices,
+            store,
+            reads: true,
+            takes: true,
+            is_full: false,
+            hangs: false,
+            hung: None,
+            batches: Vec::new(),
+            names,
+            pipes: 0,
+        };
         bench.run();
         assert!(bench.has(|notice| matches!(notice, Notice::Started { .. })));
         bench
@@ -76,7 +95,12 @@ impl Bench {
                     self.node.handle(self.now, Event::resolved(op, found));
                 }
                 Action::Store { op, .. } if self.is_full => self.node.handle(self.now, Event::stored(op, Err(StoreError::Full))),
+                Action::Store { op, batch, .. } if self.hangs => {
+                    self.hung = Some(op);
+                    self.batches.push(batch.changes.len());
+                }
                 Action::Store { op, batch, .. } => {
+                    self.batches.push(batch.changes.len());
                     for change in batch.changes {
                         match change.value {
                             Some(value) => drop(self.store.insert(change.key, value)),

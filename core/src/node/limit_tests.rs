@@ -11,8 +11,10 @@
 //! | own invitations, joins and their callers, answers that wait for the store | `invitations_max`, 8 a join, a link | `invitations_and_joins_are_bounded_and_those_that_are_over_make_room` |
 //! | searches, units, dials for others | `searches_max`, a minute's | `searches_are_remembered_up_to_their_bound`, `a_flood_of_searches_costs_at_most_its_link_s_units_and_few_dials` |
 //! | pipes not proven | `pipes_pending_max` | `ten_thousand_half_open_pipes_are_bounded_and_a_link_and_own_dials_go_on` |
-//! | links, and what waits on one | by class; a line and 128 KiB | `a_user_too_many_is_told_that_it_is_full`, `a_peer_that_asks_and_never_reads_is_let_go` |
-//! | part of a line | `line_bytes_max` | `a_line_that_never_ends_takes_bounded_memory` |
+//! | links, and what waits on one | by class; a line and two windows, at most 128 KiB | `a_user_too_many_is_told_that_it_is_full`, `a_peer_that_asks_and_never_reads_is_let_go` |
+//! | links that were closed and have lines to write | links and dials | `who_links_and_is_closed_again_and_again_leaves_no_more_than_there_may_be_links` |
+//! | part of a line | `line_bytes_max`, 4 KiB before the other end is proven | `a_line_that_never_ends_takes_bounded_memory`, `a_hello_is_no_longer_than_it_has_to_be` |
+//! | what a store that hangs is told again and again | each message once | `streams_that_are_given_up_again_and_again_are_stored_once` |
 //! | notices | `notices_max` | `notices_that_nobody_takes_are_bounded_and_counted` |
 //! | actions | what the shell has not answered | `actions_that_nobody_polls_do_not_pile_up` |
 //! | observations, swaps, clocks, cached delegations | 65,536, 64, 8, `links_user_max` | `small_memories_stay_small` |
@@ -392,4 +394,82 @@ fn ten_thousand_wanted_users_wake_in_portions_and_do_not_flood_the_one_link_that
     foes.push(Foe::linked(&mut bench, "another"));
     assert!(signatures(&bench) - before <= 2 * most);
     assert_eq!((bench.node.links().count(), bench.downs()), (2, Vec::new()));
+}
+
+// spec-test: NODE-8, LINK-6
+#[test]
+fn who_links_and_is_closed_again_and_again_leaves_no_more_than_there_may_be_links() {
+    let config = Config::test().links_user_max(2).links_service_in_max(0).links_service_out_max(0).dials_max(1);
+    let mut bench = Bench::new(config);
+    for n in 0..20 {
+        bench.reads = true;
+        let mut foe = Foe::linked(&mut bench, &format!("stranger {n}"));
+        bench.reads = false;
+        // Its answers wait for a write that it does not read, when it breaks a rule.
+        foe.say(&mut bench, "{\"ping\":1}\n".repeat(100));
+        foe.say(&mut bench, "nonsense\n");
+    }
+    assert_eq!((bench.downs().len(), bench.node.links().count()), (20, 0));
+    assert_eq!(bench.node.0.links.count(), 3, "two links and a dial");
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.node.0.links.count(), 0);
+}
+
+// spec-test: NODE-8, HS-10
+#[test]
+fn a_hello_is_no_longer_than_it_has_to_be() {
+    let mut bench = Bench::new(Config::test());
+    let mut foe = Foe::new(&mut bench, "mallory", "test");
+    foe.shake_unproven(&mut bench);
+    foe.say(&mut bench, "x".repeat(4_096));
+    assert!(bench.refusals().is_empty());
+    foe.say(&mut bench, "x");
+    assert_eq!(bench.refusals(), [CloseReason::Malformed]);
+}
+
+// spec-test: NODE-8, LINK-23
+#[test]
+fn streams_that_are_given_up_again_and_again_are_stored_once() {
+    let mut bench = Bench::new(Config::test());
+    let mut foe = Foe::linked(&mut bench, "mallory");
+    let to = foe.own.credentials.delegation().user();
+    bench.handle(Event::pipe_closed(foe.pipe));
+    for _ in 0..10 {
+        wish(&mut bench, Send::new(to, hello())).unwrap();
+    }
+    bench.run();
+    bench.hangs = true;
+    wish(&mut bench, Command::introduce(to, [at("10.0.0.9:1").into()])).unwrap();
+    bench.run();
+    // It claims to have more of each stream than was ever sent, so that all goes on in another one.
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        foe = Foe::linked(&mut bench, "mallory");
+        foe.listen(&mut bench);
+        let stream = foe.heard.rsplit("{\"id\":\"").next().unwrap().split('"').next().unwrap();
+        streams.push(String::from(stream));
+        let resume = format!("{{\"resume\":{{\"streams\":[],\"received\":[[\"{stream}\",1000]],\"messages\":64,\"bytes\":65536}}}}\n");
+        foe.say(&mut bench, resume);
+        bench.handle(Event::pipe_closed(foe.pipe));
+    }
+    streams.dedup();
+    assert_eq!(streams.len(), 20);
+    bench.hangs = false;
+    bench.handle(Event::stored(bench.hung.unwrap(), Ok(())));
+    let last = bench.batches.last().unwrap();
+    assert!((10..20).contains(last), "{last}");
+    assert_eq!((bench.node.outbox().count(), bench.stored(b'o')), (10, 10));
+}
+
+// spec-test: LINK-7
+#[test]
+fn a_node_with_a_small_window_writes_in_small_parts() {
+    let mut bench = Bench::new(Config::test().window_bytes(16 << 10));
+    let mut foe = Foe::linked(&mut bench, "friend");
+    bench.reads = false;
+    foe.say(&mut bench, "{\"ping\":1}\n".repeat(3_500));
+    bench.written.clear();
+    bench.handle(Event::pipe_written(foe.pipe));
+    let written = bench.written[&foe.pipe].len();
+    assert!((16 << 10..=(32 << 10) + 4).contains(&written), "{written}");
 }

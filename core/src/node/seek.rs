@@ -199,7 +199,7 @@ impl Parts {
         let peers = self.links.peers().filter(|(peer, pipe)| {
             let is_askable = peer.user != wanted && only.is_none_or(|only| only == *pipe);
             is_somebody |= is_askable;
-            is_askable && self.links.has_room(*pipe)
+            is_askable && self.links.has_room(&self.cx.config, *pipe)
         });
         let branches = Searches::branches(wanted, me, None, self.cx.config.search_units, peers);
         if branches.is_empty() && is_somebody {
@@ -246,7 +246,7 @@ impl Parts {
         let is_sought = |user: &UserId| self.book.user(*user).is_some_and(|known| known.tries.is_some());
         let wanted: Vec<UserId> = self.cx.timers.users().filter(is_sought).collect();
         for user in wanted {
-            if !self.links.has_room(pipe) {
+            if !self.links.has_room(&self.cx.config, pipe) {
                 // The others are searched for at their next try.
                 return;
             }
@@ -275,7 +275,7 @@ impl Parts {
             self.on_wanted(pipe, &checked);
             return;
         }
-        let peers = self.links.peers().filter(|(_, pipe)| self.links.has_room(*pipe));
+        let peers = self.links.peers().filter(|(_, pipe)| self.links.has_room(&self.cx.config, *pipe));
         let branches = Searches::branches(wanted, searcher, Some(pipe), checked.budget.saturating_sub(1), peers);
         if branches.is_empty() {
             self.cx.stats.searches_dropped = self.cx.stats.searches_dropped.saturating_add(1);

@@ -286,7 +286,7 @@ impl Parts {
         if self.is_stopped() {
             return;
         }
-        let mut has_room = self.links.has_room(pipe);
+        let mut has_room = self.links.has_room(&self.cx.config, pipe);
         while has_room && let Some(out) = self.outbox.next(peer) {
             has_room = self.links.say_message(&mut self.cx, pipe, out.stream, out.number, out.disk, out.message);
         }

@@ -22,7 +22,7 @@ use crate::wire::line::{Acknowledged, MESSAGE_FRAME_BYTES, Resume, StreamStart};
 pub(crate) use give_up::GiveUp;
 pub(crate) use queue::Held;
 use queue::Queue;
-use stored::{key, save, shared_key};
+use stored::{key, save, shared_key, unstore};
 
 /// Keys of waiting messages start with this byte.
 pub(crate) const OUTBOX_PREFIX: u8 = b'o';
@@ -209,6 +209,7 @@ impl Outbox {
 
     fn assign(&mut self, cx: &mut Cx, peer: Peer) {
         let Some(waiting) = self.waiting.remove(&peer.user) else { return };
+        unstore(cx, None, waiting.entries.iter());
         let queue = self.queue(cx, peer);
         queue.take_over(waiting.stream, waiting.next);
         for mut entry in waiting.entries {
@@ -252,6 +253,7 @@ impl Outbox {
         self.streams_left = self.streams_left.saturating_add(1);
         queue.renew_stream(draw_stream(cx, &label(peer), self.streams_left));
         let mut entries = core::mem::take(&mut queue.entries);
+        unstore(cx, Some(peer), entries.iter().filter(|entry| entry.stream == old));
         for entry in entries.iter_mut().filter(|entry| entry.stream == old) {
             (entry.stream, entry.number) = queue.number();
             if entry.store.is_some() {
@@ -273,6 +275,9 @@ impl Outbox {
         }
         while let Some(entry) = self.queues.get_mut(&peer).and_then(|queue| queue.take_acknowledged(acknowledged)) {
             self.on_delivered(cx, peer, &entry);
+        }
+        if let Some(queue) = self.queues.get_mut(&peer) {
+            queue.spare(cx.config.queue_spare_max());
         }
         if self.queues.get(&peer).is_some_and(|queue| queue.entries.is_empty()) && self.count_of(peer.user) == 0 {
             cx.timers.cancel(TimerKey::Ends(peer.user));

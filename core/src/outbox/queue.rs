@@ -103,6 +103,7 @@ impl Queue {
     /// The link is gone: everything that was under way waits again. Whether anything was ever said to this device.
     pub(super) fn on_unlink(&mut self) -> bool {
         self.reset(NO_WINDOW);
+        self.entries.shrink_to_fit();
         self.next > 1 || !self.entries.is_empty()
     }
 
@@ -125,6 +126,14 @@ impl Queue {
         self.stream = stream;
         (self.next, self.reached, self.sent, self.sent_bytes, self.disk) = (1, 0, 0, 0, 0);
         self.given_up = Box::default();
+    }
+
+    /// Gives room back that many more messages had once, all but that of `messages`.
+    pub(super) fn spare(&mut self, messages: usize) {
+        let kept = self.entries.len().saturating_mul(2).max(messages);
+        if self.entries.capacity() / 2 > kept {
+            self.entries.shrink_to(kept);
+        }
     }
 
     /// How many of the first entries are under way.
@@ -239,4 +248,32 @@ pub(crate) enum Held {
     Window,
     /// It is under way, and not acknowledged.
     Taking,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Tag;
+    use crate::message::Message;
+    use crate::time::WallTime;
+
+    // spec-test: NODE-8
+    #[test]
+    fn a_queue_that_was_long_gives_its_room_back() {
+        let mut queue = Queue::new(StreamId::from_bytes([1; 16]));
+        for n in 1..=4_096 {
+            let (stream, number) = queue.number();
+            let message = Message::new("bla", &n).unwrap();
+            let (tag, until) = (Tag::new(n), WallTime::from_millis(1));
+            queue.entries.push_back(Entry { tag, message, until, stream, number, device: None, store: None, queued: false, tries: 0 });
+        }
+        for left in [4_096, 1_000, 100, 1] {
+            queue.entries.drain(left..);
+            queue.spare(64);
+            assert!(queue.entries.capacity() <= (4 * left).max(128), "{} for {left}", queue.entries.capacity());
+        }
+        assert!(queue.entries.capacity() >= 64, "a steady stream asks for no memory");
+        queue.on_unlink();
+        assert!(queue.entries.capacity() < 8);
+    }
 }

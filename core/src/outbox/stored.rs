@@ -95,3 +95,10 @@ pub(super) fn save(cx: &mut Cx, to: UserId, peer: Option<Peer>, entry: &Entry) -
     let value = serde_json::to_vec(&record).ok()?;
     Some(cx.store(true, |batch| batch.put(key(entry.tag, peer), value)))
 }
+
+/// Takes entries out of the batch that gathers, since they are saved anew: it holds each message once.
+pub(super) fn unstore<'a>(cx: &mut Cx, peer: Option<Peer>, entries: impl Iterator<Item = &'a Entry>) {
+    let gathering = entries.filter(|entry| entry.store.is_some_and(|op| cx.is_gathering(op)));
+    let keys = gathering.map(|entry| key(entry.tag, peer)).collect();
+    cx.unstore(&keys);
+}

@@ -154,15 +154,20 @@ impl Book {
     /// A device has proven itself: remembered, so that the next time it costs no round trip. `false`: it was known so.
     pub(crate) fn on_proven(&mut self, cx: &mut Cx, delegation: &Delegation) -> bool {
         let devices_max = cx.config.devices_per_user_max as usize;
-        if !cx.has_store_room() && self.user(delegation.user()).is_none_or(|known| !known.introduced) {
-            // Strangers who come while nothing can be stored are met again another time.
+        // Who comes while nothing can be stored is met again another time: a stranger is not even remembered.
+        let has_room = cx.has_store_room();
+        if !has_room && self.user(delegation.user()).is_none_or(|known| !known.introduced) {
             return false;
         }
         let Some(known) = self.user_mut(cx, delegation.user()) else { return false };
         if known.devices.get(delegation.device()).is_some_and(|old| old == delegation || old.until() > delegation.until()) {
             return false;
         }
-        if let Some(device) = known.devices.keep(delegation.clone(), devices_max) {
+        let gone = known.devices.keep(delegation.clone(), devices_max);
+        if !has_room {
+            return true;
+        }
+        if let Some(device) = gone {
             cx.store(false, |batch| batch.remove(device_key(Peer { user: delegation.user(), device })));
         }
         cx.store(false, |batch| batch.put(device_key(delegation.peer()), delegation.to_json().into_bytes()));
