@@ -1,4 +1,4 @@
-//! Two pure functions that every rule about addresses goes through: how far an address reaches, and
+//! The pure functions that every rule about addresses goes through: how far an address reaches, and
 //! which addresses belong to one keeper.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,6 +22,63 @@ pub(crate) fn scope(address: SocketAddr) -> Option<Scope> {
     match plain(address.ip()) {
         IpAddr::V4(ip) => scope_v4(ip),
         IpAddr::V6(ip) => scope_v6(ip),
+    }
+}
+
+/// Addresses that one keeper has many of: a /24 of IPv4, a /48 of IPv6. Where addresses are no scarce good, in scopes that
+/// are not global, each endpoint is its own (spec: DHT-3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Group {
+    /// The first 24 bits.
+    V4([u8; 3]),
+    /// The first 48 bits.
+    V6([u8; 6]),
+    /// One endpoint.
+    Endpoint(SocketAddr),
+}
+
+/// The [`Group`] of an address.
+pub(crate) fn group(address: SocketAddr) -> Group {
+    match (scope(address), bound(address.ip())) {
+        (Some(Scope::Global), IpAddr::V4(ip)) => {
+            let [a, b, c, _] = ip.octets();
+            Group::V4([a, b, c])
+        }
+        (Some(Scope::Global), IpAddr::V6(ip)) => {
+            let [a, b, c, d, e, f, ..] = ip.octets();
+            Group::V6([a, b, c, d, e, f])
+        }
+        _ => Group::Endpoint(plain_socket(address)),
+    }
+}
+
+/// The larger neighbourhood: a /16 of IPv4, a /32 of IPv6, of which a provider gives one away (spec: DHT-3).
+pub(crate) fn block(address: SocketAddr) -> Group {
+    match group(address) {
+        Group::V4([a, b, _]) => Group::V4([a, b, 0]),
+        Group::V6([a, b, c, d, _, _]) => Group::V6([a, b, c, d, 0, 0]),
+        endpoint @ Group::Endpoint(_) => endpoint,
+    }
+}
+
+/// The address that a rule is about: what NAT64 (RFC 6052) leads to, otherwise the address itself, without IPv6 clothes.
+pub(crate) fn bound(ip: IpAddr) -> IpAddr {
+    match plain(ip) {
+        IpAddr::V6(v6) => match v6.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] => translated(v6).map_or(IpAddr::V6(v6), IpAddr::V4),
+            _ => IpAddr::V6(v6),
+        },
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Whether it is an address of its own, fit to be kept and handed on: not one that a gateway makes up (NAT64, 6to4,
+/// Teredo), nor one that means something else on each link (spec: DHT-3).
+pub(crate) fn is_lasting(address: SocketAddr) -> bool {
+    match plain(address.ip()) {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(v6) if v6.is_loopback() => true,
+        IpAddr::V6(v6) => translated(v6).is_none() && !matches!(v6.segments(), [0x2001, 0, ..] | [0xfe80..=0xfebf, ..]),
     }
 }
 
@@ -92,6 +149,28 @@ fn translated(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // spec-test: DHT-3
+    #[test]
+    fn a_keeper_has_a_group_and_a_provider_a_block_where_addresses_are_scarce() {
+        let of = |text: &str| text.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let same = |by: fn(SocketAddr) -> Group, one: &str, other: &str| by(of(one)) == by(of(other));
+        assert!(same(group, "203.0.113.7:1", "203.0.113.200:9") && !same(group, "203.0.113.7:1", "203.0.114.7:1"));
+        assert!(same(block, "203.0.113.7:1", "203.0.114.7:9") && !same(block, "203.0.113.7:1", "203.1.113.7:1"));
+        assert!(same(group, "[2001:db8:1::1]:1", "[2001:db8:1:ffff::1]:1") && !same(group, "[2001:db8:1::1]:1", "[2001:db8:2::1]:1"));
+        assert!(same(block, "[2001:db8:1::1]:1", "[2001:db8:2::1]:1") && !same(block, "[2001:db8::1]:1", "[2001:db9::1]:1"));
+        assert!(same(group, "[64:ff9b::203.0.113.7]:1", "203.0.113.9:1"), "what a gateway leads to");
+        for by in [group, block] {
+            assert!(!same(by, "192.168.1.1:1", "192.168.1.2:1") && !same(by, "127.0.0.1:1", "127.0.0.1:2"), "not where they are many");
+            assert!(same(by, "[::ffff:10.0.0.1]:7", "10.0.0.1:7"));
+        }
+        for lasting in ["203.0.113.7:1", "10.0.0.1:1", "[2001:db8::1]:1", "[fd00::1]:1", "[::1]:1", "[::ffff:203.0.113.7]:1"] {
+            assert!(is_lasting(of(lasting)), "{lasting}");
+        }
+        for made_up in ["[64:ff9b::203.0.113.7]:1", "[2002:cb00:7109::1]:1", "[2001::1]:1", "[fe80::1]:1"] {
+            assert!(!is_lasting(of(made_up)), "{made_up}");
+        }
+    }
 
     #[test]
     fn a_host_is_an_ipv4_address_or_a_64_of_ipv6() {

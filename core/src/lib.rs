@@ -118,6 +118,7 @@ mod command;
 mod config;
 mod crypto;
 mod cx;
+mod dht;
 mod driver;
 mod error;
 mod event;
