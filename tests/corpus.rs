@@ -11,9 +11,11 @@ mod scenario;
 
 type Entrance = fn(&[u8]) -> bool;
 
-const ENTRANCES: [(&str, Entrance); 13] = [
+const ENTRANCES: [(&str, Entrance); 15] = [
     ("strict", fuzz::strict),
     ("line", fuzz::line),
+    ("datagram", fuzz::datagram),
+    ("record", fuzz::record),
     ("delegation", fuzz::delegation),
     ("revocation", fuzz::revocation),
     ("text", fuzz::text),

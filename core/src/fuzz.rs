@@ -8,6 +8,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::str::FromStr;
 use core::time::Duration;
 
+use crate::dht::record::{AddressRecord, DeviceRecord};
+use crate::dht::wire::{Asker, Body, DATAGRAM_BYTES_MAX, Datagram, read, write_error, write_reply, write_request};
 use crate::id::to_bech32;
 use crate::identity::{Credentials, Delegation, DeviceKeys, Grant, IdentitySecret, Revocation};
 use crate::invitation::InvitationSecret;
@@ -85,6 +87,45 @@ fn is_written_once(line: &Line<'_>) -> bool {
     let Ok(again) = Line::parse(text) else { return false };
     again.write(&mut twice);
     once == twice
+}
+
+/// A datagram that is read is written within its bound, in one form that reads back.
+pub fn datagram(bytes: &[u8]) -> bool {
+    let Ok(once) = read(bytes) else { return true };
+    // A reply may have no room for what must stay free while it is written, so that it loses something: but only once.
+    let Some(once) = said_again(&once) else { return bytes.len() > DATAGRAM_BYTES_MAX - SPARE_BYTES };
+    once.len() <= DATAGRAM_BYTES_MAX && read(&once).is_ok_and(|twice| said_again(&twice).is_some_and(|twice| twice == once))
+}
+
+/// How much longer a datagram may become when it is written again: the longest pad's frame, and what must stay free.
+const SPARE_BYTES: usize = 32;
+
+/// What its sender would have written for what was read.
+pub(crate) fn said_again(read: &Datagram<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let exchange = read.head.exchange;
+    let is_in = match &read.body {
+        Body::Request(request) => write_request(&mut out, SocketAddr::from(([203, 0, 113, 97], 1)), &read.head, request),
+        Body::Reply(reply) => {
+            let own = read.head.id.zip(read.head.cookie);
+            // Who is told where it is, or who answers, has not proven anything.
+            let is_unproven = own.is_some() || reply.seen.is_some();
+            let asker = if is_unproven { Asker::Unproven { bytes: DATAGRAM_BYTES_MAX, own } } else { Asker::Proven };
+            write_reply(&mut out, exchange, asker, reply)
+        }
+        Body::Denied(denied) => {
+            write_error(&mut out, exchange, *denied);
+            true
+        }
+    };
+    is_in.then_some(out)
+}
+
+/// A record that is read is written again byte for byte.
+pub fn record(bytes: &[u8]) -> bool {
+    let Ok(text) = core::str::from_utf8(bytes) else { return true };
+    AddressRecord::from_json(text).map_or(true, |read| read.to_json() == text)
+        && DeviceRecord::from_json(text).map_or(true, |read| read.to_json() == text)
 }
 
 /// Addresses, entry peers, ids and messages that are read as text are the same when they are written and read again.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const SPEC: &str = "core/SPEC.md";
 
 /// The sections of the specification; other words that look like an id (SHA-256) are words.
-const SECTIONS: [&str; 13] = ["ID", "WIRE", "CRYPTO", "HS", "LINK", "MSG", "FIND", "INVITE", "STORE", "NODE", "SHELL", "SIM", "TRACE"];
+const SECTIONS: [&str; 14] =
+    ["ID", "WIRE", "CRYPTO", "HS", "LINK", "MSG", "FIND", "DHT", "INVITE", "STORE", "NODE", "SHELL", "SIM", "TRACE"];
 
 /// What marks a citation in a comment of the code, and in one of a test.
 const MARKS: [&str; 2] = ["(spec: ", TEST_MARK];

@@ -64,7 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("subtle", &["core/src/crypto"]),
     ("rand_chacha", &["core/src/rng.rs"]),
     ("hashbrown", &["core/src/map.rs"]),
-    ("siphasher", &["core/src/map.rs"]),
+    ("siphasher", &["core/src/map.rs", "core/src/crypto"]),
     ("xxhash_rust", &["core/src/trace", "core/src/crypto"]),
     ("base64", &["core/src/id.rs"]),
     ("bech32", &["core/src/id.rs"]),

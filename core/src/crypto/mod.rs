@@ -5,10 +5,12 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::Hasher as _;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use subtle::ConstantTimeEq;
 
 #[cfg(feature = "ideal")]
@@ -238,8 +240,18 @@ pub(crate) fn mac(secret: &[u8; 16], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// SipHash-2-4 with 128 bits under `secret` over the parts, one behind the other: for what only its maker checks, and only for
+/// minutes. A tenth of the time of [`mac`]. The same in every provider.
+pub(crate) fn short_mac(secret: &[u8; 16], parts: &[&[u8]]) -> [u8; 16] {
+    let mut hasher = SipHasher24::new_with_key(secret);
+    for part in parts {
+        hasher.write(part);
+    }
+    hasher.finish128().as_bytes()
+}
+
 /// Whether two proofs are the same, in a time that does not tell where they differ.
-pub(crate) fn is_same_proof(a: &[u8; 32], b: &[u8; 32]) -> bool {
+pub(crate) fn is_same_proof<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
     a.ct_eq(b).into()
 }
 

@@ -70,6 +70,11 @@ impl KeyPair {
     pub(crate) fn public(&self) -> &[u8; 32] {
         &self.public
     }
+
+    /// What its owner and who holds the secret of `other` have in common; `None` for a key of small order.
+    pub(crate) fn agree(&self, crypto: &Crypto, other: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+        crypto.agree(&self.secret, other).map(Zeroizing::new)
+    }
 }
 
 impl fmt::Debug for KeyPair {

@@ -350,3 +350,13 @@ fn the_hash_is_sha_256_of_the_parts_in_a_row() {
     let whole = hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert!(providers().iter().all(|crypto| crypto.hash(&[b"a", b"", b"bc"]) == whole));
 }
+
+#[test]
+fn the_short_mac_is_siphash_2_4_with_128_bits_over_the_parts_in_a_row() {
+    // The vectors of its reference implementation.
+    let secret = core::array::from_fn(|n| n as u8);
+    assert_eq!(short_mac(&secret, &[]), hex::<16>("a3817f04ba25a8e66df67214c7550293"));
+    assert_eq!(short_mac(&secret, &[&[0]]), hex::<16>("da87c1d86b99af44347659119b22fc45"));
+    assert_eq!(short_mac(&secret, &[b"abc", b"", b"defghijk"]), short_mac(&secret, &[b"abcdefghijk"]));
+    assert_ne!(short_mac(&secret, &[b"a"]), short_mac(&[0; 16], &[b"a"]));
+}

@@ -60,6 +60,13 @@ pub(crate) fn fits(hint: Hint, at: SocketAddr) -> bool {
     }
 }
 
+/// Whether `id` is the one of a node with this key at this address, in whichever of its variants (spec: DHT-4).
+pub(crate) fn is_of(id: &Key, key: &NodeKey, at: SocketAddr) -> bool {
+    // Three bits; where the address is not global they mean nothing, and are not looked at.
+    let variant = Variant::from_low_bits(u8::try_from((id.hint().0 >> (64 - BOUND_BITS)) & 7).unwrap_or_default());
+    node_id(key, at, variant) == Some(*id)
+}
+
 /// The first 24 bits of an id: twenty of the address, three of the variant, and a zero.
 fn prefix(masked: &[u8], variant: Variant) -> u32 {
     let [a, b, c, ..] = sha256(&[b"overcom/1 id address\0", masked, &[variant.0]]);
@@ -140,6 +147,18 @@ mod tests {
         assert_eq!(strangers, 0, "2⁻²⁰ each");
         assert!(fits(Hint(0), at("192.168.1.1:1")) && fits(Hint(u64::MAX), at("127.0.0.1:1")), "addresses that are no scarce good");
         assert!(!fits(Hint(0), at("224.0.0.1:1")));
+    }
+
+    // spec-test: DHT-4
+    #[test]
+    fn an_id_is_of_its_key_and_address_in_each_variant() {
+        for text in ["203.0.113.7:1", "[2001:db8:85a3::1]:1", "192.168.1.9:1"] {
+            for n in 0..8 {
+                let own = id(3, text, n).map(|id| (is_of(&id, &NodeKey::from_bytes([3; 32]), at(text)), id));
+                assert!(own.is_some_and(|(is_own, id)| is_own && !is_of(&id, &NodeKey::from_bytes([4; 32]), at(text))), "{text}");
+            }
+        }
+        assert!(id(3, "203.0.113.7:1", 0).is_some_and(|id| !is_of(&id, &NodeKey::from_bytes([3; 32]), at("198.51.100.4:1"))));
     }
 
     // spec-test: DHT-4

@@ -13,7 +13,7 @@ mod credentials;
 mod delegation;
 mod devices;
 mod revocation;
-mod signed;
+pub(crate) mod signed;
 
 pub use credentials::{Credentials, DeviceKeys, NodeSecret, SecretText};
 pub(crate) use delegation::DelegationCache;

@@ -1,4 +1,4 @@
-//! The envelope of what an identity signs: the content's exact bytes, and the signature.
+//! The envelope of what an identity or a device signs: the content's exact bytes, and the signature.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -11,8 +11,8 @@ use crate::error::WireError;
 use crate::id::{Base64, deserialize_base64, serialize_base64};
 use crate::wire::{Limits, walk};
 
-/// What an identity signs. Its content has one form only (spec: ID-6).
-pub(super) trait Signed: Sized {
+/// What an identity or a device signs. Its content has one form only (spec: ID-6, DHT-30).
+pub(crate) trait Signed: Sized {
     /// The longest JSON form is shorter.
     const JSON_BYTES_MAX: usize;
 
@@ -35,7 +35,7 @@ struct Envelope<'a> {
 }
 
 /// Reads the whole JSON form: one walk over all of it.
-pub(super) fn from_json<T: Signed>(json: &[u8]) -> Result<T, WireError> {
+pub(crate) fn from_json<T: Signed>(json: &[u8]) -> Result<T, WireError> {
     walk(json, limits::<T>())?;
     let envelope: Envelope<'_> = serde_json::from_slice(json).map_err(|_| WireError::Json)?;
     let read = open::<T>(&envelope)?;
@@ -43,17 +43,17 @@ pub(super) fn from_json<T: Signed>(json: &[u8]) -> Result<T, WireError> {
 }
 
 /// The JSON form, byte for byte as it was read.
-pub(super) fn to_json<T: Signed>(signed: &T) -> String {
+pub(crate) fn to_json<T: Signed>(signed: &T) -> String {
     format!(r#"{{"content":{},"signature":"{}"}}"#, signed.content(), Base64(signed.signature()))
 }
 
 /// From JSON that is borrowed (a slice or a string), inside other JSON: the walk is over the content.
-pub(super) fn deserialize<'de, T: Signed, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn deserialize<'de, T: Signed, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let envelope = Envelope::deserialize(deserializer)?;
     walk(envelope.content.get().as_bytes(), limits::<T>()).and_then(|()| open(&envelope)).map_err(de::Error::custom)
 }
 
-pub(super) fn serialize<T: Signed, S: Serializer>(signed: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<T: Signed, S: Serializer>(signed: &T, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Out {
         content: Box<RawValue>,

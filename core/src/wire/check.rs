@@ -36,7 +36,10 @@ pub(crate) fn check_line(line: &[u8]) -> Result<(), WireError> {
 }
 
 /// Where the string that is open at `at` ends, behind its closing quote.
-fn string_end(line: &[u8], mut at: usize) -> Result<usize, WireError> {
+///
+/// # Errors
+/// `Space` for a byte below 0x20.
+pub(crate) fn string_end(line: &[u8], mut at: usize) -> Result<usize, WireError> {
     loop {
         at = plain_end(line, at);
         match line.get(at) {

@@ -299,7 +299,8 @@ pub(crate) fn write_acknowledged(out: &mut Vec<u8>, acknowledged: &Acknowledged)
     out.extend_from_slice(b"}}\n");
 }
 
-fn write_number(out: &mut Vec<u8>, number: u64) {
+/// Writes a number in digits.
+pub(crate) fn write_number(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     let mut rest = number;

@@ -8,8 +8,8 @@ mod check;
 pub(crate) mod line;
 pub(crate) mod strict;
 
-pub(crate) use check::check_line;
-pub(crate) use strict::{Limits, compact, compact_within, walk, walk_read, walk_text};
+pub(crate) use check::{check_line, string_end};
+pub(crate) use strict::{Limits, Numbers, compact, compact_within, walk, walk_read, walk_text};
 
 /// The longest signed content (spec: WIRE-2). Strictly under [`LINE_BYTES_MAX`], so that what is valid alone is valid
 /// in every envelope.

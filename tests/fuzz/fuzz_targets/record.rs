@@ -1,0 +1,4 @@
+//! Any bytes into `overcom_core::fuzz::record`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| assert!(overcom_core::fuzz::record(bytes)));
