@@ -250,8 +250,6 @@ mod tests {
             let (place, port) = (from_number(0x0B00_0000 | n), SocketAddr::new(victim.ip(), u16::try_from(n % 50_000).unwrap()));
             own.rotate_left(1);
             own[0] = *secrets.cookie(place).as_bytes();
-            // All epochs but the last two of a thousand.
-            let long_ago = Secrets::new(self::rng(), Time::from_secs(u64::from(n % 999) * 300));
             let other_target = Key::from_bytes(core::array::from_fn(|at| if at < 4 { n.to_le_bytes()[at] } else { 5 }));
             let (cookie, token) = match n % 6 {
                 0 => (Cookie(rng.array()), Token(rng.array())),
@@ -260,7 +258,11 @@ mod tests {
                 2 => (Cookie(core::array::from_fn(|at| own[0][at] ^ own[1][at] ^ own[2][at])), secrets.token(victim, &other_target)),
                 3 => (secrets.cookie(port), secrets.token(port, &target)),
                 4 => (other_node.cookie(victim), other_node.token(victim, &target)),
-                _ => (long_ago.cookie(victim), long_ago.token(victim, &target)),
+                _ => {
+                    // All epochs but the last two of a thousand.
+                    let long_ago = Secrets::new(self::rng(), Time::from_secs(u64::from(n % 999) * 300));
+                    (long_ago.cookie(victim), long_ago.token(victim, &target))
+                }
             };
             assert!(!secrets.holds(cookie, victim) && !secrets.lets_write(token, victim, &target), "{n}");
         }

@@ -668,14 +668,3 @@ fn a_hundred_thousand_changed_datagrams_are_read_or_refused() {
     }
     assert!(taken > 5_000, "{taken} were still datagrams");
 }
-
-#[test]
-fn zz_corpus() {
-    extern crate std;
-    for (name, entrance) in [("datagram", crate::fuzz::datagram as fn(&[u8]) -> bool), ("record", crate::fuzz::record)] {
-        for file in std::fs::read_dir(format!("/tmp/wt/dht-wire/tests/fuzz/corpus/{name}")).unwrap() {
-            let path = file.unwrap().path();
-            assert!(entrance(&std::fs::read(&path).unwrap()), "{}", path.display());
-        }
-    }
-}

@@ -89,6 +89,9 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, exchange: Exchange, asker: Asker, r
         Asker::Unproven { bytes, own } => (bytes.min(DATAGRAM_BYTES_MAX), own),
     };
     let mut filler = Filler::begin(out, exchange, "r", reply.word().text(), limit);
+    if matches!(reply.answer, Answer::Get(_)) {
+        filler.kept = filler.kept.saturating_add(MORE_BYTES);
+    }
     let mut is_in = filler.fits(|_| {});
     if let Some((id, cookie)) = own {
         filler.fits(|out| {
@@ -98,7 +101,7 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, exchange: Exchange, asker: Asker, r
     }
     match &reply.answer {
         Answer::Ping | Answer::Find | Answer::Probe | Answer::Knock => {}
-        Answer::Get(got) => is_in &= got_fields(&mut filler, got, matches!(asker, Asker::Proven)),
+        Answer::Get(got) => got_fields(&mut filler, got, matches!(asker, Asker::Proven)),
         // These two go to who is proven, or say nothing.
         Answer::Put { sequence } => is_in &= filler.fits(|out| put_number(out, "sequence", *sequence)),
         Answer::Hello { key, proof } => {
@@ -125,10 +128,9 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, exchange: Exchange, asker: Asker, r
     filler.end(is_in)
 }
 
-/// Writes what lies at a target, and whether something of it found no room; `false` if there is none to say that.
-fn got_fields(filler: &mut Filler<'_>, got: &Got<'_>, is_proven: bool) -> bool {
+/// Writes what lies at a target, and in the room that was kept whether something of it found none.
+fn got_fields(filler: &mut Filler<'_>, got: &Got<'_>, is_proven: bool) {
     let Got { record, index, revoked, token, more } = got;
-    filler.kept = filler.kept.saturating_add(MORE_BYTES);
     let mut is_cut = *more;
     if let Some(record) = record {
         is_cut |= !filler.fits(|out| put_json(out, "record", record));
@@ -148,7 +150,9 @@ fn got_fields(filler: &mut Filler<'_>, got: &Got<'_>, is_proven: bool) -> bool {
         is_cut |= !filler.fits(|out| put_bytes(out, "token", token.as_bytes()));
     }
     filler.kept = filler.kept.saturating_sub(MORE_BYTES);
-    !is_cut || filler.fits(|out| put_true(out, "more"))
+    if is_cut {
+        filler.fits(|out| put_true(out, "more"));
+    }
 }
 
 /// Adds a refusal, to who is proven only (spec: DHT-16).
