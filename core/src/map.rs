@@ -44,6 +44,11 @@ impl<K: Eq + Hash, V> Map<K, V> {
     }
 }
 
+/// The hash of some bytes under a key from the node's generator: for tables whose rows keep a few bits of it.
+pub(crate) fn hash_bytes(key: [u64; 2], bytes: &[u8]) -> u64 {
+    SipHasher13::new_with_keys(key[0], key[1]).hash(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

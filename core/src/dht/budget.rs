@@ -1,0 +1,208 @@
+//! How much a node itself sends: bytes a second, and addresses that it never spoke to.
+
+use core::time::Duration;
+
+use super::rate::Rate;
+use crate::time::Time;
+
+/// A budget that fills at a rate up to its burst. 8 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Budget {
+    /// When all that was spent will have been earned.
+    at: Time,
+}
+
+impl Budget {
+    /// Spends `amount`, if there is as much.
+    pub(crate) fn spend(&mut self, amount: u32, rate: Rate, now: Time) -> bool {
+        let at = self.at.max(now) + time_for(amount, rate);
+        let is_enough = at.since(now) <= time_for(rate.burst, rate);
+        if is_enough {
+            self.at = at;
+        }
+        is_enough
+    }
+
+    /// How much is left, in hundredths of the burst.
+    pub(crate) fn left_percent(&self, rate: Rate, now: Time) -> u32 {
+        let full = time_for(rate.burst, rate).as_micros().max(1);
+        let spent = self.at.since(now).as_micros().min(full);
+        u32::try_from((full - spent).saturating_mul(100) / full).unwrap_or_default()
+    }
+}
+
+fn time_for(amount: u32, rate: Rate) -> Duration {
+    Duration::from_micros(u64::from(amount).saturating_mul(1_000_000) / u64::from(rate.per_second.max(1)))
+}
+
+/// What a node that is short of bytes leaves out, the more the shorter it is (spec: DHT-73).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Shortage {
+    /// Nothing.
+    None,
+    /// Below a half: a `find` without a cookie is not answered.
+    ColdFinds,
+    /// Below a quarter: neither is a `get` without a cookie for what lies outside the radius of 16.
+    ColdGets,
+    /// Below a tenth: only what lies in the own region is.
+    AllButOwn,
+}
+
+/// The bytes of replies to others (spec: DHT-73). 16 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReplyBytes {
+    all: Budget,
+    unproven: Budget,
+}
+
+impl ReplyBytes {
+    /// What is too much to be answered now.
+    pub(crate) fn shortage(&self, rate: Rate, now: Time) -> Shortage {
+        match self.all.left_percent(rate, now) {
+            50.. => Shortage::None,
+            25.. => Shortage::ColdFinds,
+            10.. => Shortage::ColdGets,
+            0.. => Shortage::AllButOwn,
+        }
+    }
+
+    /// Spends the bytes of a reply, if there are as many: at most half for who has shown no cookie that holds.
+    pub(crate) fn spend(&mut self, bytes: u32, is_proven: bool, rate: Rate, now: Time) -> bool {
+        let half = Rate { per_second: rate.per_second / 2, burst: rate.burst / 2 };
+        let mut unproven = self.unproven;
+        let is_allowed = (is_proven || unproven.spend(bytes, half, now)) && self.all.spend(bytes, rate, now);
+        if is_allowed {
+            self.unproven = unproven;
+        }
+        is_allowed
+    }
+}
+
+/// How many addresses that one never spoke to are spoken to, so that a home router's table is not filled (spec: DHT-74).
+/// 32 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewEndpoints {
+    began: Time,
+    /// How many in the first half minute.
+    first: u32,
+    upkeep: Budget,
+    look_ups: Budget,
+}
+
+/// At most so many for upkeep in the first 30 s.
+const FIRST_MAX: u32 = 60;
+const FIRST_LENGTH: Duration = Duration::from_secs(30);
+/// A client's: 140 an hour and 60 at once are 200 in whatever hour. In thousandths, since it is less than one a second.
+const CLIENT: Rate = Rate { per_second: 39, burst: 60_000 };
+const THOUSAND: u32 = 1_000;
+
+/// Whom a node asks that it never spoke to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// By its own upkeep: tables, leaves, repair, candidates.
+    ForUpkeep {
+        /// Whether it serves others.
+        serves: bool,
+    },
+    /// In a look-up that the application wants.
+    InLookUp,
+}
+
+/// The rates of new endpoints: of upkeep while serving, and of look-ups.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EndpointRates {
+    pub(crate) upkeep: Rate,
+    pub(crate) look_ups: Rate,
+}
+
+impl NewEndpoints {
+    /// From the node's start on.
+    pub(crate) fn new(now: Time) -> Self {
+        Self { began: now, first: 0, upkeep: Budget::default(), look_ups: Budget::default() }
+    }
+
+    /// Whether one more may be spoken to; it counts if so. Who has just been answered is none.
+    pub(crate) fn spend(&mut self, asked: Asked, rates: EndpointRates, now: Time) -> bool {
+        let Asked::ForUpkeep { serves } = asked else {
+            return self.look_ups.spend(1, rates.look_ups, now);
+        };
+        let is_first = now.since(self.began) < FIRST_LENGTH;
+        if is_first && self.first >= FIRST_MAX {
+            return false;
+        }
+        let is_allowed = if serves { self.upkeep.spend(1, rates.upkeep, now) } else { self.upkeep.spend(THOUSAND, CLIENT, now) };
+        self.first = self.first.saturating_add(u32::from(is_first && is_allowed));
+        is_allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: Rate = Rate { per_second: 16_384, burst: 491_520 };
+    const RATES: EndpointRates = EndpointRates { upkeep: Rate { per_second: 4, burst: 60 }, look_ups: Rate { per_second: 16, burst: 96 } };
+
+    fn secs(secs: u64) -> Time {
+        Time::from_secs(1_000 + secs)
+    }
+
+    // spec-test: DHT-73
+    #[test]
+    fn bytes_run_short_step_by_step_and_come_back_at_their_rate() {
+        let mut bytes = ReplyBytes::default();
+        let now = secs(0);
+        let mut steps = alloc::vec![bytes.shortage(BYTES, now)];
+        let mut sent: u32 = 0;
+        while bytes.spend(1_000, true, BYTES, now) {
+            sent += 1_000;
+            if steps.last() != Some(&bytes.shortage(BYTES, now)) {
+                steps.push(bytes.shortage(BYTES, now));
+            }
+        }
+        assert_eq!(sent, 491_000);
+        assert_eq!(steps, [Shortage::None, Shortage::ColdFinds, Shortage::ColdGets, Shortage::AllButOwn]);
+        assert_eq!(bytes.shortage(BYTES, secs(16)), Shortage::None, "half of it in half of 30 s");
+        let later = (0..1_000).filter(|_| bytes.spend(1_000, true, BYTES, secs(10))).count();
+        assert!((163..=164).contains(&later), "{later}");
+    }
+
+    // spec-test: DHT-73
+    #[test]
+    fn whoever_shows_no_cookie_has_half_of_the_bytes() {
+        let mut bytes = ReplyBytes::default();
+        let spent = (0..1_000).filter(|_| bytes.spend(1_000, false, BYTES, secs(0))).count();
+        assert_eq!(spent, 245);
+        let spent = (0..1_000).filter(|_| bytes.spend(1_000, true, BYTES, secs(0))).count();
+        assert_eq!(spent, 246, "what they took is not there for others");
+    }
+
+    // spec-test: DHT-74
+    #[test]
+    fn new_endpoints_are_sixty_at_the_start_then_four_a_second_or_two_hundred_an_hour() {
+        for (serves, hour) in [(true, 4 * 3_570 + 60..=4 * 3_600 + 60), (false, 190..=200)] {
+            let mut endpoints = NewEndpoints::new(secs(0));
+            let mut spent = |from: u64, to: u64| {
+                let times = (from * 10..to * 10).map(|tenth| Time::from_millis(1_000_000 + tenth * 100));
+                times.filter(|now| endpoints.spend(Asked::ForUpkeep { serves }, RATES, *now)).count()
+            };
+            let first = spent(0, 30);
+            assert!((59..=60).contains(&first), "{first}");
+            let rest = spent(30, 3_600);
+            assert!(hour.contains(&(first + rest)), "{serves}: {first} + {rest}");
+            let next = spent(3_600, 7_200);
+            assert!(next <= *hour.end(), "{next}");
+        }
+    }
+
+    // spec-test: DHT-74
+    #[test]
+    fn look_ups_have_new_endpoints_of_their_own() {
+        let mut endpoints = NewEndpoints::new(secs(0));
+        while endpoints.spend(Asked::ForUpkeep { serves: false }, RATES, secs(0)) {}
+        let spent = (0..1_000).filter(|_| endpoints.spend(Asked::InLookUp, RATES, secs(1))).count();
+        assert_eq!(spent, 96);
+        let spent = (0..1_000).filter(|_| endpoints.spend(Asked::InLookUp, RATES, secs(2))).count();
+        assert_eq!(spent, 16);
+    }
+}
