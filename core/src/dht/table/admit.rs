@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::entry::{Entry, Rtt, State, Tick, UNVERIFIED, ticks};
+use super::shelf::BUCKETS;
 use super::{Mode, Table};
 use crate::address::plain_socket;
 use crate::dht::key::Hint;
@@ -73,9 +74,11 @@ const CLASS_TICKS: [u64; 3] = [225, 675, 2_700];
 pub(super) struct First {
     began: Option<Time>,
     places: [u8; 16],
+    /// That it is over has had its effect.
+    is_settled: bool,
 }
 
-/// The first table is full with so many, or over after this time (guess: the five minutes in which `bootstrap capture` is judged).
+/// The first table is full with so many under the caps, or over after this time (guess: no entry peer is waited for so long).
 const FIRST_MAINS: usize = 64;
 const FIRST_LENGTH: Duration = Duration::from_secs(300);
 /// So many of them may descend from one entry peer, if there are several.
@@ -83,7 +86,18 @@ const FIRST_PLACES: u8 = 16;
 
 impl First {
     pub(super) const fn new() -> Self {
-        Self { began: None, places: [0; 16] }
+        Self { began: None, places: [0; 16], is_settled: false }
+    }
+
+    /// From now on it makes no difference who descends from whom.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// Whether it has ended since this was asked last.
+    fn ends(&mut self, mains: usize, now: Time) -> bool {
+        let is_over = mains >= FIRST_MAINS || self.began.is_some_and(|began| now.since(began) >= FIRST_LENGTH);
+        is_over && !core::mem::replace(&mut self.is_settled, is_over)
     }
 
     fn slot(&mut self, descent: Option<u8>) -> Option<&mut u8> {
@@ -91,10 +105,9 @@ impl First {
     }
 
     /// Whether one more of this descent would be too many.
-    fn is_full(&mut self, descent: Option<u8>, mains: usize, now: Time) -> bool {
-        let is_over = mains >= FIRST_MAINS || self.began.is_some_and(|began| now.since(began) >= FIRST_LENGTH);
+    fn is_full(&mut self, descent: Option<u8>) -> bool {
         let several = self.places.iter().filter(|places| **places > 0).count() > 1;
-        !is_over && several && self.slot(descent).is_some_and(|places| *places >= FIRST_PLACES)
+        !self.is_settled && several && self.slot(descent).is_some_and(|places| *places >= FIRST_PLACES)
     }
 
     fn count(&mut self, descent: Option<u8>, now: Time) {
@@ -197,7 +210,8 @@ impl Table {
     /// Gives a node a place, or lets it wait. It is in neither shelf.
     pub(super) fn place(&mut self, mut entry: Entry, descent: Option<u8>, now: Time) -> Admission {
         let bucket = self.bucket(entry.hint);
-        let is_first_full = self.first.is_full(descent, self.mains.len(), now);
+        self.settle(now);
+        let is_first_full = self.first.is_full(descent);
         self.mark(bucket, &mut entry, is_first_full);
         if self.has_place(bucket, &entry) {
             self.mains.insert(bucket, usize::MAX, &entry);
@@ -210,7 +224,7 @@ impl Table {
         } else {
             return self.wait(bucket, &entry);
         }
-        self.first.count(descent, now);
+        self.first.count(descent.filter(|_| !entry.has(State::CROWDED)), now);
         Admission::Main
     }
 
@@ -288,17 +302,43 @@ impl Table {
         }
     }
 
-    /// After one under the caps has left, one over them may be under them.
-    fn relax(&mut self, gone: &Entry) {
-        if gone.has(State::CROWDED) || self.mode == Mode::Hard {
+    /// When the first table is full or its time over, only the caps count (spec: DHT-62). O(1) but once.
+    pub(super) fn settle(&mut self, now: Time) {
+        if self.first.is_settled() {
             return;
         }
+        let mut under: usize = 0;
+        self.mains.scan(0..self.mains.len(), now, |seen| under = under.saturating_add(usize::from(!seen.state.has(State::CROWDED))));
+        if self.first.ends(under, now) {
+            self.unmark(usize::MAX);
+            self.fill_all();
+        }
+    }
+
+    /// Gives all free places to spares that may have them.
+    pub(super) fn fill_all(&mut self) {
+        (0..BUCKETS).for_each(|bucket| while self.fill(bucket, usize::MAX) {});
+    }
+
+    /// After one under the caps has left, one over them may be under them.
+    fn relax(&mut self, gone: &Entry) {
+        if !gone.has(State::CROWDED) && self.mode == Mode::Soft {
+            self.unmark(1);
+        }
+    }
+
+    /// Unmarks at most so many who are over the caps no more.
+    fn unmark(&mut self, at_most: usize) {
+        let mut unmarked: usize = 0;
         for index in 0..self.mains.len() {
+            if unmarked >= at_most {
+                return;
+            }
             let Some(mut entry) = self.mains.get(index).filter(|entry| entry.has(State::CROWDED)) else { continue };
             self.mark(self.mains.bucket_of(index), &mut entry, false);
             if !entry.has(State::CROWDED) {
                 self.mains.set(index, &entry);
-                return;
+                unmarked = unmarked.saturating_add(1);
             }
         }
     }

@@ -60,7 +60,12 @@ impl Tick {
 
     /// How many units have passed since.
     pub(super) fn age(self, now: Time) -> u16 {
-        low(ticks(now)).wrapping_sub(self.0)
+        self.until(Self::at(now))
+    }
+
+    /// How many units lie between the two.
+    pub(super) const fn until(self, now: Self) -> u16 {
+        now.0.wrapping_sub(self.0)
     }
 }
 

@@ -165,7 +165,7 @@ impl Table {
     pub(crate) fn nearest(&self, target: Hint, n: usize, wanted: Wanted, now: Time, out: &mut Vec<Entry>) {
         out.clear();
         let n = n.min(NEAREST_MAX);
-        let bucket = self.bucket(target);
+        let (bucket, is_told) = (self.bucket(target), self.is_told(now));
         let steps = [self.mains.range(bucket), self.mains.range_from(bucket.saturating_add(1))];
         let before = (0..bucket).rev().map(|bucket| self.mains.range(bucket));
         for range in steps.into_iter().chain(before) {
@@ -173,8 +173,8 @@ impl Table {
             if room == 0 {
                 return;
             }
-            let mut best = Best::new(room);
-            self.mains.scan(range, now, |seen| best.offer(&seen, target, self.is_fresh(&seen, now), wanted));
+            let mut best = Best::new(room, target, wanted, is_told);
+            self.mains.scan(range, now, |seen| best.offer(&seen));
             out.extend(best.indices().filter_map(|index| self.mains.get(index)));
         }
     }
@@ -182,6 +182,7 @@ impl Table {
     /// Soft or hard. In hard mode those over a cap lose their places.
     pub(crate) fn set_mode(&mut self, mode: Mode, now: Time) {
         self.sweep(now);
+        self.settle(now);
         self.mode = mode;
         if mode == Mode::Hard {
             let crowded: Vec<usize> =
@@ -192,7 +193,10 @@ impl Table {
                 }
             }
         }
-        (0..BUCKETS).for_each(|bucket| while self.fill(bucket, usize::MAX) {});
+        // Before that, whoever waits because of its descent would come back.
+        if self.first.is_settled() {
+            self.fill_all();
+        }
     }
 
     /// Puts the same nodes around another own id: at another address one has another.
@@ -210,13 +214,12 @@ impl Table {
         usize::try_from(self.own.shared_bits(hint)).unwrap_or(BUCKETS).min(BUCKETS - 1)
     }
 
-    /// Whether a node may be named to others.
+    /// Whether anybody may have answered within the hour.
     ///
     /// Whatever happens cuts ages within the hour; so when nothing has for two, nobody was seen within the last, and ages,
     /// which might have wrapped since, are not looked at.
-    fn is_fresh(&self, seen: &Seen, now: Time) -> bool {
-        let is_told = ticks(now).saturating_sub(ticks(self.swept)) < 2 * SWEEP_TICKS;
-        is_told && seen.state.misses() < UNVERIFIED && seen.age <= NAMED_AGE_MAX
+    fn is_told(&self, now: Time) -> bool {
+        ticks(now).saturating_sub(ticks(self.swept)) < 2 * SWEEP_TICKS
     }
 
     fn scan_verified(&self, now: Time, mut see: impl FnMut(Seen)) {
@@ -241,10 +244,13 @@ impl Table {
 
 /// The best few of a scan: the lowest keys, in order.
 struct Best {
+    target: Hint,
+    wanted: Wanted,
+    is_told: bool,
     keys: [u128; NEAREST_MAX],
-    wanted: usize,
-    /// Whoever is not below this is not among them.
-    worst: u128,
+    room: usize,
+    /// Whoever is farther is not among them, whatever else it is.
+    farthest: u64,
 }
 
 impl Best {
@@ -254,31 +260,33 @@ impl Best {
     const CROWDED: u128 = 1 << (64 + Self::INDEX_BITS);
     const LAST: u128 = Self::CROWDED << 1;
 
-    const fn new(wanted: usize) -> Self {
-        Self { keys: [Self::NONE; NEAREST_MAX], wanted, worst: Self::NONE }
+    const fn new(room: usize, target: Hint, wanted: Wanted, is_told: bool) -> Self {
+        Self { target, wanted, is_told, keys: [Self::NONE; NEAREST_MAX], room, farthest: u64::MAX }
     }
 
-    fn offer(&mut self, seen: &Seen, target: Hint, is_fresh: bool, wanted: Wanted) {
-        let mut key =
-            u128::from(seen.hint.distance(target).0) << Self::INDEX_BITS | u128::from(u16::try_from(seen.index).unwrap_or(u16::MAX));
+    fn offer(&mut self, seen: &Seen) {
+        let distance = seen.hint.distance(self.target).0;
+        if distance > self.farthest {
+            return;
+        }
+        let is_fresh = self.is_told && seen.state.misses() < UNVERIFIED && seen.age <= NAMED_AGE_MAX;
+        let mut key = u128::from(distance) << Self::INDEX_BITS | u128::from(u16::try_from(seen.index).unwrap_or(u16::MAX));
         if seen.state.has(State::CROWDED) {
             key |= Self::CROWDED;
         }
-        match wanted {
+        match self.wanted {
             Wanted::Naming if !is_fresh => return,
             Wanted::Asking if !is_fresh => key |= Self::LAST,
             Wanted::Naming | Wanted::Asking => {}
         }
-        if key >= self.worst {
-            return;
-        }
-        let Some(keys) = self.keys.get_mut(..self.wanted) else { return };
+        let Some(keys) = self.keys.get_mut(..self.room) else { return };
         let at = keys.partition_point(|other| *other < key);
         if let Some(behind) = keys.get_mut(at..) {
-            behind.rotate_right(1);
+            behind.rotate_right(usize::from(!behind.is_empty()));
             behind.iter_mut().take(1).for_each(|slot| *slot = key);
         }
-        self.worst = keys.last().copied().unwrap_or_default();
+        // Among those that are neither crowded nor a last resort only distance counts.
+        self.farthest = keys.last().filter(|worst| **worst < Self::CROWDED).map_or(u64::MAX, |worst| (worst >> Self::INDEX_BITS) as u64);
     }
 
     fn indices(&self) -> impl Iterator<Item = usize> + '_ {

@@ -36,6 +36,7 @@ impl Table {
     /// first; else who is most overdue. Who has missed is not told: [`on_miss`](Self::on_miss) has said when to ask it.
     pub(crate) fn next_probe(&mut self, now: Time, is_asked: impl Fn(SocketAddr) -> bool) -> Option<Entry> {
         self.sweep(now);
+        self.settle(now);
         self.turns = self.turns.wrapping_add(1);
         if let Some(entry) = self.next_suspected(now, &is_asked) {
             return Some(entry);

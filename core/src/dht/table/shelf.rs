@@ -175,9 +175,9 @@ fn insert<const N: usize>(rows: &mut Vec<Packed<N>>, index: usize, entry: &Entry
 }
 
 fn scan<const N: usize>(rows: &[Packed<N>], range: Range<usize>, now: Time, see: &mut impl FnMut(Seen)) {
-    let start = range.start;
+    let (start, now) = (range.start, Tick::at(now));
     for (row, index) in rows.get(range).unwrap_or_default().iter().zip(start..) {
-        see(Seen { index, hint: row.hint(), age: row.seen().age(now), state: row.state() });
+        see(Seen { index, hint: row.hint(), age: row.seen().until(now), state: row.state() });
     }
 }
 

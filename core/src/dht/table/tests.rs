@@ -472,6 +472,19 @@ fn one_entry_peer_does_not_fill_the_first_table() {
     assert_eq!(share(Mode::Hard, 1), (17, 16, 0));
     assert_eq!(share(Mode::Soft, 1), (52, 0, 35), "they come last");
     assert_eq!(share(Mode::Hard, 300), (52, 0, 0), "five minutes are enough");
+    // One that turns hard meanwhile keeps what is not too many; the others come when it makes no difference any more.
+    let mut table = table(PRIVATE);
+    for n in 0..100 {
+        let descent = Some(if n < 2 { 1 } else { 2 });
+        table.on_answer(&Answer { descent, ..private(n, in_bucket(n % 5, n.into())) }, NOW);
+    }
+    assert_eq!(table.len(), 96, "one bucket of twenty is full");
+    table.set_mode(Mode::Hard, secs(1));
+    assert_eq!((table.len(), table.spares.len()), (18, 80));
+    table.next_probe(secs(299), |_| false);
+    assert_eq!(table.len(), 18);
+    table.next_probe(secs(300), |_| false);
+    assert_eq!((table.len(), table.spares.len()), (95, 3));
 }
 
 // spec-test: DHT-63
