@@ -1,5 +1,5 @@
 //! The DHT: where what a (user, app) has published lies, and how it is found.
-#![allow(dead_code, unused_imports, reason = "the machine that uses these parts comes later in this branch, and takes this line out")]
+#![allow(dead_code, unused_imports, reason = "the machine that uses these parts comes next, and takes this line out")]
 
 pub(crate) mod budget;
 pub(crate) mod estimate;
