@@ -53,7 +53,6 @@ pub(crate) fn group(address: SocketAddr) -> Group {
 }
 
 /// The larger neighbourhood: a /16 of IPv4, a /32 of IPv6, of which a provider gives one away (spec: DHT-3).
-#[allow(dead_code, reason = "the votes on a node's own address count by it, and come next")]
 pub(crate) fn block(address: SocketAddr) -> Group {
     match group(address) {
         Group::V4([a, b, _]) => Group::V4([a, b, 0]),

@@ -108,6 +108,26 @@ config! {
     retries: u32 = 3, 0, 10;
     /// The wait of a stored message between later tries: 1 s to 1 d; default 5 min (spec: MSG-13).
     retry_ms_disk: u32 = 300_000, 1_000, 86_400_000;
+    /// Whether this node keeps records and answers others when it can be reached: 0 or 1; default 1 (dht.md 5.1).
+    dht_serve: u32 = 1, 0, 1;
+    /// Whether the four farthest buckets of its table are wide: 0 or 1; default 1 for who serves (spec: DHT-52). 11 KiB at a
+    /// million nodes.
+    dht_wide: u32 = 1, 0, 1;
+    /// Requests that it takes of one address in a second: 1 to 1,000,000; default 20, twice as many at once (spec: DHT-71).
+    dht_requests_per_second: u32 = 20, 1, 1_000_000;
+    /// Requests that it takes of one group of addresses in a second: 1 to 1,000,000; default 100, four times as many at once (spec: DHT-71).
+    dht_group_requests_per_second: u32 = 100, 1, 1_000_000;
+    /// Bytes of answers to others in a second: 1 KiB to 1 GiB; default 16 KiB, half a minute's worth at once (spec: DHT-73).
+    dht_reply_bytes_per_second: u32 = 16 << 10, 1 << 10, 1 << 30;
+    /// New addresses that it speaks to in a second while it serves: 1 to 65,536; default 4; look-ups of the application may
+    /// four times as many (spec: DHT-74).
+    dht_endpoints_per_second: u32 = 4, 1, 65_536;
+    /// Signatures of others' records that it checks in a second: 1 to 1,000,000; default 2,000, a quarter of a core (dht.md 5.3).
+    dht_verifies_per_second: u32 = 2_000, 1, 1_000_000;
+    /// Bytes of others' records that it keeps: 64 KiB to 1 GiB; default 4 MiB (dht.md 5.3).
+    dht_store_bytes: u32 = 4 << 20, 64 << 10, 1 << 30;
+    /// Look-ups of the application that run or wait at once: 1 to 4,096; default 64 (guess: an address book in a minute).
+    dht_look_ups_max: u32 = 64, 1, 4_096;
 }
 
 impl Config {
@@ -127,6 +147,11 @@ impl Config {
             .searches_max(512)
             .dials_max(4)
             .idle_ms_max(120_000)
+            .dht_serve(0)
+            .dht_wide(0)
+            .dht_reply_bytes_per_second(2 << 10)
+            .dht_store_bytes(64 << 10)
+            .dht_look_ups_max(16)
     }
 
     /// A small machine: everything as low as the protocol allows for a handful of peers.

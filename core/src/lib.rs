@@ -150,6 +150,7 @@ pub use close::*;
 pub use command::*;
 pub use config::*;
 pub use crypto::*;
+pub use dht::{DhtNotice, Solo};
 pub use driver::*;
 pub use error::*;
 pub use event::*;

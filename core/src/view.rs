@@ -1,5 +1,6 @@
 //! What may be looked at without a round trip: plain values in a stable order, all of them [`Serialize`].
 
+mod dht;
 mod explain;
 
 use alloc::vec::Vec;
@@ -8,6 +9,7 @@ use core::time::Duration;
 
 use serde::Serialize;
 
+pub use dht::*;
 pub use explain::Waiting;
 
 use crate::{
@@ -210,6 +212,34 @@ pub struct Stats {
     pub joins_refused: u64,
     /// Answers to joins that nobody waited for.
     pub join_answers_dropped: u64,
+    /// Datagrams of the DHT that came.
+    pub dht_in: u64,
+    /// Bytes of datagrams of the DHT that came.
+    pub dht_bytes_in: u64,
+    /// Bytes of datagrams of the DHT that went.
+    pub dht_bytes_out: u64,
+    /// Requests of the DHT that others sent.
+    pub dht_requests_in: u64,
+    /// Requests of the DHT that this node sent, repetitions included.
+    pub dht_requests_out: u64,
+    /// Of others' requests: answered.
+    pub dht_replies_out: u64,
+    /// Of others' requests: refused, or left without an answer.
+    pub dht_refused: u64,
+    /// Datagrams that are none of the DHT's, or answer nothing that was asked.
+    pub dht_dropped: u64,
+    /// Own requests that met an answer.
+    pub dht_answered: u64,
+    /// Own requests that others refused.
+    pub dht_denied: u64,
+    /// Own requests that met none, twice.
+    pub dht_missed: u64,
+    /// Own requests that were not sent, to speak to fewer new addresses.
+    pub dht_held_back: u64,
+    /// Ids and hints that do not fit their addresses.
+    pub dht_unfit: u64,
+    /// Records that do not count: wrongly signed, over, of elsewhere, or older than what was known.
+    pub dht_records_refused: u64,
 }
 
 /// A whole node at a glance, for snapshots and support. Holds no secret and no payload (C12).

@@ -79,13 +79,15 @@ impl ReplyBytes {
 }
 
 /// How many addresses that one never spoke to are spoken to, so that a home router's table is not filled (spec: DHT-74).
-/// 32 bytes.
+/// 40 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEndpoints {
     began: Time,
     /// How many in the first half minute.
     first: u32,
+    /// While it serves, and while it does not: who begins to serve does not wait for what it asked before.
     upkeep: Budget,
+    client: Budget,
     look_ups: Budget,
 }
 
@@ -118,7 +120,7 @@ pub(crate) struct EndpointRates {
 impl NewEndpoints {
     /// From the node's start on.
     pub(crate) fn new(now: Time) -> Self {
-        Self { began: now, first: 0, upkeep: Budget::default(), look_ups: Budget::default() }
+        Self { began: now, first: 0, upkeep: Budget::default(), client: Budget::default(), look_ups: Budget::default() }
     }
 
     /// Whether one more may be spoken to; it counts if so. Who has just been answered is none.
@@ -130,7 +132,7 @@ impl NewEndpoints {
         if is_first && self.first >= FIRST_MAX {
             return false;
         }
-        let is_allowed = if serves { self.upkeep.spend(1, rates.upkeep, now) } else { self.upkeep.spend(THOUSAND, CLIENT, now) };
+        let is_allowed = if serves { self.upkeep.spend(1, rates.upkeep, now) } else { self.client.spend(THOUSAND, CLIENT, now) };
         self.first = self.first.saturating_add(u32::from(is_first && is_allowed));
         is_allowed
     }
@@ -193,6 +195,15 @@ mod tests {
             let next = spent(3_600, 7_200);
             assert!(next <= *hour.end(), "{next}");
         }
+    }
+
+    // spec-test: DHT-74
+    #[test]
+    fn who_begins_to_serve_may_meet_four_a_second_whatever_it_asked_as_a_client() {
+        let mut endpoints = NewEndpoints::new(secs(0));
+        let mut spent = |serves, at| (0..100).filter(|_| endpoints.spend(Asked::ForUpkeep { serves }, RATES, secs(at))).count();
+        assert_eq!((spent(false, 31), spent(true, 32), spent(true, 33)), (60, 60, 4));
+        assert_eq!(spent(false, 34), 0, "nor does it get more by ending to serve");
     }
 
     // spec-test: DHT-74

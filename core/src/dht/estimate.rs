@@ -1,7 +1,7 @@
 //! How many nodes there are, and how near a key so many of them lie.
 
 use super::key::Distance;
-use super::log2::{ONE, log2};
+use super::log2::{ONE, exp2, log2};
 
 /// 256 times the logarithm of a number of nodes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -25,6 +25,11 @@ impl Size {
         Self(SPACE.saturating_add(EIGHTH).saturating_sub(log2(distance.0)))
     }
 
+    /// The number itself.
+    pub(crate) const fn nodes(self) -> u64 {
+        exp2(self.0)
+    }
+
     /// In 1/256 of a doubling.
     pub(crate) const fn log2(self) -> u32 {
         self.0
@@ -38,6 +43,7 @@ pub(crate) struct Held(u32);
 impl Held {
     /// 16/3: when it holds 16, somebody has placed them (spec: DHT-78).
     pub(crate) const DENSE: Self = Self(618);
+    #[cfg(test)]
     pub(crate) const FIVE: Self = Self(594);
     pub(crate) const EIGHT: Self = Self(768);
     pub(crate) const SIXTEEN: Self = Self(1_024);

@@ -25,6 +25,11 @@ impl Variant {
     pub(crate) const fn from_low_bits(drawn: u8) -> Self {
         Self(drawn & 7)
     }
+
+    /// 0 to 7.
+    pub(crate) const fn number(self) -> u8 {
+        self.0
+    }
 }
 
 /// The id of a node with this key at this address: its port plays no part.
@@ -65,6 +70,12 @@ pub(crate) fn is_of(id: &Key, key: &NodeKey, at: SocketAddr) -> bool {
     // Three bits; where the address is not global they mean nothing, and are not looked at.
     let variant = Variant::from_low_bits(u8::try_from((id.hint().0 >> (64 - BOUND_BITS)) & 7).unwrap_or_default());
     node_id(key, at, variant) == Some(*id)
+}
+
+/// The id of a node with this key at this address, in the variant that its hint says; `None` if it does not begin like that.
+pub(crate) fn of_hint(key: &NodeKey, at: SocketAddr, hint: Hint) -> Option<Key> {
+    let variant = Variant::from_low_bits(u8::try_from((hint.0 >> (64 - BOUND_BITS)) & 7).unwrap_or_default());
+    node_id(key, at, variant).filter(|id| id.hint() == hint)
 }
 
 /// The first 24 bits of an id: twenty of the address, three of the variant, and a zero.

@@ -26,6 +26,7 @@ macro_rules! proof {
         pub(crate) struct $name([u8; $length]);
 
         impl $name {
+            #[cfg_attr(not(test), allow(dead_code, reason = "only cookies come in bytes, from where they are kept"))]
             pub(crate) const fn from_bytes(bytes: [u8; $length]) -> Self {
                 Self(bytes)
             }

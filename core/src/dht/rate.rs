@@ -299,7 +299,7 @@ impl Name {
     }
 
     /// An ip where these are scarce; else an endpoint.
-    fn push_address(&mut self, at: SocketAddr, realm: Realm) {
+    pub(super) fn push_address(&mut self, at: SocketAddr, realm: Realm) {
         if realm.is_global() { self.push_ip(at) } else { self.push_endpoint(at) }
     }
 
@@ -343,6 +343,12 @@ impl SilentList {
             self.cells.drain(..1);
         }
         self.cells.push(cell);
+    }
+
+    /// It has answered. O(64).
+    pub(crate) fn on_heard(&mut self, at: SocketAddr) {
+        let tag = self.tag(at);
+        self.cells.retain(|cell| cell.tag != tag);
     }
 
     /// Whether not to ask there on hearsay. O(64).
@@ -470,6 +476,8 @@ mod tests {
         assert!(listed.into_iter().eq(36..100));
         assert!(silent.is_silent(at(99, 1, 9), millis(60_000)) && !silent.is_silent(at(99, 1, 8), millis(60_000)));
         assert!(!silent.is_silent(at(99, 1, 9), millis(60_100)));
+        silent.on_heard(at(98, 1, 9));
+        assert!(!silent.is_silent(at(98, 1, 9), millis(100)) && silent.is_silent(at(97, 1, 9), millis(100)), "it has answered");
         assert!(!silent.is_silent(at(99, 1, 9), millis(60_050 + (64 << 32) / 1_000)), "its time came round");
     }
 }

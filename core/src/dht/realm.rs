@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::id;
 use super::key::Hint;
-use crate::address::{Scope, is_lasting, scope};
+use crate::address::{Scope, bound, is_lasting, plain_socket, scope};
 
 /// A family and a reach: at most six in all, each with its own table, id and estimate (spec: DHT-50).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,6 +23,11 @@ impl Realm {
     /// and fitting. One hash.
     pub(crate) fn takes(self, hint: Hint, at: SocketAddr) -> bool {
         Self::of(at) == Some(self) && is_lasting(at) && id::fits(hint, at)
+    }
+
+    /// Whether two addresses are one sender's: of one ip where these are scarce, else the same endpoint.
+    pub(crate) fn is_one(self, a: SocketAddr, b: SocketAddr) -> bool {
+        if self.is_global() { bound(a.ip()) == bound(b.ip()) } else { plain_socket(a) == plain_socket(b) }
     }
 
     /// Whether addresses are a scarce good here, so that groups are capped.

@@ -146,6 +146,11 @@ impl Credentials {
         KeyPair::new(crypto, self.noise)
     }
 
+    /// The public half of the first key for mail, whose secret follows from the device's own until it is replaced (spec: DHT-31).
+    pub(crate) fn first_prekey(&self, crypto: &Crypto) -> [u8; 32] {
+        crypto.public_of_agreement(&derive(&self.noise, b"overcom/1 first prekey", &[]))
+    }
+
     /// A signature of this device, over bytes made with `wire::signing_bytes`.
     pub(crate) fn sign(&self, crypto: &Crypto, message: &[u8]) -> [u8; 64] {
         crypto.sign(&self.signing, message)

@@ -1,6 +1,6 @@
 //! What a swarm runs.
 
-use overcom_core::{Action, Event, Node, Packet, Time};
+use overcom_core::{Action, Event, Node, Packet, Solo, Time};
 
 /// A state machine without I/O: it is told what happens, and asked what it wants done and when it wants to be woken.
 ///
@@ -22,6 +22,24 @@ pub trait Machine {
 }
 
 impl Machine for Node {
+    fn handle(&mut self, now: Time, event: Event<'_>) {
+        Self::handle(self, now, event);
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        Self::poll(self)
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        Self::deadline(self)
+    }
+
+    fn recycle(&mut self, packet: Packet) {
+        Self::recycle(self, packet);
+    }
+}
+
+impl Machine for Solo {
     fn handle(&mut self, now: Time, event: Event<'_>) {
         Self::handle(self, now, event);
     }

@@ -8,7 +8,6 @@ use crate::crypto::Crypto;
 use crate::dht::key::Key;
 use crate::dht::wire::Denied;
 use crate::error::WireError;
-use crate::identity::signed::Signed as _;
 use crate::identity::{CLOCK_TOLERANCE_MS, Delegation, DelegationCache, Refusal, Revocation};
 use crate::time::WallTime;
 
@@ -96,7 +95,7 @@ impl Judge<'_> {
         if record.delegation().is_some() && self.known.check(self.crypto, delegation, self.checked).is_err() {
             return Err(Refused::Signature);
         }
-        let is_signed = |prekey: &Prekey| self.crypto.verify(delegation.signing(), &prekey.signing_bytes(&self.home), prekey.signature());
+        let is_signed = |prekey: &Prekey| prekey.is_signed_by(self.crypto, delegation.signing(), &self.home);
         if record.prekey().is_none_or(is_signed) { Ok(()) } else { Err(Refused::Signature) }
     }
 
@@ -114,8 +113,7 @@ impl Judge<'_> {
         }
         let delegation = held.filter(|held| held.device() == record.device()).ok_or(Refused::NoDevice)?;
         self.delegation(delegation)?;
-        let message = record.signing_bytes(&self.home);
-        if self.crypto.verify(delegation.signing(), &message, record.signature()) { Ok(()) } else { Err(Refused::Signature) }
+        if record.is_signed_by(self.crypto, delegation.signing(), &self.home) { Ok(()) } else { Err(Refused::Signature) }
     }
 
     /// Whether a revocation counts. One signature (spec: DHT-33).

@@ -77,6 +77,11 @@ impl Prekey {
         by_sequence((self.sequence, self), (other.sequence, other))
     }
 
+    /// Whether the holder of this signing key signed it for this home. One signature.
+    pub(crate) fn is_signed_by(&self, crypto: &Crypto, signing: &[u8; 32], home: &Key) -> bool {
+        crypto.verify(signing, &self.signing_bytes(home), &self.signature)
+    }
+
     fn check(&self) -> Result<(), WireError> {
         if self.sequence <= INTEGER_MAX { Ok(()) } else { Err(WireError::Number) }
     }
@@ -294,6 +299,11 @@ impl AddressRecord {
     /// Which of two of one device and scope counts: the greater. Equal ones are the same but for the signature.
     pub(crate) fn order(&self, other: &Self) -> Ordering {
         by_sequence((self.sequence, self), (other.sequence, other))
+    }
+
+    /// Whether the holder of this signing key signed it for this home. One signature.
+    pub(crate) fn is_signed_by(&self, crypto: &Crypto, signing: &[u8; 32], home: &Key) -> bool {
+        crypto.verify(signing, &self.signing_bytes(home), &self.signature)
     }
 
     fn check(&self) -> Result<(), WireError> {

@@ -10,15 +10,15 @@ use crate::rng::{Rng, Seed};
 /// The vectors' first moment: 2026-01-01T00:00Z.
 pub(in crate::dht) const FROM: u64 = 1_767_225_600_000;
 
-fn identity() -> IdentitySecret {
+pub(in crate::dht) fn identity() -> IdentitySecret {
     IdentitySecret::from_bytes([1; 32])
 }
 
-fn keys() -> DeviceKeys {
+pub(in crate::dht) fn keys() -> DeviceKeys {
     DeviceKeys::draw(&mut Rng::from_seed(&Seed::from_bytes([2; 32])))
 }
 
-fn granted(identity: &IdentitySecret, keys: &DeviceKeys, app: &str, from: u64) -> Credentials {
+pub(in crate::dht) fn granted(identity: &IdentitySecret, keys: &DeviceKeys, app: &str, from: u64) -> Credentials {
     let until = WallTime::from_millis(from + DELEGATION_MS_DEFAULT);
     let grant = keys.grant(AppId::new(app).unwrap(), WallTime::from_millis(from), until);
     keys.credentials(Delegation::sign(identity, &grant).unwrap())
@@ -41,7 +41,7 @@ pub(in crate::dht) fn device_record() -> DeviceRecord {
     DeviceRecord::new(Some(credentials().delegation().clone()), Some(prekey(FROM + 1_000))).unwrap()
 }
 
-fn signed_at(sequence: u64, scope: Scope, addresses: &[&str], relays: &[&str]) -> Result<AddressRecord, WireError> {
+pub(in crate::dht) fn signed_at(sequence: u64, scope: Scope, addresses: &[&str], relays: &[&str]) -> Result<AddressRecord, WireError> {
     let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
     let relays = relays.iter().zip(7..).map(|(text, n)| (NodeKey::from_bytes([n; 32]), text.parse().unwrap())).collect();
     AddressRecord::sign(&Crypto::standard(), &credentials(), scope, sequence, addresses, relays)

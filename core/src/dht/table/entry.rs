@@ -24,9 +24,19 @@ impl Entry {
         self.state.misses() < UNVERIFIED
     }
 
+    /// Whether it has left the last request without an answer, and will be asked again.
+    pub(crate) const fn has_missed(&self) -> bool {
+        matches!(self.state.misses(), 1..UNVERIFIED)
+    }
+
     /// Whether it said that it serves in the other family too.
     pub(crate) const fn is_dual(&self) -> bool {
         self.state.has(State::DUAL)
+    }
+
+    /// How long it is known: 0 below half an hour, then 1, 2 from two hours on, 3 from eight (spec: DHT-60).
+    pub(crate) const fn age_class(&self) -> u8 {
+        self.state.class()
     }
 
     /// How long ago it answered last, in steps of 8 s; at most three days.
@@ -118,7 +128,7 @@ impl Rtt {
     }
 
     /// In the order of preference: what is not known comes last.
-    pub(super) const fn rank(self) -> u8 {
+    pub(crate) const fn rank(self) -> u8 {
         self.0.wrapping_sub(1)
     }
 }

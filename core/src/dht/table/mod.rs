@@ -24,7 +24,9 @@ mod tests;
 
 pub(crate) use admit::{Admission, Answer, Candidate, Miss};
 pub(crate) use entry::{Entry, Rtt};
-pub(crate) use stored::{Broken, Restored};
+pub(crate) use stored::Broken;
+#[cfg(test)]
+use stored::Restored;
 
 use entry::{AGE_MAX, State, UNVERIFIED, ticks};
 use shelf::{BUCKETS, Seen, Shelf};
@@ -141,6 +143,11 @@ impl Table {
     /// The node with a place at this address. O(n).
     pub(crate) fn find(&self, at: SocketAddr) -> Option<Entry> {
         self.mains.get(self.mains.position(at)?)
+    }
+
+    /// The node at this address, whether it has a place or waits for one. O(n).
+    pub(crate) fn find_any(&self, at: SocketAddr) -> Option<Entry> {
+        self.find(at).or_else(|| self.spares.get(self.spares.position(at)?))
     }
 
     /// The middle one of the verified nodes' round trips that are known; `None` below eight. O(n).

@@ -11,7 +11,7 @@ mod read;
 mod write;
 
 pub(crate) use read::read;
-pub(crate) use write::{Asker, write_error, write_reply, write_request};
+pub(crate) use write::{Asker, write_error, write_knock, write_reply, write_request};
 
 /// No datagram is longer, whoever sends it: it passes every network in one piece (spec: DHT-10).
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 1_200;

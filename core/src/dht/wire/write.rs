@@ -47,6 +47,12 @@ pub(crate) fn write_request(out: &mut Vec<u8>, to: SocketAddr, head: &Head, requ
     filler.end(is_in)
 }
 
+/// Adds a knock: a ping that is as short as can be, since whoever had it sent may not be who gets it (spec: DHT-134).
+pub(crate) fn write_knock(out: &mut Vec<u8>, exchange: Exchange) {
+    let word = Request::Ping { to: None }.word();
+    Filler::begin(out, exchange, "q", word.text(), DATAGRAM_BYTES_MAX).end(true);
+}
+
 fn request_fields(out: &mut Vec<u8>, request: &Request<'_>) {
     match request {
         Request::Ping { to: None } | Request::Probe => {}

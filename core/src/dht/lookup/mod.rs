@@ -1,0 +1,305 @@
+//! One look-up: which nodes to ask, in which order, until those nearest to a target have answered.
+//!
+//! It sends nothing and holds no timer: whom to ask comes out of [`LookUp::next`], and what came of it goes in. Four paths
+//! that share no node go towards the target; near it their findings are joined, and everyone there is asked. The same
+//! events give the same look-up: nothing is drawn.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::estimate::{Held, Radius, Size};
+use super::key::{Distance, Hint};
+use super::realm::Realm;
+use super::table::Rtt;
+use super::wire::{Contact, LISTED_MAX};
+use crate::address::Group;
+use crate::time::Time;
+
+mod candidates;
+mod region;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+pub(in crate::dht) mod network;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use region::choose;
+
+use candidates::{Candidate, Candidates, PATHS, State};
+
+/// How many nodes it begins with: four a path (spec: DHT-80).
+pub(crate) const SEEDS_MAX: usize = 16;
+/// How many requests are on their way at once (spec: DHT-82).
+pub(crate) const IN_FLIGHT_MAX: usize = 12;
+/// How many of them, near the target, are in time: one for each path (spec: DHT-85).
+const REGION_IN_TIME_MAX: usize = 4;
+/// When whoever waits is told what there is: five seconds (spec: DHT-88).
+pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(5);
+/// Below so many known servers each is asked for records: all of them may hold some (spec: DHT-88).
+const SERVERS_FEW: usize = 16;
+/// How many nodes a record is kept at (spec: DHT-89).
+pub(crate) const HOLDERS: usize = 5;
+
+/// What for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wants {
+    /// To know who is there.
+    Nodes,
+    /// To know what they hold.
+    Records,
+}
+
+/// What is known when it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct View {
+    /// The own id, which nobody needs to name.
+    pub(crate) own: Hint,
+    pub(crate) realm: Realm,
+    /// Whether the table is hard (spec: DHT-54).
+    pub(crate) is_hard: bool,
+    /// The estimate (spec: DHT-77).
+    pub(crate) size: Size,
+    /// Verified nodes of the table.
+    pub(crate) servers: usize,
+}
+
+/// A node to begin with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Start {
+    /// `None` for an entry peer, of which only the address is known.
+    pub(crate) hint: Option<Hint>,
+    pub(crate) at: SocketAddr,
+    pub(crate) rtt: Rtt,
+}
+
+/// A request to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ask {
+    /// Who must answer; `None`: whoever is there.
+    pub(crate) hint: Option<Hint>,
+    pub(crate) at: SocketAddr,
+    /// 0 to 3.
+    pub(crate) path: u8,
+    /// Whether to ask for records too, or for nodes only.
+    pub(crate) is_get: bool,
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Those who are nearest have answered.
+    Complete,
+    /// Nobody has answered, and nobody is left to ask.
+    Exhausted,
+}
+
+/// A node that has answered, or may yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Near {
+    pub(crate) hint: Hint,
+    pub(crate) at: SocketAddr,
+    pub(crate) distance: Distance,
+    pub(crate) has_answered: bool,
+}
+
+/// A look-up that goes on.
+pub(crate) struct LookUp {
+    target: Hint,
+    wants: Wants,
+    view: View,
+    candidates: Candidates,
+    /// The paths that have asked somebody, a bit each.
+    begun: u8,
+    is_region: bool,
+    due: Time,
+}
+
+impl LookUp {
+    /// One that begins now, with the first 16 of `seeds`, which are the nearest of the table in their order; the i-th is
+    /// of path i mod 4 (spec: DHT-80).
+    pub(crate) fn new(target: Hint, wants: Wants, view: View, seeds: impl IntoIterator<Item = Start>, now: Time) -> Self {
+        let mut candidates = Candidates::new(target, view.realm.is_global());
+        for (seed, path) in seeds.into_iter().take(SEEDS_MAX).zip((0..PATHS).cycle()) {
+            candidates.add(seed.hint, seed.at, seed.rtt, path, None);
+        }
+        Self { target, wants, view, candidates, begun: 0, is_region: false, due: now + LENGTH_MAX }
+    }
+
+    /// What it looks for.
+    #[cfg(test)]
+    pub(crate) const fn target(&self) -> Hint {
+        self.target
+    }
+
+    /// When whoever waits must be told what there is (spec: DHT-88).
+    pub(crate) const fn due(&self) -> Time {
+        self.due
+    }
+
+    /// The next request that may be sent now, which is in flight from then on. `None` until something happens, or for good
+    /// once [`end`](Self::end) says why. At most 96 in all. O(96²).
+    pub(crate) fn next(&mut self) -> Option<Ask> {
+        self.enter_region();
+        let in_flight = self.candidates.iter().filter(|candidate| candidate.is_in_flight()).count();
+        if in_flight >= IN_FLIGHT_MAX || self.end().is_some() {
+            return None;
+        }
+        let index = if self.is_region {
+            let in_time = self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count();
+            if in_time >= REGION_IN_TIME_MAX {
+                return None;
+            }
+            self.survey(true).next?
+        } else {
+            (0..PATHS).find_map(|path| self.next_of(path))?
+        };
+        let candidate = self.candidates.get(index)?;
+        let ask = Ask { hint: candidate.hint, at: candidate.at, path: candidate.path, is_get: self.is_get(candidate) };
+        self.begun |= 1 << ask.path;
+        self.candidates.on_asked(index);
+        Some(ask)
+    }
+
+    /// A node has answered our request to `at` as the one with this hint (`None`: it is no server, or its hint does not fit),
+    /// and named these, of whom at most eight count. A node that was not asked, or has been given up, changes nothing.
+    pub(crate) fn on_reply(&mut self, at: SocketAddr, hint: Option<Hint>, rtt: Rtt, named: impl IntoIterator<Item = Contact>) {
+        let Some(index) = self.candidates.in_flight_at(at) else { return };
+        let path = self.candidates.get(index).map_or(0, |candidate| candidate.path);
+        let Some(giver) = self.candidates.on_answered(index, hint, rtt) else { return };
+        self.is_region |= hint.is_some_and(|hint| self.radius(Held::EIGHT).holds(hint.distance(self.target)));
+        for Contact { hint, at } in named.into_iter().take(LISTED_MAX) {
+            if hint == self.view.own {
+                continue;
+            }
+            if self.view.realm.takes(hint, at) {
+                self.candidates.add(Some(hint), at, Rtt::UNKNOWN, path, Some(giver));
+            } else {
+                self.candidates.blame(giver);
+            }
+        }
+    }
+
+    /// The first time has run out, and the request is repeated: whoever waits for it goes on meanwhile (spec: DHT-83).
+    pub(crate) fn on_slow(&mut self, at: SocketAddr) {
+        if let Some(index) = self.candidates.in_flight_at(at) {
+            self.candidates.on_slow(index);
+        }
+    }
+
+    /// The repetition was not answered either.
+    pub(crate) fn on_miss(&mut self, at: SocketAddr) {
+        if let Some(index) = self.candidates.in_flight_at(at) {
+            self.candidates.on_lost(index, true);
+        }
+    }
+
+    /// Somebody is there who is of no use now: it is busy, say. Nobody is blamed.
+    pub(crate) fn on_refused(&mut self, at: SocketAddr) {
+        if let Some(index) = self.candidates.in_flight_at(at) {
+            self.candidates.on_lost(index, false);
+        }
+    }
+
+    /// Somebody else than whom was asked is there.
+    pub(crate) fn on_unfit(&mut self, at: SocketAddr) {
+        if let Some(index) = self.candidates.in_flight_at(at) {
+            self.candidates.on_unfit(index);
+        }
+    }
+
+    /// Why there is nothing left to do: `None` while there is. What is still in flight then is waited for by nobody. O(96²).
+    pub(crate) fn end(&self) -> Option<End> {
+        if !(self.is_region || self.is_region_due()) || !self.survey(false).is_complete {
+            return None;
+        }
+        Some(if self.answers().next().is_some() { End::Complete } else { End::Exhausted })
+    }
+
+    /// The nodes that have answered, nearest first.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = Near> {
+        self.alive().filter(|near| near.has_answered)
+    }
+
+    /// The five that keep a record, as far as they are known: of those who have answered, nearest first (spec: DHT-89).
+    pub(crate) fn holders(&self) -> Vec<Near> {
+        choose(self.answers(), HOLDERS)
+    }
+
+    /// Of the five nearest that are known, how many have answered, and how many there are; `None` while the paths are still
+    /// far away, so that these say nothing.
+    pub(crate) fn near(&self) -> Option<Vec<Near>> {
+        self.is_region.then(|| choose(self.alive(), HOLDERS))
+    }
+
+    /// What the estimate is made of: the distance of the eighth nearest answer, counted by distinct group (spec: DHT-77).
+    pub(crate) fn eighth(&self) -> Option<Distance> {
+        self.nth_of_groups(8)
+    }
+
+    /// Who is known and may still answer, or has, nearest first; each once.
+    fn alive(&self) -> impl Iterator<Item = Near> {
+        let mut before = None;
+        self.candidates.iter().filter(|candidate| candidate.is_alive()).filter_map(move |candidate| {
+            let near = Near {
+                hint: candidate.hint?,
+                at: candidate.at,
+                distance: candidate.distance,
+                has_answered: candidate.state == State::Answered,
+            };
+            // Several paths may know it, with nothing in between.
+            let is_new = before.replace((near.hint, near.at)) != Some((near.hint, near.at));
+            is_new.then_some(near)
+        })
+    }
+
+    fn radius(&self, held: Held) -> Radius {
+        Radius::of(held, self.view.size)
+    }
+
+    /// Whether it may have what is looked for (spec: DHT-88).
+    fn is_get(&self, candidate: &Candidate) -> bool {
+        let is_near = candidate.hint.is_none() || self.radius(Held::SIXTY_FOUR).holds(candidate.distance);
+        self.wants == Wants::Records && (self.view.servers < SERVERS_FEW || is_near)
+    }
+
+    /// Whom a path asks next, unless it waits (spec: DHT-81, DHT-83).
+    fn next_of(&self, path: u8) -> Option<usize> {
+        let is_waiting = self.candidates.of(path).any(|(_, candidate)| candidate.state == State::Asked);
+        if is_waiting { None } else { self.choice(path) }
+    }
+
+    fn choice(&self, path: u8) -> Option<usize> {
+        let of_path = || self.candidates.of(path);
+        let asked: Vec<Group> =
+            of_path().filter(|(_, it)| !matches!(it.state, State::New | State::Taken)).map(|(_, it)| it.group()).collect();
+        let mut open = of_path().filter(|(_, it)| it.state == State::New && !asked.contains(&it.group())).peekable();
+        let (nearest, first) = open.peek().map(|(index, it)| (*index, it.distance))?;
+        if self.begun & (1 << path) == 0 {
+            // By round trip among those whose distance has at most one bit more (spec: DHT-80).
+            let shared = first.0.leading_zeros().saturating_sub(1);
+            let by_rtt = open.filter(|(_, it)| it.distance.0.leading_zeros() >= shared);
+            return by_rtt.min_by_key(|(index, it)| (it.rtt.rank(), *index)).map(|(index, _)| index);
+        }
+        let reached = of_path().find(|(_, it)| it.state == State::Answered && it.hint.is_some());
+        let is_nearer = reached.is_none_or(|(_, reached)| first < reached.distance);
+        is_nearer.then_some(nearest)
+    }
+
+    /// Whether a path has got as near as it can (spec: DHT-85).
+    fn has_ended(&self, path: u8) -> bool {
+        let is_any = |state| self.candidates.of(path).any(|(_, candidate)| candidate.state == state);
+        let is_waiting = is_any(State::Asked) || (is_any(State::Slow) && !is_any(State::Answered));
+        !is_waiting && self.choice(path).is_none()
+    }
+
+    fn is_region_due(&self) -> bool {
+        (0..PATHS).filter(|path| self.has_ended(*path)).count() >= 2
+    }
+
+    fn enter_region(&mut self) {
+        self.is_region = self.is_region || self.is_region_due();
+    }
+}

@@ -1,0 +1,295 @@
+use alloc::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::network::{GLOBAL, PRIVATE, hint_at};
+use super::*;
+
+const TARGET: Hint = Hint(0);
+
+fn view(realm: Realm, servers: usize) -> View {
+    View { own: Hint(u64::MAX), realm, is_hard: realm == GLOBAL, size: Size::of(servers), servers }
+}
+
+fn at(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 7))
+}
+
+/// A node at 10.0.0.n with this hint.
+fn start(n: u8, hint: u64) -> Start {
+    Start { hint: Some(Hint(hint)), at: at(n), rtt: Rtt::UNKNOWN }
+}
+
+fn contact(n: u8, hint: u64) -> Contact {
+    Contact { hint: Hint(hint), at: at(n) }
+}
+
+fn look_up(seeds: &[Start]) -> LookUp {
+    LookUp::new(TARGET, Wants::Records, view(PRIVATE, 1 << 20), seeds.iter().copied(), Time::ZERO)
+}
+
+fn drain(look_up: &mut LookUp) -> Vec<Ask> {
+    core::iter::from_fn(|| look_up.next()).collect()
+}
+
+/// So far away that it is no region: four nodes a path, far from the target.
+fn sixteen() -> Vec<Start> {
+    (0..16).map(|n| start(n + 1, (1 << 63) + (u64::from(n) << 40))).collect()
+}
+
+// spec-test: DHT-80
+#[test]
+fn each_path_begins_with_its_own_seeds_and_with_the_nearest_by_round_trip_within_a_bit() {
+    let mut seeds = sixteen();
+    assert_eq!(
+        drain(&mut look_up(&seeds)).iter().map(|ask| (ask.at, ask.path)).collect::<Vec<_>>(),
+        [(at(1), 0), (at(2), 1), (at(3), 2), (at(4), 3)]
+    );
+    for (index, millis) in [(4, 20), (8, 10), (12, 30)] {
+        seeds[index].rtt = Rtt::of(Duration::from_millis(millis));
+    }
+    assert_eq!(drain(&mut look_up(&seeds))[0].at, at(9), "of path 0 the shortest round trip, before one that is not known");
+    // Two bits farther than the nearest: not even a short round trip counts.
+    seeds[0].hint = Some(Hint(1 << 61));
+    assert_eq!(drain(&mut look_up(&seeds))[0].at, at(1));
+    seeds[0].hint = Some(Hint(1 << 62));
+    assert_eq!(drain(&mut look_up(&seeds))[0].at, at(9));
+}
+
+// spec-test: DHT-81
+#[test]
+fn hints_belong_to_the_path_that_asked_and_a_node_is_asked_once() {
+    let mut look_up = look_up(&sixteen());
+    drain(&mut look_up);
+    let near = (1 << 62) + 5;
+    look_up.on_reply(at(2), Some(Hint(1 << 63)), Rtt::UNKNOWN, [contact(50, near)]);
+    let asks = drain(&mut look_up);
+    assert_eq!(asks.iter().map(|ask| (ask.at, ask.path)).collect::<Vec<_>>(), [(at(50), 1)]);
+    look_up.on_reply(at(3), Some(Hint((1 << 63) + (2 << 40))), Rtt::UNKNOWN, [contact(50, near), contact(51, near + 1)]);
+    let asks = drain(&mut look_up);
+    assert_eq!(asks.iter().map(|ask| (ask.at, ask.path)).collect::<Vec<_>>(), [(at(51), 2)], "50 is asked already");
+}
+
+// spec-test: DHT-81
+#[test]
+fn another_name_for_an_address_is_tried_once_if_the_first_was_wrong() {
+    let mut look_up = look_up(&[start(1, 1 << 60)]);
+    drain(&mut look_up);
+    look_up.on_reply(at(1), Some(Hint(1 << 60)), Rtt::UNKNOWN, [contact(9, 1), contact(9, 2), contact(9, 3)]);
+    for hint in [1, 2] {
+        let asks = drain(&mut look_up);
+        assert_eq!(asks.iter().map(|ask| (ask.hint, ask.at)).collect::<Vec<_>>(), [(Some(Hint(hint)), at(9))]);
+        look_up.on_unfit(at(9));
+    }
+    assert_eq!((look_up.next(), look_up.end()), (None, Some(End::Complete)), "not a third time");
+}
+
+fn fitting(ip: [u8; 4], port: u16, near: u64, n: u8) -> Contact {
+    let at = SocketAddr::from((ip, port));
+    let hint = hint_at(at, &[n; 11], 0).map_or(0, |hint| hint.0);
+    // The first 23 bits are the address's, the others may be chosen.
+    Contact { hint: Hint(hint >> 41 << 41 | near), at }
+}
+
+// spec-test: DHT-81
+#[test]
+fn a_path_asks_one_of_a_group_and_a_look_up_one_of_an_ip() {
+    let seeds: Vec<Start> = (1..=16)
+        .map(|n| fitting([203, 0, 113, n / 4 + 1], u16::from(n), n.into(), n))
+        .map(|it| Start { hint: Some(it.hint), at: it.at, rtt: Rtt::UNKNOWN })
+        .collect();
+    let mut look_up = LookUp::new(TARGET, Wants::Nodes, view(GLOBAL, 1 << 40), seeds.iter().copied(), Time::ZERO);
+    let mut asked = drain(&mut look_up);
+    assert!(asked.iter().map(|ask| ask.path).eq(0..4), "one of each path, for all are of one /24: {asked:?}");
+    asked.iter().for_each(|ask| look_up.on_miss(ask.at));
+    while let Some(ask) = look_up.next() {
+        asked.push(ask);
+        look_up.on_miss(ask.at);
+    }
+    let mut ips: Vec<_> = asked.iter().map(|ask| ask.at.ip()).collect();
+    ips.sort_unstable();
+    ips.dedup();
+    assert_eq!((ips.len(), asked.len()), (5, 5), "five ips with three or four ports each");
+    assert_eq!(look_up.end(), Some(End::Exhausted));
+}
+
+// spec-test: DHT-83
+#[test]
+fn a_path_goes_on_while_a_slow_node_is_asked_again_and_hears_it_all_the_same() {
+    let mut look_up = look_up(&sixteen());
+    assert_eq!(drain(&mut look_up).len(), 4);
+    look_up.on_slow(at(1));
+    let asks = drain(&mut look_up);
+    assert_eq!(asks.iter().map(|ask| (ask.at, ask.path)).collect::<Vec<_>>(), [(at(5), 0)]);
+    look_up.on_reply(at(1), Some(Hint(1 << 63)), Rtt::UNKNOWN, [contact(60, 1 << 62)]);
+    assert_eq!(drain(&mut look_up), [], "path 0 waits for 5");
+    look_up.on_miss(at(5));
+    assert_eq!(drain(&mut look_up)[0].at, at(60));
+}
+
+// spec-test: DHT-82
+#[test]
+fn no_more_than_twelve_requests_are_in_flight() {
+    let mut look_up = look_up(&sixteen());
+    let mut count = 0;
+    while let Some(ask) = look_up.next() {
+        look_up.on_slow(ask.at);
+        count += 1;
+    }
+    assert_eq!(count, IN_FLIGHT_MAX);
+}
+
+// spec-test: DHT-84
+#[test]
+fn who_named_two_that_are_silent_or_do_not_fit_loses_its_other_hints() {
+    for wrong in [LookUp::on_miss as fn(&mut LookUp, SocketAddr), LookUp::on_unfit] {
+        let mut look_up = look_up(&[start(1, 1 << 63), start(2, 1 << 62)]);
+        drain(&mut look_up);
+        look_up.on_reply(at(1), Some(Hint(1 << 63)), Rtt::UNKNOWN, (10..17).map(|n| contact(n, n.into())));
+        look_up.on_reply(at(2), Some(Hint(1 << 62)), Rtt::UNKNOWN, [contact(16, 16), contact(30, 30)]);
+        let mut asked = Vec::new();
+        while let Some(ask) = look_up.next() {
+            asked.push(ask.at);
+            wrong(&mut look_up, ask.at);
+        }
+        assert_eq!(asked, [at(10), at(11), at(16), at(30)], "16 was named by another path too");
+    }
+}
+
+// spec-test: DHT-84
+#[test]
+fn hints_that_cannot_be_there_are_blamed_at_once() {
+    let seed = fitting([203, 0, 113, 7], 7, 9, 1);
+    let start = Start { hint: Some(seed.hint), at: seed.at, rtt: Rtt::UNKNOWN };
+    let good = fitting([198, 51, 100, 7], 7, 9, 2);
+    let bad = Contact { hint: Hint(good.hint.0 ^ 1 << 50), at: good.at };
+    let private = contact(3, 3);
+    for (named, is_asked) in [([good, bad, good], true), ([good, bad, private], false), ([private, private, good], false)] {
+        let mut look_up = LookUp::new(seed.hint, Wants::Nodes, view(GLOBAL, 4), [start], Time::ZERO);
+        drain(&mut look_up);
+        look_up.on_reply(seed.at, Some(seed.hint), Rtt::UNKNOWN, named);
+        assert_eq!(look_up.next().map(|ask| ask.at), is_asked.then_some(good.at));
+    }
+}
+
+// spec-test: DHT-85
+#[test]
+fn the_region_begins_with_a_reply_from_inside_it_or_when_two_paths_have_ended() {
+    let far = |n: u8| (at(n), Some(Hint((1 << 63) + (u64::from(n - 1) << 40))));
+    let mut near = look_up(&sixteen());
+    let mut ended = look_up(&sixteen());
+    for look_up in [&mut near, &mut ended] {
+        drain(look_up);
+        let (at, hint) = far(1);
+        look_up.on_reply(at, hint, Rtt::UNKNOWN, []);
+        assert_eq!((look_up.next(), look_up.near()), (None, None), "path 0 has come as near as it can, the others wait");
+    }
+    near.on_reply(at(2), Some(Hint(u64::MAX / (1 << 20) * 4)), Rtt::UNKNOWN, [contact(40, 7), contact(41, 8)]);
+    assert!(near.near().is_some());
+    let asks: Vec<_> = drain(&mut near).iter().map(|ask| ask.at).collect();
+    assert_eq!(asks, [at(40), at(41)], "beside the two that are on their way still");
+    let (second, hint) = far(2);
+    ended.on_reply(second, hint, Rtt::UNKNOWN, []);
+    let asks: Vec<_> = drain(&mut ended).iter().map(|ask| ask.at).collect();
+    assert_eq!((asks, ended.near().is_some()), (alloc::vec![at(5), at(6)], true), "the nearest of all paths that must answer");
+}
+
+// spec-test: DHT-88
+#[test]
+fn records_are_asked_for_where_they_may_be() {
+    let limit = u64::MAX / (1 << 20) * 64;
+    for (servers, distance, is_get) in
+        [(1 << 20, limit / 2, true), (1 << 20, limit * 2, false), (15, u64::MAX - 1, true), (16, limit * 2, true)]
+    {
+        for wants in [Wants::Records, Wants::Nodes] {
+            let ask = LookUp::new(TARGET, wants, view(PRIVATE, servers), [start(1, distance)], Time::ZERO).next();
+            assert_eq!(ask.map(|ask| ask.is_get), Some(is_get && wants == Wants::Records), "{servers} {distance:x}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_peer_is_asked_without_a_name_and_gets_the_one_that_it_says() {
+    let entry = Start { hint: None, at: at(1), rtt: Rtt::UNKNOWN };
+    let mut look_up = look_up(&[entry]);
+    assert_eq!(look_up.next(), Some(Ask { hint: None, at: at(1), path: 0, is_get: true }));
+    look_up.on_reply(at(1), Some(Hint(5)), Rtt::UNKNOWN, [contact(2, 3)]);
+    assert_eq!(look_up.next().map(|ask| ask.at), Some(at(2)));
+    look_up.on_reply(at(2), None, Rtt::UNKNOWN, []);
+    assert_eq!((look_up.next(), look_up.end()), (None, Some(End::Complete)));
+    let holders = look_up.holders();
+    assert_eq!(holders.iter().map(|near| near.hint).collect::<Vec<_>>(), [Hint(5)], "who does not serve holds nothing");
+}
+
+#[test]
+fn nobody_is_looked_up_where_nobody_is() {
+    let mut look_up = look_up(&[]);
+    assert_eq!((look_up.next(), look_up.end(), look_up.due()), (None, Some(End::Exhausted), Time::from_secs(5)));
+}
+
+// spec-test: DHT-89
+#[test]
+fn holders_are_chosen_by_group_and_block_first_and_then_filled_up() {
+    let near = |ip: [u8; 4], n: u64| Near { hint: Hint(n), at: SocketAddr::from((ip, 7)), distance: Distance(n), has_answered: true };
+    let nodes = [
+        near([203, 0, 1, 1], 1),
+        near([203, 0, 1, 2], 2),
+        near([203, 0, 2, 1], 3),
+        near([203, 0, 3, 1], 4),
+        near([198, 51, 1, 1], 5),
+        near([192, 2, 1, 1], 6),
+    ];
+    let chosen = |n| choose(nodes.into_iter(), n).iter().map(|near| near.hint.0).collect::<Vec<_>>();
+    assert_eq!((chosen(2), chosen(4), chosen(5)), (alloc::vec![1, 3], alloc::vec![1, 3, 5, 6], alloc::vec![1, 2, 3, 5, 6]));
+    assert_eq!(chosen(9).len(), 6);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    // spec-test: DHT-82
+    #[test]
+    fn whatever_happens_the_bounds_hold_and_the_look_up_ends(
+        seeds in prop::collection::vec((any::<u8>(), any::<u64>(), any::<u8>()), 0..20),
+        events in prop::collection::vec((0_u8..6, any::<u8>(), prop::collection::vec((any::<u8>(), any::<u64>()), 0..9)), 0..400),
+        servers in 0_usize..100_000,
+        is_hard: bool,
+    ) {
+        // Distances of all sizes, and addresses that come again.
+        let hint = |draw: u64| draw.checked_shr(u32::try_from(draw % 50).unwrap_or(0)).unwrap_or(0);
+        let seeds = seeds.iter().map(|(n, draw, rtt)| Start { rtt: Rtt::of(Duration::from_millis((*rtt).into())), ..start(*n, hint(*draw)) });
+        let mut look_up = LookUp::new(TARGET, Wants::Records, View { is_hard, ..view(PRIVATE, servers) }, seeds, Time::ZERO);
+        let mut in_flight: BTreeMap<SocketAddr, Option<Hint>> = BTreeMap::new();
+        let mut asks = 0;
+        let mut events = events.into_iter();
+        loop {
+            while let Some(ask) = look_up.next() {
+                asks += 1;
+                prop_assert!(in_flight.insert(ask.at, ask.hint).is_none(), "asked twice at once");
+            }
+            prop_assert!(in_flight.len() <= IN_FLIGHT_MAX && asks <= 96 && look_up.candidates.iter().count() <= 96);
+            prop_assert!((0..PATHS).all(|path| look_up.candidates.of(path).count() <= candidates::PATH_MAX));
+            prop_assert!(look_up.candidates.iter().map(|it| it.distance).is_sorted());
+            if look_up.end().is_some() {
+                prop_assert_eq!(look_up.next(), None);
+                break;
+            }
+            prop_assert!(!in_flight.is_empty(), "it waits for nothing");
+            // Once there are no more events all are silent.
+            let (what, which, named) = events.next().unwrap_or((2, 0, Vec::new()));
+            let Some((at, asked)) = in_flight.iter().nth(usize::from(which) % in_flight.len()).map(|(at, asked)| (*at, *asked)) else { break };
+            match what {
+                0 | 1 => look_up.on_reply(at, asked.or(Some(Hint(9))), Rtt::UNKNOWN, named.iter().map(|(n, draw)| contact(*n, hint(*draw)))),
+                2 => look_up.on_miss(at),
+                3 => look_up.on_unfit(at),
+                4 => look_up.on_refused(at),
+                _ => {
+                    look_up.on_slow(at);
+                    continue;
+                }
+            }
+            in_flight.remove(&at);
+            look_up.on_miss(at);
+        }
+    }
+}

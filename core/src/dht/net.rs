@@ -1,0 +1,146 @@
+//! What a node has in one realm: a table around an id of its own, and its place in the world.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::estimate::{Estimate, Size};
+use super::health::{Health, Suspects};
+use super::key::Key;
+use super::knock::Knocks;
+use super::leaf::{Leaf, LeafSet};
+use super::lookup::View;
+use super::reach::{Choice, Known, Reach};
+use super::realm::Realm;
+use super::repair::Repair;
+use super::table::{Mode, Shape, Table};
+use super::upkeep::Upkeep;
+use crate::rng::Rng;
+use crate::time::Time;
+
+/// One realm's part of a [`Dht`](super::Dht).
+pub(super) struct Net {
+    pub(super) realm: Realm,
+    /// The socket that its datagrams leave from; `None` as long as the shell has named none.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) reach: Reach,
+    pub(super) table: Table,
+    pub(super) leaves: LeafSet,
+    saved_leaves: Vec<Leaf>,
+    pub(super) repair: Repair,
+    /// Leaves have changed since repair was asked last.
+    pub(super) is_repair_due: bool,
+    pub(super) estimate: Estimate,
+    pub(super) upkeep: Upkeep,
+    pub(super) health: Health,
+    pub(super) suspects: Suspects,
+    pub(super) knocks: Knocks,
+    /// The own id, whether or not it is said: `None` as long as the address that it depends on is not known.
+    pub(super) id: Option<Key>,
+    /// What the table is around: the id, or, before there is one, a point that was drawn.
+    pub(super) own: Key,
+    /// The table's middle round trip, as of the last probe.
+    pub(super) usual: Option<Duration>,
+    /// How many verified servers the table holds.
+    pub(super) servers: usize,
+    /// When the next node of the table is asked whether it is still there.
+    pub(super) probe_at: Time,
+    /// Nodes that missed a request, and when they are asked again; at most one for each place of the table.
+    pub(super) again: Vec<(Time, SocketAddr)>,
+}
+
+impl Net {
+    pub(super) fn new(realm: Realm, choice: Choice, is_wide: bool, rng: &mut Rng, now: Time) -> Self {
+        let shape = match choice {
+            Choice::Never => Shape { is_wide, ..Shape::CLIENT },
+            Choice::Auto => Shape { is_wide, ..Shape::SERVER },
+        };
+        // As long as it has no id, a node looks at the world from somewhere.
+        let own = Key::from_bytes(rng.array());
+        Self {
+            realm,
+            local: None,
+            reach: Reach::new(realm, choice, rng, now),
+            table: Table::new(realm, own.hint(), shape),
+            leaves: LeafSet::new(realm, own.hint()),
+            saved_leaves: Vec::new(),
+            repair: Repair::new(realm.is_v6, [rng.u64(), rng.u64()]),
+            is_repair_due: false,
+            estimate: Estimate::default(),
+            upkeep: Upkeep::new(now),
+            health: Health::new(),
+            suspects: Suspects::default(),
+            knocks: Knocks::new(realm, [rng.u64(), rng.u64()]),
+            id: None,
+            own,
+            usual: None,
+            servers: 0,
+            probe_at: now,
+            again: Vec::new(),
+        }
+    }
+
+    /// The own id is this one from now on.
+    pub(super) fn move_to(&mut self, id: Key, now: Time) {
+        let has_moved = self.own != id;
+        (self.id, self.own) = (Some(id), id);
+        if has_moved {
+            self.table.rehome(id.hint(), now);
+            self.leaves = LeafSet::new(self.realm, id.hint());
+            self.on_table(now);
+        }
+        for leaf in core::mem::take(&mut self.saved_leaves) {
+            self.leaves.restore(&leaf, now);
+        }
+    }
+
+    /// Leaves of before a restart: they count once the own id is known.
+    pub(super) fn restore_leaves(&mut self, leaves: Vec<Leaf>, now: Time) {
+        self.saved_leaves = leaves;
+        if let Some(id) = self.id {
+            self.move_to(id, now);
+        }
+    }
+
+    /// Bytes of heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let lists = self.again.capacity().saturating_mul(size_of::<(Time, SocketAddr)>());
+        let parts = [self.reach.heap_bytes(), self.table.heap_bytes(), self.leaves.heap_bytes(), self.repair.heap_bytes()];
+        parts.into_iter().chain([self.knocks.heap_bytes()]).fold(lists, usize::saturating_add)
+    }
+
+    /// The own id, if the node serves here: it is said to others from then on.
+    pub(super) fn served_id(&self) -> Option<Key> {
+        self.id.filter(|_| self.reach.serves())
+    }
+
+    /// How many nodes there are (spec: DHT-77).
+    pub(super) fn size(&self) -> Size {
+        let counted = || Size::of(self.servers.saturating_add(1));
+        match self.reach.mode() {
+            Mode::Soft => counted(),
+            Mode::Hard => self.estimate.size().unwrap_or_else(counted),
+        }
+    }
+
+    /// What a look-up begins with.
+    pub(super) fn view(&self) -> View {
+        View { own: self.own.hint(), realm: self.realm, is_hard: self.reach.mode() == Mode::Hard, size: self.size(), servers: self.servers }
+    }
+
+    /// Whether the own address is fit to be told to everybody (spec: DHT-149).
+    pub(super) fn is_to_be_told(&self) -> bool {
+        self.reach.address().is_some() && (self.reach.mode() == Mode::Soft || self.reach.is_proven())
+    }
+
+    /// Whether it is a verified node of the table, or a leaf.
+    pub(super) fn knows(&self, at: SocketAddr) -> bool {
+        self.table.find(at).is_some_and(|entry| entry.is_verified()) || self.leaves.leaves().any(|leaf| leaf.at == at)
+    }
+
+    /// Somebody has come into the table, or gone. O(n).
+    pub(super) fn on_table(&mut self, now: Time) {
+        self.servers = self.table.verified();
+        self.reach.set_known(Known::of(&self.table), now);
+    }
+}

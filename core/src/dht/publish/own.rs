@@ -1,0 +1,127 @@
+//! The records themselves: signed when they are to be put, compared with what nodes show.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::cmp::Ordering;
+use core::time::Duration;
+
+use super::round::Numbers;
+use super::sequence::{is_plausible, sequence};
+use super::{Do, Publisher, Spot};
+use crate::address::Scope;
+use crate::crypto::Crypto;
+use crate::dht::record::{AddressRecord, DeviceRecord, Prekey};
+use crate::dht::sleeper::renewal;
+use crate::dht::wire::Kind;
+use crate::identity::Credentials;
+use crate::time::{Time, WallTime};
+
+/// A record that ends sooner is signed anew before it is put (guess: what is left after the longest refresh, less ten minutes).
+const ADDRESS_LEFT_MIN: Duration = Duration::from_secs(55 * 60);
+
+/// What a record of one's own says that a node has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Met {
+    /// It is older, or not of this device.
+    Nothing,
+    /// It is the one that is written now.
+    Ours,
+    /// Ours must be signed above it (spec: DHT-145).
+    Newer,
+}
+
+impl Publisher {
+    /// Signs what has changed, what has grown old, and what a clock that went wrong has dated. At most two signatures.
+    pub(super) fn sign(&mut self, scope: Scope, (crypto, own): (&Crypto, &Credentials), wall: WallTime, now: Time) {
+        let delegation = own.delegation();
+        let is_fresh = |prekey: &&Prekey| !self.prekey.is_stale && is_plausible(prekey.sequence(), wall);
+        let held = self.record.as_ref().and_then(|record| record.prekey()).filter(is_fresh).cloned();
+        if held.is_none() || self.record.as_ref().and_then(|record| record.delegation()) != Some(delegation) {
+            let number = sequence(self.last.prekey, self.prekey.seen, wall);
+            let prekey = held.or_else(|| Prekey::sign(crypto, own, self.prekey.key?, number).ok());
+            self.record = DeviceRecord::new(Some(delegation.clone()), prekey).map(Box::new);
+            self.prekey.is_stale = false;
+        }
+        // Where the device is to be found no longer, nothing is left to be said once all earlier ones have ended.
+        let is_past = |spot: &Spot| spot.is_nowhere() && spot.record.as_ref().is_some_and(|record| record.end() <= wall);
+        self.spots.retain(|spot| !is_past(spot));
+        let refresh = self.draw_refresh(now);
+        let last = self.last.address(scope);
+        let Some(spot) = self.spots.iter_mut().find(|spot| spot.scope == scope) else { return };
+        let is_fresh = |record: &AddressRecord| is_plausible(record.sequence(), wall) && record.end() > wall + ADDRESS_LEFT_MIN;
+        if spot.is_stale || !spot.record.as_ref().is_some_and(is_fresh) {
+            let number = sequence(last, spot.seen, wall);
+            let (addresses, relays) = (spot.addresses.clone(), spot.relays.clone());
+            spot.record = AddressRecord::sign(crypto, own, scope, number, addresses, relays).ok();
+            spot.is_stale = false;
+            spot.refresh = (!spot.is_nowhere()).then_some(refresh);
+        }
+    }
+
+    /// An own address record that somebody holds.
+    pub(super) fn on_own_address(&mut self, scope: Scope, json: &str, (crypto, own): (&Crypto, &Credentials), wall: WallTime) -> Met {
+        let Some(spot) = self.spots.iter_mut().find(|spot| spot.scope == scope) else { return Met::Nothing };
+        let (Ok(met), Some(ours)) = (AddressRecord::from_json(json), &spot.record) else { return Met::Nothing };
+        if met == *ours {
+            return Met::Ours;
+        }
+        let is_newer = is_above((met.sequence(), met.order(ours)), ours.sequence(), wall);
+        let is_own = met.device() == self.device && met.scope() == scope;
+        if !is_newer || !is_own || !met.is_signed_by(crypto, own.delegation().signing(), &self.home) {
+            return Met::Nothing;
+        }
+        let is_fork = met.sequence() == ours.sequence();
+        spot.seen = spot.seen.max(met.sequence());
+        if is_fork {
+            self.tell(Do::Fork { kind: Kind::Address });
+        }
+        Met::Newer
+    }
+
+    /// The same of a device record, which may hold a renewal.
+    pub(super) fn on_own_device(&mut self, json: &str, (crypto, own): (&Crypto, &Credentials), wall: WallTime) -> Met {
+        let Ok(met) = DeviceRecord::from_json(json) else { return Met::Nothing };
+        if self.record.as_deref() == Some(&met) {
+            return Met::Ours;
+        }
+        let is_told = self.outcomes.iter().any(|outcome| matches!(outcome, Do::Renewed(_)));
+        if let Some(newer) = renewal(crypto, own.delegation(), self.revocation.as_deref(), &met, wall).filter(|_| !is_told) {
+            self.tell(Do::Renewed(newer));
+        }
+        let ours = self.record.as_ref().and_then(|record| record.prekey());
+        let (Some(met), Some(ours)) = (met.prekey(), ours) else { return Met::Nothing };
+        let is_newer = is_above((met.sequence(), met.order(ours)), ours.sequence(), wall);
+        let is_own = met.device() == self.device;
+        if !is_newer || !is_own || !met.is_signed_by(crypto, own.delegation().signing(), &self.home) {
+            return Met::Nothing;
+        }
+        let is_fork = met.sequence() == ours.sequence();
+        self.prekey.seen = self.prekey.seen.max(met.sequence());
+        if is_fork {
+            self.tell(Do::Fork { kind: Kind::Device });
+        }
+        Met::Newer
+    }
+
+    pub(super) fn numbers(&self, scope: Scope) -> Numbers {
+        let spot = self.spots.iter().find(|spot| spot.scope == scope);
+        Numbers {
+            device: self.record.as_ref().map(|record| record.number()),
+            address: spot.and_then(|spot| spot.record.as_ref()).map(AddressRecord::sequence),
+            revocation: self.revocation.as_ref().map(|revocation| revocation.version()),
+        }
+    }
+
+    pub(super) fn json(&self, kind: Kind, scope: Scope) -> Option<String> {
+        match kind {
+            Kind::Device => self.record.as_ref().map(|record| record.to_json()),
+            Kind::Address => self.spots.iter().find(|spot| spot.scope == scope)?.record.as_ref().map(AddressRecord::to_json),
+            Kind::Revocation => self.revocation.as_ref().map(|revocation| revocation.to_json()),
+        }
+    }
+}
+
+/// Whether what was met is not below ours, is something else, and may count at all.
+fn is_above((met, order): (u64, Ordering), ours: u64, wall: WallTime) -> bool {
+    met >= ours && order != Ordering::Equal && is_plausible(met, wall)
+}

@@ -1,0 +1,97 @@
+//! To whom something was sent lately: who comes without having been sent for proves that strangers get through (spec: DHT-123).
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::dht::rate::Name;
+use crate::dht::realm::Realm;
+use crate::map::hash_bytes;
+use crate::time::Time;
+
+/// After this the older filter is emptied and becomes the newer one: whoever is remembered is so for this long at least.
+const TURN: Duration = Duration::from_secs(600);
+/// 2,048 bits: with 300 addresses in ten minutes, one stranger of 25 is taken for somebody known, which costs nothing but time.
+const WORDS: usize = 32;
+const HASHES: u32 = 4;
+
+/// Two Bloom filters that take turns: 512 bytes from the first datagram on, none before.
+pub(super) struct Contacted {
+    key: [u64; 2],
+    filters: Option<Box<[[u64; WORDS]; 2]>>,
+    turned: Time,
+    /// Before, somebody may have been sent something that is not known here.
+    known_from: Time,
+}
+
+impl Contacted {
+    /// `key` comes from the node's generator.
+    pub(super) const fn new(key: [u64; 2]) -> Self {
+        Self { key, filters: None, turned: Time::ZERO, known_from: Time::ZERO }
+    }
+
+    /// Something is sent to `to`. O(1).
+    pub(super) fn put(&mut self, to: SocketAddr, realm: Realm, now: Time) {
+        self.turn(now);
+        let hash = self.hash(to, realm);
+        if self.filters.is_none() {
+            self.turned = now;
+        }
+        let [newer, _] = self.filters.get_or_insert_with(|| Box::new([[0; WORDS]; 2])).as_mut();
+        for (index, bit) in places(hash) {
+            if let Some(word) = newer.get_mut(index) {
+                *word |= bit;
+            }
+        }
+    }
+
+    /// Whether nothing was sent to `from` for ten minutes; may be wrong about a stranger, never about somebody known. O(1).
+    pub(super) fn is_stranger(&mut self, from: SocketAddr, realm: Realm, now: Time) -> bool {
+        self.turn(now);
+        let hash = self.hash(from, realm);
+        let has = |filter: &[u64; WORDS]| places(hash).all(|(index, bit)| filter.get(index).is_some_and(|word| word & bit != 0));
+        now >= self.known_from && !self.filters.as_ref().is_some_and(|filters| filters.iter().any(has))
+    }
+
+    /// Forgets everybody and gives the memory back.
+    pub(super) fn clear(&mut self) {
+        self.filters = None;
+    }
+
+    /// What was sent before `now` was not noted.
+    pub(super) fn begin(&mut self, now: Time) {
+        self.known_from = now + TURN;
+    }
+
+    /// Bytes of heap.
+    pub(super) const fn heap_bytes(&self) -> usize {
+        if self.filters.is_some() { size_of::<[[u64; WORDS]; 2]>() } else { 0 }
+    }
+
+    fn turn(&mut self, now: Time) {
+        let passed = now.since(self.turned);
+        if passed < TURN {
+            return;
+        }
+        self.turned = now;
+        if let Some(filters) = &mut self.filters {
+            let newer = filters.first().copied().unwrap_or([0; WORDS]);
+            // After two turns the newer one is as old as the older one would be.
+            **filters = [[0; WORDS], if passed < TURN * 2 { newer } else { [0; WORDS] }];
+        }
+    }
+
+    fn hash(&self, at: SocketAddr, realm: Realm) -> u64 {
+        let mut name = Name::new(false);
+        name.push_address(at, realm);
+        hash_bytes(self.key, name.bytes())
+    }
+}
+
+/// Four places of eleven bits each: a word and a bit of it.
+fn places(hash: u64) -> impl Iterator<Item = (usize, u64)> {
+    (0..HASHES).map(move |n| {
+        let place = hash >> (11 * n) & 0x7FF;
+        (usize::try_from(place / 64).unwrap_or_default(), 1 << (place % 64))
+    })
+}

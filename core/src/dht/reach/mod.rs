@@ -1,0 +1,317 @@
+//! What a node knows of itself in one realm: where it is, whether strangers reach it, and so whether it serves them.
+//!
+//! It holds no timer and sends nothing: what happened goes in, what follows comes out of [`Reach::next`].
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::id::{self, Variant};
+use super::key::Key;
+use super::realm::Realm;
+use super::table::Mode;
+use crate::address::{Scope, is_lasting, plain_socket};
+use crate::id::NodeKey;
+use crate::rng::Rng;
+use crate::time::Time;
+
+mod contacted;
+mod dial_back;
+mod role;
+mod stored;
+mod votes;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use role::{Choice, Ended};
+pub(crate) use votes::Known;
+
+use contacted::Contacted;
+use dial_back::DialBack;
+use role::Role;
+use votes::Votes;
+
+/// What follows from what happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// The own address is known, or is another: [`Reach::id`] says the id to put the table around.
+    Moved,
+    /// The table is soft or hard from now on (spec: DHT-54).
+    Mode(Mode),
+    /// Answer everything from now on, and say the id.
+    BeginServing,
+    /// Answer nothing but pings from now on.
+    EndServing(Ended),
+    /// Ask a verified node for a `probe`, one whose group is not that of `except` ([`knock::pick`](super::knock::pick)).
+    Probe { except: Option<SocketAddr> },
+}
+
+/// Somebody has asked us something, whatever it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) from: SocketAddr,
+    /// Whether it showed a cookie that holds, or is a verified node of the table or a leaf.
+    pub(crate) is_known: bool,
+}
+
+/// One realm's view of the node itself. About 300 bytes, and at most 1 KiB of heap.
+pub(crate) struct Reach {
+    realm: Realm,
+    variant: Variant,
+    /// Configured, or an interface's: known without asking anybody.
+    fixed: Option<SocketAddr>,
+    /// What votes say.
+    voted: Option<SocketAddr>,
+    votes: Votes,
+    contacted: Contacted,
+    known: Known,
+    /// Nodes of 64 groups were verified once: from then on the table is hard (spec: DHT-54).
+    has_held_64: bool,
+    role: Role,
+    dial_back: DialBack,
+    /// What was told last.
+    told_address: Option<SocketAddr>,
+    told_mode: Mode,
+}
+
+/// From so many groups on a table is hard, and from so many on for ever (spec: DHT-54).
+const HARD_GROUPS: usize = 16;
+const HELD_GROUPS: usize = 64;
+
+impl Reach {
+    /// Of a node that starts now. Draws its variant; allocates nothing yet.
+    pub(crate) fn new(realm: Realm, choice: Choice, rng: &mut Rng, now: Time) -> Self {
+        let [drawn, ..] = rng.array::<1>();
+        Self {
+            realm,
+            variant: Variant::from_low_bits(drawn),
+            fixed: None,
+            voted: None,
+            votes: Votes::default(),
+            contacted: Contacted::new([rng.u64(), rng.u64()]),
+            known: Known::default(),
+            has_held_64: false,
+            role: Role::new(choice, now),
+            dial_back: DialBack::new(now),
+            told_address: None,
+            told_mode: Mode::Soft,
+        }
+    }
+
+    /// Where others find this node, as far as it is known. The ip is sure, the port the likeliest.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.fixed.or(self.voted)
+    }
+
+    /// The own id; `None` in a global realm as long as the address is not known (spec: DHT-120). One or two hashes.
+    pub(crate) fn id(&self, key: &NodeKey) -> Option<Key> {
+        // Elsewhere the address plays no part.
+        let at = if self.realm.is_global() { self.address()? } else { nominal(self.realm) };
+        id::node_id(key, at, self.variant)
+    }
+
+    /// Soft or hard (spec: DHT-54).
+    pub(crate) fn mode(&self) -> Mode {
+        let is_hard = self.realm.is_global() && (self.has_held_64 || self.known.groups >= HARD_GROUPS);
+        if is_hard { Mode::Hard } else { Mode::Soft }
+    }
+
+    /// Whether the node serves in this realm: says its id, and answers more than pings.
+    pub(crate) const fn serves(&self) -> bool {
+        self.role.serves()
+    }
+
+    /// Whether it knows where it is, as far as it has to.
+    pub(crate) fn is_located(&self) -> bool {
+        !self.realm.is_global() || self.address().is_some()
+    }
+
+    /// Whether strangers were seen to get through since the node is where it is (spec: DHT-123). What is published of a hard
+    /// realm must be so, unless it was configured.
+    pub(crate) const fn is_proven(&self) -> bool {
+        self.dial_back.is_proven()
+    }
+
+    /// The address that was configured for this realm or is a global one of an interface; another realm's or one that
+    /// does not last is taken for none. It is never voted on (spec: DHT-121).
+    pub(crate) fn set_fixed(&mut self, at: Option<SocketAddr>, now: Time) {
+        self.fixed = at.map(plain_socket).filter(|at| Realm::of(*at) == Some(self.realm) && is_lasting(*at));
+        if let Some(at) = self.fixed {
+            self.role.on_located(at, self.realm);
+        }
+        self.move_if(now);
+    }
+
+    /// Whether the node may serve at all.
+    pub(crate) fn set_choice(&mut self, choice: Choice, now: Time) {
+        match (self.role.choice(), choice) {
+            (Choice::Auto, Choice::Never) => self.contacted.clear(),
+            (Choice::Never, Choice::Auto) => self.contacted.begin(now),
+            (Choice::Auto, Choice::Auto) | (Choice::Never, Choice::Never) => {}
+        }
+        self.role.set_choice(choice);
+    }
+
+    /// Whether there are entry peers: without any, nobody is waited for (spec: DHT-125).
+    pub(crate) fn set_entries(&mut self, are_some: bool) {
+        self.role.set_entries(are_some);
+    }
+
+    /// Of how many networks the table knows nodes; to be said whenever it has changed.
+    pub(crate) fn set_known(&mut self, known: Known, now: Time) {
+        self.known = known;
+        self.has_held_64 |= self.realm.is_global() && known.groups >= HELD_GROUPS;
+        self.count(now);
+    }
+
+    /// The sockets are others than before: as after a restart, with what is known now (spec: DHT-128).
+    pub(crate) fn on_rebound(&mut self, now: Time) {
+        let was_at = self.address();
+        self.role.on_rebound(was_at, self.realm, now);
+        self.dial_back.forget(now);
+        self.contacted.clear();
+        self.votes.clear();
+        (self.voted, self.fixed) = (None, None);
+    }
+
+    /// A request of ours was answered, perhaps saying where it came from.
+    pub(crate) fn on_reply(&mut self, from: SocketAddr, seen: Option<SocketAddr>, now: Time) {
+        self.role.on_reply();
+        let Some(seen) = seen else { return };
+        if self.votes.put(from, seen, self.realm, now) {
+            if self.role.on_located(plain_socket(seen), self.realm) {
+                self.voted = Some(plain_socket(seen));
+                self.move_if(now);
+            }
+            self.count(now);
+        }
+    }
+
+    /// The first look-up of the own id has ended, however (spec: DHT-125).
+    pub(crate) const fn on_look_up_ended(&mut self) {
+        self.role.on_look_up_ended();
+    }
+
+    /// A datagram goes out to somebody, of whatever kind.
+    pub(crate) fn on_sent(&mut self, to: SocketAddr, now: Time) {
+        if self.role.choice() == Choice::Auto {
+            self.contacted.put(to, self.realm, now);
+        }
+    }
+
+    /// Whether something was sent to this address within ten minutes; may be wrong about a stranger. A client knows of nobody.
+    pub(crate) fn has_contacted(&mut self, at: SocketAddr, now: Time) -> bool {
+        !self.contacted.is_stranger(at, self.realm, now)
+    }
+
+    /// A request came in. Whether its sender is to be pinged, cold, if the budget allows: so a node learns its address from
+    /// whoever finds it first (spec: DHT-124).
+    pub(crate) fn on_request(&mut self, heard: Heard, now: Time) -> bool {
+        if self.role.choice() == Choice::Never || Realm::of(plain_socket(heard.from)) != Some(self.realm) {
+            return false;
+        }
+        let is_stranger = self.contacted.is_stranger(heard.from, self.realm, now);
+        self.dial_back.on_request(heard, is_stranger, self.realm, now);
+        is_stranger && !self.is_located()
+    }
+
+    /// A `probe` was asked of `of`.
+    pub(crate) const fn on_probe_sent(&mut self, of: SocketAddr) {
+        self.dial_back.on_sent(of);
+    }
+
+    /// It was answered: so its server has had somebody knock.
+    pub(crate) fn on_probe_answer(&mut self, of: SocketAddr, now: Time) {
+        self.dial_back.on_answer(of, now);
+    }
+
+    /// It was refused or not answered, which says nothing. With nobody to ask, nothing need be said.
+    pub(crate) fn on_probe_refused(&mut self, of: SocketAddr) {
+        self.dial_back.on_refused(of);
+    }
+
+    /// Bytes of heap: at most 1 KiB.
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        self.votes.heap_bytes().saturating_add(self.contacted.heap_bytes())
+    }
+
+    /// When [`next`](Self::next) has something again.
+    pub(crate) fn due(&self, now: Time) -> Option<Time> {
+        if self.told_address != self.address() || self.told_mode != self.mode() {
+            return Some(now);
+        }
+        let facts = self.facts();
+        [self.role.due(facts, now), self.dial_back.due(facts)].into_iter().flatten().min()
+    }
+
+    /// What follows; to be asked until nothing does. The id comes before the role that it is for.
+    pub(crate) fn next(&mut self, now: Time) -> Option<Outcome> {
+        if self.told_address != self.address() {
+            self.told_address = self.address();
+            return Some(Outcome::Moved);
+        }
+        if self.told_mode != self.mode() {
+            self.told_mode = self.mode();
+            return Some(Outcome::Mode(self.told_mode));
+        }
+        if self.dial_back.has_failed(now) {
+            self.role.on_unreachable();
+        }
+        let facts = self.facts();
+        if let Some(outcome) = self.role.next(facts, now) {
+            self.dial_back.on_role(now);
+            return Some(outcome);
+        }
+        self.dial_back.next(self.facts(), now).map(|except| Outcome::Probe { except })
+    }
+
+    /// Counts the votes.
+    fn count(&mut self, now: Time) {
+        if let Some(winner) = self.votes.winner(self.mode(), self.known.blocks, now) {
+            self.voted = Some(winner);
+            self.move_if(now);
+        }
+    }
+
+    /// At another ip the node is another one.
+    fn move_if(&mut self, now: Time) {
+        let Some(at) = self.address() else { return };
+        if self.role.on_moved(at, self.realm) {
+            self.dial_back.forget(now);
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            mode: self.mode(),
+            is_located: self.is_located(),
+            is_proven: self.dial_back.is_proven(),
+            serves: self.serves(),
+            wants_proof: self.role.wants_proof(),
+            is_auto: self.role.choice() == Choice::Auto,
+        }
+    }
+}
+
+/// What the parts must know of each other.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    mode: Mode,
+    is_located: bool,
+    is_proven: bool,
+    serves: bool,
+    /// The node would serve if somebody got through to it.
+    wants_proof: bool,
+    /// It may serve.
+    is_auto: bool,
+}
+
+/// Any address of a realm that is not global.
+const fn nominal(realm: Realm) -> SocketAddr {
+    let ip = match (realm.scope, realm.is_v6) {
+        (Scope::Loopback, false) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (Scope::Loopback, true) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        (_, false) => IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+        (_, true) => IpAddr::V6(Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 1)),
+    };
+    SocketAddr::new(ip, 1)
+}

@@ -1,0 +1,328 @@
+//! Answering: what others ask, how much of it, and what their asking says of them.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::ask::{Whom, count_out};
+use super::budget::Shortage;
+use super::estimate::{Held, Radius};
+use super::home::{self, Bench, NotKept};
+use super::key::{Hint, Key};
+use super::knock::{self, Errand};
+use super::net::Net;
+use super::proof::{Token, say_hello};
+use super::rate::{Rate, Rates, Verdict};
+use super::reach::Heard;
+use super::realm::Realm;
+use super::rpc::Question;
+use super::table::{Candidate, Mode, Rtt, Wanted};
+use super::wire::{
+    Answer, Asker, Contact, Denied, DeviceHint, Exchange, Few, Got, Head, Kind, Reply, Request, nodes_max, write_error, write_reply,
+};
+use super::{Dht, Purpose};
+use crate::action::{Action, Packet, Path};
+use crate::address::{group, plain_socket};
+use crate::cx::Cx;
+
+/// Two bursts a rate (spec: DHT-71), half a minute's bytes (spec: DHT-73), a second's signatures.
+const ADDRESS_BURST_SECS: u32 = 2;
+const GROUP_BURST_SECS: u32 = 4;
+const REPLY_BURST_SECS: u32 = 30;
+/// Proofs of the own key for others: each costs an agreement (spec: DHT-44).
+const HELLOS: Rate = Rate { per_second: 4, burst: 16 };
+/// A ping without `to` (spec: DHT-14).
+const PING_BYTES: usize = 200;
+/// What who asks too much is told to wait, in seconds (guess: about as long as a burst lasts).
+const BUSY_SECS: u64 = 2;
+
+/// A request that is looked at.
+struct Asking<'a> {
+    path: Path,
+    /// Without IPv6 clothes.
+    from: SocketAddr,
+    realm: Realm,
+    exchange: Exchange,
+    /// Who asks, if it serves and its id may be at its address.
+    hint: Option<Hint>,
+    is_proven: bool,
+    /// How long the request was.
+    bytes: usize,
+    request: Request<'a>,
+}
+
+/// What is sought at a home.
+struct Sought {
+    target: Key,
+    kind: Kind,
+    device: Option<DeviceHint>,
+    known: Option<u64>,
+    write: bool,
+}
+
+/// What became of a request.
+enum Outcome {
+    /// It was answered, or is done without an answer.
+    Done,
+    /// It is not answered.
+    Nothing,
+    Denied(Denied),
+}
+
+impl Dht {
+    /// Somebody asks something.
+    pub(super) fn on_request(&mut self, cx: &mut Cx, at: usize, path: Path, bytes: usize, head: &Head, request: Request<'_>) {
+        cx.stats.dht_requests_in = cx.stats.dht_requests_in.saturating_add(1);
+        let from = plain_socket(path.remote);
+        let Some(realm) = self.nets.get(at).map(|net| net.realm) else { return };
+        self.secrets.turn(cx.now);
+        let lets_write = |token: Token, target: &Key| self.secrets.lets_write(token, from, target);
+        let has_token = matches!(&request, Request::Put { token: Some(token), target, .. } if lets_write(*token, target));
+        let is_proven = has_token || head.cookie.is_some_and(|cookie| self.secrets.holds(cookie, from));
+        let hint = head.id.map(|id| id.hint()).filter(|hint| realm.takes(*hint, from));
+        if head.id.is_some() && hint.is_none() {
+            cx.stats.dht_unfit = cx.stats.dht_unfit.saturating_add(1);
+        }
+        let asking = Asking { path, from, realm, exchange: head.exchange, hint, is_proven, bytes, request };
+        match self.limiter.check(from, realm, is_proven, rates(cx), cx.now) {
+            Verdict::Take => {}
+            Verdict::Busy => return self.deny(cx, &asking, Denied::Busy { wait: BUSY_SECS }),
+            Verdict::Silent => return count_refused(cx),
+        }
+        self.on_heard(cx, at, &asking);
+        match self.answer(cx, at, &asking, has_token) {
+            Outcome::Done => {}
+            Outcome::Nothing => count_refused(cx),
+            Outcome::Denied(denied) => self.deny(cx, &asking, denied),
+        }
+    }
+
+    /// What it says of somebody that they ask: that they are there, if the address is theirs (spec: DHT-51, DHT-59), and
+    /// that strangers get through.
+    fn on_heard(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>) {
+        let Some(net) = self.nets.get_mut(at) else { return };
+        let from = asking.from;
+        let is_known = asking.is_proven || net.knows(from);
+        let mut is_wanted = net.reach.on_request(Heard { from, is_known }, cx.now);
+        if let Some(hint) = asking.hint.filter(|_| asking.is_proven) {
+            is_wanted |= net.table.on_request(hint, from, cx.now) == Candidate::Ask;
+        }
+        if net.reach.due(cx.now).is_some_and(|due| due <= cx.now) {
+            self.is_dirty = true;
+        }
+        // A source that is forged must not get more for it than what was sent in its name.
+        let is_paid = asking.is_proven || asking.bytes >= PING_BYTES;
+        if is_wanted && is_paid && !self.flight.is_asked(from) {
+            let whom = Whom { at: from, hint: None, rtt: Rtt::UNKNOWN };
+            self.ask(cx, at, whom, Question::Ping, Purpose::Table { descent: None });
+        }
+    }
+
+    fn answer(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, has_token: bool) -> Outcome {
+        let Some(net) = self.nets.get(at) else { return Outcome::Nothing };
+        if let Request::Ping { to } = asking.request {
+            // Who is asked for by hint answers as that one or not at all.
+            let is_me = to.is_none_or(|to| net.served_id().is_some_and(|id| id.hint() == to));
+            let other = self.other(at).filter(|_| to.is_none());
+            return if is_me { self.reply(cx, at, asking, Reply { other, ..Reply::new(Answer::Ping) }) } else { Outcome::Nothing };
+        }
+        let Some(id) = net.served_id() else { return Outcome::Nothing };
+        match &asking.request {
+            Request::Ping { .. } => Outcome::Nothing,
+            Request::Find { target } => {
+                if self.is_short(cx, at, asking, target.hint()) {
+                    return Outcome::Nothing;
+                }
+                let nodes = self.named(cx, at, target.hint(), nodes_max(asking.from, false));
+                self.reply(cx, at, asking, Reply { nodes, ..Reply::new(Answer::Find) })
+            }
+            Request::Get { target, kind, device, known, write } => {
+                let sought = Sought { target: *target, kind: *kind, device: *device, known: *known, write: *write };
+                self.answer_get(cx, at, asking, &sought)
+            }
+            Request::Put { .. } if !asking.is_proven => Outcome::Nothing,
+            Request::Put { .. } if !has_token => Outcome::Denied(Denied::Token),
+            Request::Put { target, kind, record, carry, .. } => self.answer_put(cx, at, asking, (*target, *kind), record, *carry),
+            _ if !asking.is_proven => Outcome::Nothing,
+            Request::Hello { challenge } => self.answer_hello(cx, at, asking, &id, challenge),
+            Request::Probe => self.answer_probe(cx, at, asking),
+            Request::Knock { at: address } => self.answer_knock(cx, at, asking, *address),
+        }
+    }
+
+    fn answer_get(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, sought: &Sought) -> Outcome {
+        let Sought { target, kind, device, known, write } = *sought;
+        if self.is_short(cx, at, asking, target.hint()) {
+            return Outcome::Nothing;
+        }
+        let token = (write && asking.is_proven).then(|| self.secrets.token(asking.from, &target));
+        let all = self.named(cx, at, target.hint(), nodes_max(asking.from, false));
+        let asker = self.asker(at, asking);
+        let wanted = home::Wanted { home: target, scope: asking.realm.scope, kind, device, known };
+        let got = self.home.get(&wanted, cx.wall);
+        let is_beside = asking.is_proven && (got.record.is_some() || got.index.as_ref().is_some_and(|index| !index.is_empty()));
+        let nodes = all.iter().take(nodes_max(asking.from, is_beside)).copied().collect();
+        let reply = Reply { nodes, seen: Some(asking.from), ..Reply::new(Answer::Get(Got { token, ..got })) };
+        let mut out = cx.buffer();
+        let is_written = write_reply(&mut out, asking.exchange, asker, &reply);
+        self.send_reply(cx, asking, is_written, out)
+    }
+
+    fn answer_put(
+        &mut self,
+        cx: &mut Cx,
+        at: usize,
+        asking: &Asking<'_>,
+        (target, kind): (Key, Kind),
+        record: &str,
+        carry: bool,
+    ) -> Outcome {
+        let Some(net) = self.nets.get(at) else { return Outcome::Nothing };
+        let radius = (net.reach.mode() == Mode::Hard).then(|| Radius::of(Held::TWENTY, net.size()));
+        let put = home::Put { home: target, kind, record, realm: asking.realm, depositor: group(asking.from), radius, carry };
+        let (rate, now) = (per_second(cx.config.dht_verifies_per_second), cx.now);
+        let bench =
+            Bench { crypto: &cx.config.crypto, now: cx.wall, known: &mut self.delegations, checked: &mut cx.stats.signatures_checked };
+        let verifies = &mut self.verifies;
+        match self.home.put(&put, bench, |count| verifies.spend(count, rate, now)) {
+            Ok(kept) => {
+                if carry {
+                    self.carry.offer(&kept.name, now);
+                }
+                self.is_dirty |= carry || kept.is_new;
+                self.reply(cx, at, asking, Reply::new(Answer::Put { sequence: kept.sequence }))
+            }
+            Err(NotKept::Denied(denied)) => Outcome::Denied(denied),
+            Err(NotKept::Wrong) => {
+                cx.stats.dht_records_refused = cx.stats.dht_records_refused.saturating_add(1);
+                Outcome::Nothing
+            }
+        }
+    }
+
+    fn answer_hello(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, id: &Key, challenge: &[u8; 32]) -> Outcome {
+        if !self.hellos.spend(1, HELLOS, cx.now) {
+            return Outcome::Denied(Denied::Busy { wait: 1 });
+        }
+        match say_hello(&cx.config.crypto, &self.keys, id, challenge, asking.exchange) {
+            Some(proof) => self.reply(cx, at, asking, Reply::new(Answer::Hello { key: self.key, proof })),
+            None => Outcome::Nothing,
+        }
+    }
+
+    /// Has somebody knock at the asker's address (spec: DHT-133).
+    fn answer_probe(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>) -> Outcome {
+        let Some(net) = self.nets.get(at) else { return Outcome::Nothing };
+        let own = net.reach.address().map(group);
+        let groups = [group(asking.from), own.unwrap_or(group(asking.from))];
+        let Some(entry) = knock::pick(&net.table, &groups, &mut self.rng) else {
+            return Outcome::Denied(Denied::Busy { wait: 60 });
+        };
+        let whom = Whom { at: entry.at, hint: Some(entry.hint), rtt: entry.rtt };
+        if self.ask(cx, at, whom, Question::Knock(asking.from), Purpose::Table { descent: None }) {
+            self.reply(cx, at, asking, Reply::new(Answer::Probe))
+        } else {
+            Outcome::Denied(Denied::Busy { wait: 1 })
+        }
+    }
+
+    /// Knocks at an address because a node that we know asks for it, once (spec: DHT-134).
+    fn answer_knock(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, address: SocketAddr) -> Outcome {
+        let Some(net) = self.nets.get_mut(at) else { return Outcome::Nothing };
+        let errand = Errand { by: asking.from, is_known: net.knows(asking.from), at: address, own: net.reach.address() };
+        if !net.knocks.obeys(&errand, cx.now) {
+            return Outcome::Denied(Denied::Busy { wait: 10 });
+        }
+        self.knock(cx, at, address);
+        self.reply(cx, at, asking, Reply::new(Answer::Knock))
+    }
+
+    /// Whether it is too much to answer now, the more the fewer bytes are left (spec: DHT-73).
+    fn is_short(&self, cx: &Cx, at: usize, asking: &Asking<'_>, target: Hint) -> bool {
+        let shortage = self.replies.shortage(reply_rate(cx), cx.now);
+        let Some(net) = self.nets.get(at).filter(|_| shortage > Shortage::None) else { return false };
+        let is_near = || Radius::of(Held::SIXTEEN, net.size()).holds(target.distance(net.own.hint()));
+        let is_find = matches!(asking.request, Request::Find { .. });
+        match shortage {
+            Shortage::None => false,
+            Shortage::ColdFinds => is_find && !asking.is_proven,
+            Shortage::ColdGets => !asking.is_proven && (is_find || !is_near()),
+            Shortage::AllButOwn => !is_near() || (is_find && !asking.is_proven),
+        }
+    }
+
+    /// The nodes that are named for a target.
+    fn named(&self, cx: &Cx, at: usize, target: Hint, count: usize) -> Few<Contact> {
+        let Some(net) = self.nets.get(at) else { return Few::NONE };
+        let mut nearest = Vec::with_capacity(count);
+        net.table.nearest(target, count, Wanted::Naming, cx.now, &mut nearest);
+        nearest.iter().map(|entry| Contact { hint: entry.hint, at: entry.at }).collect()
+    }
+
+    fn asker(&self, at: usize, asking: &Asking<'_>) -> Asker {
+        if asking.is_proven {
+            return Asker::Proven;
+        }
+        let id = self.nets.get(at).and_then(Net::served_id);
+        Asker::Unproven { bytes: asking.bytes, own: id.map(|id| (id, self.secrets.cookie(asking.from))) }
+    }
+
+    fn reply(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, reply: Reply<'_>) -> Outcome {
+        let reply = Reply { seen: Some(asking.from), ..reply };
+        let mut out = cx.buffer();
+        let is_written = write_reply(&mut out, asking.exchange, self.asker(at, asking), &reply);
+        self.send_reply(cx, asking, is_written, out)
+    }
+
+    fn send_reply(&mut self, cx: &mut Cx, asking: &Asking<'_>, is_written: bool, out: Vec<u8>) -> Outcome {
+        let bytes = u32::try_from(out.len()).unwrap_or(u32::MAX);
+        if !is_written || !self.replies.spend(bytes, asking.is_proven, reply_rate(cx), cx.now) {
+            cx.recycle(out);
+            return Outcome::Nothing;
+        }
+        cx.stats.dht_replies_out = cx.stats.dht_replies_out.saturating_add(1);
+        // What is answered opens a way back, so that who was answered is no stranger.
+        if let Some(net) = self.nets.iter_mut().find(|net| net.realm == asking.realm) {
+            net.reach.on_sent(asking.from, cx.now);
+        }
+        count_out(cx, out.len());
+        cx.actions.push_back(Action::SendDatagram { path: asking.path, packet: Packet::from_vec(out) });
+        Outcome::Done
+    }
+
+    /// Says no, to who is proven (spec: DHT-16).
+    fn deny(&mut self, cx: &mut Cx, asking: &Asking<'_>, denied: Denied) {
+        count_refused(cx);
+        if !asking.is_proven {
+            return;
+        }
+        let mut out = cx.buffer();
+        write_error(&mut out, asking.exchange, denied);
+        let bytes = u32::try_from(out.len()).unwrap_or(u32::MAX);
+        if !self.replies.spend(bytes, true, reply_rate(cx), cx.now) {
+            return cx.recycle(out);
+        }
+        count_out(cx, out.len());
+        cx.actions.push_back(Action::SendDatagram { path: asking.path, packet: Packet::from_vec(out) });
+    }
+}
+
+fn count_refused(cx: &mut Cx) {
+    cx.stats.dht_refused = cx.stats.dht_refused.saturating_add(1);
+}
+
+const fn per_second(rate: u32) -> Rate {
+    Rate { per_second: rate, burst: rate }
+}
+
+fn rates(cx: &Cx) -> Rates {
+    let of = |rate: u32, secs: u32| Rate { per_second: rate, burst: rate.saturating_mul(secs) };
+    Rates {
+        address: of(cx.config.dht_requests_per_second, ADDRESS_BURST_SECS),
+        group: of(cx.config.dht_group_requests_per_second, GROUP_BURST_SECS),
+    }
+}
+
+fn reply_rate(cx: &Cx) -> Rate {
+    let bytes = cx.config.dht_reply_bytes_per_second;
+    Rate { per_second: bytes, burst: bytes.saturating_mul(REPLY_BURST_SECS) }
+}

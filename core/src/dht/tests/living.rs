@@ -1,0 +1,330 @@
+//! Living in small networks: beginning, losing everybody, coming back, and being found.
+
+use super::*;
+use crate::DhtStanding;
+use crate::dht::record::DeviceRecord;
+use crate::dht::wire::Kind;
+
+fn found(world: &mut World, reader: usize, of: u8, device: Option<crate::DeviceId>, secs: u64) -> Vec<(crate::DeviceId, Vec<SocketAddr>)> {
+    let _ = world.told(reader);
+    world.with(reader, |solo, now| solo.find(now, user(of), &app(), device, &[])).expect("a search");
+    world.run_secs(secs);
+    let told = world.told(reader);
+    assert!(told.iter().any(|told| matches!(told, DhtNotice::Ended { .. })), "{told:?}");
+    let mut all = addresses(&told, true);
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn device(user: u8, n: u8) -> crate::DeviceId {
+    credentials(user, n, WEEK).delegation().device()
+}
+
+#[test]
+fn what_is_published_is_found_for_hours_and_until_it_is_withdrawn() {
+    let mut world = World::small(6);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.with(2, |solo, now| solo.publish(now, credentials(1, 2, WEEK)));
+    world.run_secs(10);
+    for index in [1, 2] {
+        assert!(is_published(&world.told(index)), "{index}");
+    }
+    let mut both = vec![(device(1, 1), vec![lan(1)]), (device(1, 2), vec![lan(2)])];
+    both.sort();
+    assert_eq!(found(&mut world, 5, 1, None, 6), both);
+    assert_eq!(found(&mut world, 4, 1, Some(device(1, 2)), 6), [(device(1, 2), vec![lan(2)])]);
+    assert_eq!(found(&mut world, 3, 2, None, 6), []);
+    // Beyond the two hours after which records end.
+    world.run_secs(3 * 3_600);
+    assert_eq!(found(&mut world, 5, 1, None, 6), both);
+    let count = world.told(1).iter().filter(|told| matches!(told, DhtNotice::Published { record: crate::DhtRecord::Address, .. })).count();
+    assert!((3..=6).contains(&count), "{count} times in three hours");
+    world.with(1, |solo, now| solo.withdraw(now));
+    world.run_secs(20);
+    let mut one = vec![(device(1, 1), Vec::new()), (device(1, 2), vec![lan(2)])];
+    one.sort();
+    assert_eq!(found(&mut world, 5, 1, None, 6), one);
+    world.stop(1);
+    world.run_secs(3 * 3_600);
+    assert_eq!(found(&mut world, 5, 1, None, 6), [(device(1, 2), vec![lan(2)])], "it has ended");
+}
+
+/// One datagram in five is lost, and some come twice.
+#[test]
+fn a_network_that_loses_a_fifth_of_all_datagrams_publishes_and_finds() {
+    let mut world = World::small(8);
+    let mut draws = rng(77);
+    world.weather = Some(Box::new(move |_, letter| match draws.below(10) {
+        0 | 1 => Vec::new(),
+        2 => vec![letter.clone(), letter],
+        _ => vec![letter],
+    }));
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(60);
+    assert!(is_published(&world.told(1)));
+    for n in 0..8 {
+        let view = world.solo(n).view();
+        assert!(view.realms[0].verified >= 5, "{n} knows others: {view:?}");
+    }
+    for reader in [3, 5, 7] {
+        assert_eq!(found(&mut world, reader, 1, None, 6), [(device(1, 1), vec![lan(1)])]);
+    }
+}
+
+#[test]
+fn whoever_holds_what_is_published_may_go_and_others_hold_it_instead() {
+    let mut world = World::small(10);
+    world.run_secs(10);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(20);
+    world.stop(1);
+    let holds =
+        |world: &World| (0..10).filter(|n| world.peers[*n].solo.as_ref().is_some_and(|solo| solo.view().records > 0)).collect::<Vec<_>>();
+    let holders = holds(&world);
+    assert!(holders.len() >= 5 && holders.len() < 9, "{holders:?}");
+    // All but one go, a minute apart each.
+    for index in holders.into_iter().skip(1) {
+        world.stop(index);
+        world.run_secs(200);
+    }
+    let now_hold = holds(&world);
+    let alive = world.peers.iter().filter(|peer| peer.solo.is_some()).count();
+    assert!(now_hold.len() >= alive.min(5), "{now_hold:?} of {alive}");
+    let reader = (2..10).find(|n| world.peers[*n].solo.is_some() && !now_hold.contains(n)).unwrap_or(now_hold[0]);
+    assert_eq!(found(&mut world, reader, 1, None, 6), [(device(1, 1), vec![lan(1)])]);
+}
+
+#[test]
+fn an_entry_peer_that_comes_late_is_found_and_one_that_lies_is_survived() {
+    let mut world = World::new();
+    let first = world.add(1, &[lan(1)], &[lan(0), lan(9)]);
+    world.run_secs(50);
+    assert!(world.outside.iter().all(|(_, letter)| [lan(0), lan(9)].contains(&letter.to)));
+    let pings = world.outside.iter().filter(|(_, letter)| letter.to == lan(0)).count();
+    assert!((6..40).contains(&pings), "{pings} in 50 s");
+    world.add(0, &[lan(0)], &[]);
+    world.run_secs(45);
+    let view = world.solo(first).view();
+    assert_eq!((view.realms[0].verified, view.realms[0].standing), (1, DhtStanding::Serving), "{view:?}");
+    // The other answers with what is none of its own.
+    world.weather = Some(Box::new(|_, mut letter| {
+        if letter.from == lan(8) {
+            letter.bytes = b"{\"v\":1,\"t\":\"AAAAAAAAAAA\",\"r\":\"ping\"}".to_vec();
+        }
+        vec![letter]
+    }));
+    world.add(8, &[lan(8)], &[]);
+    let reader = world.add(3, &[lan(3)], &[lan(8), lan(0)]);
+    world.run_secs(5);
+    world.with(first, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(20);
+    assert_eq!(found(&mut world, reader, 1, None, 6), [(device(1, 1), vec![lan(1)])]);
+}
+
+#[test]
+fn without_entry_peers_a_node_serves_at_once_and_finds_nobody_without_delay() {
+    let mut world = World::new();
+    world.add(0, &[lan(0)], &[]);
+    world.run_ms(100);
+    assert_eq!(world.solo(0).view().realms[0].standing, DhtStanding::Serving);
+    world.with(0, |solo, now| solo.find(now, user(1), &app(), None, &[])).expect("a search");
+    world.run_ms(10);
+    assert!(matches!(world.told(0)[..], [.., DhtNotice::Ended { is_found: false, .. }]));
+    world.run_secs(3_600);
+    assert!(
+        world.outside.is_empty()
+            && !world.told(0).iter().any(|told| matches!(told, DhtNotice::Standing { standing: DhtStanding::Isolated, .. }))
+    );
+}
+
+// spec-test: DHT-135
+#[test]
+fn who_hears_nobody_says_so_and_finds_within_seconds_of_the_networks_return() {
+    let mut world = World::small(5);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(20);
+    let _ = world.told(3);
+    world.weather = Some(Box::new(|_, letter| if [letter.from, letter.to].contains(&lan(3)) { Vec::new() } else { vec![letter] }));
+    world.run_secs(200);
+    let is = |told: &[DhtNotice], wanted: DhtStanding| {
+        told.iter().any(|told| matches!(told, DhtNotice::Standing { standing, .. } if *standing == wanted))
+    };
+    assert!(is(&world.told(3), DhtStanding::Isolated));
+    world.weather = None;
+    world.run_secs(120);
+    assert!(is(&world.told(3), DhtStanding::Serving));
+    assert_eq!(found(&mut world, 3, 1, None, 6), [(device(1, 1), vec![lan(1)])]);
+}
+
+/// A machine wakes, and all that it asked before its network came back has missed.
+// spec-test: DHT-46
+#[test]
+fn a_short_outage_does_not_keep_a_node_from_asking_whom_it_knows() {
+    let mut world = World::small(5);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(20);
+    world.weather = Some(Box::new(|_, letter| if [letter.from, letter.to].contains(&lan(3)) { Vec::new() } else { vec![letter] }));
+    for n in 0..4 {
+        world.with(3, |solo, now| solo.find(now, user(n + 20), &app(), None, &[])).expect("a search");
+    }
+    world.run_secs(7);
+    world.weather = None;
+    assert_eq!(world.solo(3).view().realms[0].verified, 4, "it was one outage");
+    world.run_ms(100);
+    assert_eq!(found(&mut world, 3, 1, None, 6), [(device(1, 1), vec![lan(1)])]);
+    assert_eq!(world.solo(3).view().realms[0].verified, 4);
+}
+
+/// Somebody who is no node puts a record at a server, as whoever holds the identity does from wherever they are.
+fn put(world: &mut World, server: usize, kind: Kind, record: &str) {
+    let (from, to) = (lan(200), world.peers[server].places[0]);
+    let ask = |world: &mut World, cookie, request: &Request<'_>, n: u64| {
+        let (mut bytes, exchange) = (Vec::new(), Exchange::from_bytes(n.to_be_bytes()));
+        assert!(write_request(&mut bytes, to, &Head { exchange, id: None, cookie }, request));
+        world.outside.clear();
+        world.deliver(Letter { from, to, bytes });
+        world.run_ms(10);
+        let letter = world
+            .outside
+            .iter()
+            .find(|(_, letter)| letter.to == from && !letter.text().contains("\"q\":"))
+            .map(|(_, letter)| letter.clone());
+        told(letter.expect("an answer"), exchange)
+    };
+    let cookie = ask(world, None, &Request::Ping { to: None }, 1).cookie;
+    let target = home(1);
+    let token = ask(world, cookie, &Request::Get { target, kind, device: None, known: None, write: true }, 2).token;
+    let done = ask(world, cookie, &Request::Put { target, kind, token, record, carry: false }, 3);
+    assert!(!done.is_denied, "{}", done.letter.text());
+}
+
+// spec-test: DHT-150
+#[test]
+fn a_device_whose_delegation_ended_finds_its_renewal_within_seconds_of_its_being_put() {
+    let mut world = World::small(4);
+    let hour = Duration::from_secs(3_600);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, hour)));
+    // Ten minutes count for clocks that differ.
+    world.run_secs(3_600 + 650);
+    let _ = world.told(1);
+    world.run_secs(60);
+    assert_eq!(world.told(1), [], "there is none yet");
+    let keys = DeviceKeys::draw(&mut rng(1));
+    let renewed = delegation(1, &keys, 3_600_000, 2 * hour);
+    let record = DeviceRecord::new(Some(renewed.clone()), None).expect("a record").to_json();
+    for server in [0, 2, 3] {
+        put(&mut world, server, Kind::Device, &record);
+    }
+    world.run_secs(6);
+    assert!(world.told(1).contains(&DhtNotice::Renewed(renewed.clone())));
+    world.with(1, |solo, now| solo.publish(now, keys.credentials(renewed)));
+    world.run_secs(20);
+    assert_eq!(found(&mut world, 3, 1, None, 6), [(device(1, 1), vec![lan(1)])]);
+}
+
+/// Sockets are new while everybody else keeps what they know: the cookies of before are of another address.
+#[test]
+fn a_node_that_moves_is_found_where_it_is() {
+    let mut world = World::small(5);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(20);
+    for (n, rebound) in [(71, true), (72, false), (73, true)] {
+        world.peers[1].places = vec![lan(n)];
+        world.with(1, |solo, now| solo.handle(now, Event::addresses(&[lan(n)], rebound)));
+        world.run_secs(40);
+        assert_eq!(found(&mut world, 3, 1, None, 6), [(device(1, 1), vec![lan(n)])], "{n}");
+    }
+}
+
+// spec-test: DHT-115
+// spec-test: DHT-147
+#[test]
+fn what_is_published_in_one_family_is_carried_to_the_home_in_the_other_one_once() {
+    let mut world = World::new();
+    for n in 0..4 {
+        world.add(n, &[wan(n), wan6(n)], &[wan(0)][..usize::from(n > 0)]);
+    }
+    // Five who serve in the other family only, and the owner, who knows nothing of it.
+    let others: Vec<usize> = (10..15).map(|n| world.add(n, &[wan6(n)], &[wan6(0)])).collect();
+    world.run_secs(30);
+    let owner = world.add(20, &[wan(20)], &[wan(0)]);
+    world.run_secs(10);
+    world.log = Some(Vec::new());
+    world.with(owner, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(30);
+    let holders = others.iter().filter(|index| world.solo(**index).view().records == 2).count();
+    assert!(holders >= 3, "{holders} of five hold both records");
+    let puts = |world: &mut World| {
+        let log = world.log.replace(Vec::new()).unwrap_or_default();
+        log.iter().filter(|(_, letter)| letter.is("q", "put") && letter.to.is_ipv6()).count()
+    };
+    assert!((6..=20).contains(&puts(&mut world)));
+    world.run_secs(600);
+    assert_eq!(puts(&mut world), 0, "and no more of it");
+    let reader = others[0];
+    assert_eq!(found(&mut world, reader, 1, None, 6), [(device(1, 1), vec![wan(20)])]);
+}
+
+/// Its table is empty by then: only the entry peers are left.
+// spec-test: DHT-131
+#[test]
+fn who_was_alone_for_an_hour_is_back_within_seconds_of_the_networks_return() {
+    let mut world = World::small(5);
+    world.run_secs(20);
+    world.weather = Some(Box::new(|_, letter| if [letter.from, letter.to].contains(&lan(3)) { Vec::new() } else { vec![letter] }));
+    world.run_secs(70);
+    // It has just said so, and begins anew.
+    for _ in 0..120 {
+        world.run_secs(1);
+        if world.told(3).iter().any(|told| matches!(told, DhtNotice::Standing { standing: DhtStanding::Isolated, .. })) {
+            world.weather = None;
+            world.run_secs(3);
+            assert!(world.solo(3).view().realms[0].verified > 0, "{:?}", world.solo(3).view());
+            return;
+        }
+    }
+    panic!("it never says so");
+}
+
+/// A user's search does not wait until the node has joined.
+// spec-test: DHT-80
+#[test]
+fn who_has_just_begun_finds_through_its_entry_peer_within_four_round_trips() {
+    let mut world = World::small(6);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(20);
+    let reader = world.add(9, &[lan(9)], &[lan(0)]);
+    let _ = world.with(reader, |solo, now| solo.find(now, user(1), &app(), None, &[])).expect("a search");
+    world.run_ms(40);
+    assert_eq!(addresses(&world.told(reader), false), [(device(1, 1), vec![lan(1)])]);
+}
+
+/// In the smallest network each of both holds what both have published.
+#[test]
+fn of_two_nodes_both_hold_what_one_has_published() {
+    let mut world = World::small(2);
+    world.with(1, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(10);
+    assert_eq!((world.solo(0).view().records, world.solo(1).view().records), (2, 2));
+}
+
+/// A server and its neighbours, an hour after they began.
+// spec-test: DHT-60
+// spec-test: DHT-110
+#[test]
+fn a_quiet_network_costs_each_server_less_than_a_hundred_bytes_a_second() {
+    let mut world = World::small(8);
+    world.run_secs(3_600);
+    world.log = Some(Vec::new());
+    world.run_secs(900);
+    let log = world.log.take().unwrap_or_default();
+    for n in 0..8 {
+        let of_one = log.iter().filter(|(_, letter)| letter.from == lan(n)).map(|(_, letter)| letter.bytes.len());
+        let bytes: usize = of_one.sum();
+        assert!((900..900 * 50).contains(&bytes), "{n}: {bytes} in a quarter of an hour");
+    }
+    let alive = log.iter().filter(|(_, letter)| letter.from == lan(1) && letter.text().contains("\"to\":")).count();
+    // Seven leaves once a minute each, and one of the table each ten seconds at most.
+    assert!((90..=7 * 15 * 5 / 4 + 90).contains(&alive), "{alive}");
+}

@@ -1,0 +1,62 @@
+//! What a DHT tells the node around it.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+
+use super::health::Standing;
+use super::key::Key;
+use super::publish::Tally;
+use super::reach::Ended;
+use super::realm::Realm;
+use super::record::{AddressRecord, DeviceRecord};
+use super::wire::Kind;
+use crate::address::Scope;
+use crate::id::{DeviceId, Tag, UserId};
+use crate::identity::{Delegation, Revocation};
+
+/// One thing that happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Told {
+    /// How the node stands in a realm now.
+    Standing { realm: Realm, standing: Standing },
+    /// It began to serve there.
+    Serves { realm: Realm, at: Option<SocketAddr> },
+    /// It serves there no more.
+    Resigned { realm: Realm, why: Ended },
+    /// Somebody may have surrounded this key.
+    Eclipse { realm: Realm, target: Key },
+    /// What is known of this realm is to be stored.
+    Store { realm: Realm },
+    /// The numbers of the own records are to be stored.
+    Numbers,
+    /// A round of writing own records has ended.
+    Stored { realm: Realm, kind: Kind, tally: Tally, is_enough: bool },
+    /// Somebody else signs with this device's key.
+    Fork { kind: Kind },
+    /// There is a newer delegation of this device.
+    Renewed(Delegation),
+    /// A search has found something of a device.
+    Found(Box<Found>),
+    /// Something newer was taken back by somebody who is looked for.
+    Revoked(Revocation),
+    /// A search has ended. Partial: not all answered who should have.
+    Over { tag: Tag, is_found: bool, is_partial: bool },
+}
+
+/// What was found of a device; of what is not looked for there may be nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    pub(crate) tag: Tag,
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+    /// From where its addresses can be reached.
+    pub(crate) scope: Scope,
+    pub(crate) address: Option<AddressRecord>,
+    pub(crate) record: Option<DeviceRecord>,
+    /// By which the records were judged.
+    pub(crate) delegation: Option<Delegation>,
+    /// Enough nodes agree on it; else it is the first that was found.
+    pub(crate) is_final: bool,
+    /// Only this node itself has it so far.
+    pub(crate) is_local: bool,
+}

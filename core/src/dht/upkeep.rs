@@ -1,0 +1,279 @@
+//! When a node looks for its own neighbourhood and for far parts of the network, and when it stores what it knows
+//! (spec: DHT-137, DHT-138).
+
+use core::time::Duration;
+
+use super::entries::spread;
+use super::estimate::Size;
+use super::key::Key;
+use super::log2::ONE;
+use crate::rng::Rng;
+use crate::time::Time;
+
+/// What is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Task {
+    /// Look up the own id; `with_id` if others are to learn of this node thereby.
+    OwnLookUp { with_id: bool },
+    /// Look up this point of a far bucket.
+    FarLookUp { target: Key },
+    /// Store the table and what the node knows of itself.
+    Store,
+}
+
+/// After it began to serve a node looks up itself at 0, 1, 2, 4 … 256 s, then each quarter of an hour ± 20 %.
+const OWN_FIRST: Duration = Duration::from_secs(1);
+const OWN_DOUBLED_MAX: Duration = Duration::from_secs(300);
+const ROUND_MS: u64 = 900_000;
+/// The table is stored this often.
+const STORE_EACH: Duration = Duration::from_secs(600);
+
+/// One realm's schedule. 96 bytes.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    /// The next look-up of the own id; of who does not serve only the one with which it joins.
+    own: Option<Time>,
+    far: Option<Time>,
+    store: Time,
+    /// When it began to serve, and how far the doubling has come.
+    serving: Option<(Time, Duration)>,
+    has_joined: bool,
+}
+
+impl Upkeep {
+    /// Of a node that starts now.
+    pub(crate) fn new(now: Time) -> Self {
+        Self { own: None, far: None, store: now + STORE_EACH, serving: None, has_joined: false }
+    }
+
+    /// There is somebody to ask: an entry peer has answered, or a table was restored. The first time a node joins.
+    pub(crate) fn on_contact(&mut self, now: Time) {
+        if !core::mem::replace(&mut self.has_joined, true) && self.own.is_none() {
+            self.own = Some(now);
+        }
+    }
+
+    /// A look-up of the own id has ended with so many answers; without any, the node joins with the next contact.
+    pub(crate) const fn on_own_look_up(&mut self, answers: usize) {
+        self.has_joined = answers > 0;
+    }
+
+    /// The sockets are others, or nobody was heard for long: the node joins anew with the next contact.
+    pub(crate) const fn on_lost(&mut self) {
+        self.has_joined = false;
+    }
+
+    /// The node serves from now on, and has those whom it asks learn of it.
+    pub(crate) fn on_begin_serving(&mut self, rng: &mut Rng, now: Time) {
+        self.serving = Some((now, Duration::ZERO));
+        self.own = Some(now);
+        self.far = Some(now + spread(ROUND_MS, rng));
+        self.store = now;
+    }
+
+    /// It does not any more.
+    pub(crate) const fn on_end_serving(&mut self, now: Time) {
+        (self.serving, self.own, self.far, self.store) = (None, None, None, now);
+    }
+
+    /// When [`next`](Self::next) has something again.
+    pub(crate) fn due(&self) -> Time {
+        [self.own, self.far].into_iter().flatten().fold(self.store, Time::min)
+    }
+
+    /// What is to be done now; to be asked until there is nothing. `own` is the id or whatever the table is around.
+    pub(crate) fn next(&mut self, own: &Key, size: Size, rng: &mut Rng, now: Time) -> Option<Task> {
+        let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
+        if is_due(self.own) {
+            self.own = self.own_after(rng, now);
+            return Some(Task::OwnLookUp { with_id: self.serving.is_some() });
+        }
+        if self.store <= now {
+            self.store = now + STORE_EACH;
+            return Some(Task::Store);
+        }
+        if is_due(self.far) {
+            self.far = Some(now + spread(ROUND_MS, rng));
+            return Some(Task::FarLookUp { target: far_target(own, size, rng) });
+        }
+        None
+    }
+
+    fn own_after(&mut self, rng: &mut Rng, now: Time) -> Option<Time> {
+        let (began, passed) = self.serving.as_mut()?;
+        // Turns that were slept through are not made up for.
+        loop {
+            *passed = if passed.is_zero() { OWN_FIRST } else { passed.saturating_mul(2) };
+            if *passed > OWN_DOUBLED_MAX {
+                return Some(now + spread(ROUND_MS, rng));
+            }
+            let at = *began + *passed;
+            if at > now {
+                return Some(at);
+            }
+        }
+    }
+}
+
+/// A point by chance in a bucket by chance, of those that are farther than where the network has about eight nodes.
+fn far_target(own: &Key, size: Size, rng: &mut Rng) -> Key {
+    const EIGHT: u32 = 3 * ONE;
+    let buckets = (size.log2().saturating_sub(EIGHT) / ONE).clamp(1, 31);
+    let shared = usize::try_from(rng.below(buckets.into())).unwrap_or_default();
+    let mut target: [u8; 32] = rng.array();
+    for (index, (slot, byte)) in target.iter_mut().zip(own.as_bytes()).enumerate() {
+        // How many of this byte's bits lie before the one in which both part.
+        let before = u32::try_from(shared.saturating_sub(index.saturating_mul(8))).unwrap_or(u32::MAX);
+        let kept = !0xFF_u8.checked_shr(before).unwrap_or(0);
+        let parts = shared / 8 == index;
+        let turned = if parts { 0x80_u8 >> (shared % 8) } else { 0 };
+        let mask = kept | turned;
+        *slot = (*slot & !mask) | ((byte ^ turned) & mask);
+    }
+    Key::from_bytes(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::rng::Seed;
+
+    const START: Time = Time::from_secs(1_000);
+    const OWN: Key = Key::from_bytes([0b1010_0101; 32]);
+
+    fn rng() -> Rng {
+        Rng::from_seed(&Seed::from_bytes([5; 32]))
+    }
+
+    fn secs(n: u64) -> Time {
+        START + Duration::from_secs(n)
+    }
+
+    /// What is done up to `to`, and when.
+    fn run(upkeep: &mut Upkeep, rng: &mut Rng, to: Time) -> Vec<(u64, Task)> {
+        let mut done = Vec::new();
+        while upkeep.due() <= to {
+            let now = upkeep.due();
+            while let Some(task) = upkeep.next(&OWN, Size::of(1_000_000), rng, now) {
+                done.push((now.since(START).as_secs(), task));
+            }
+        }
+        done
+    }
+
+    fn own(done: &[(u64, Task)], with_id: bool) -> Vec<u64> {
+        done.iter().filter(|(_, task)| *task == Task::OwnLookUp { with_id }).map(|(at, _)| *at).collect()
+    }
+
+    // spec-test: DHT-137
+    #[test]
+    fn a_node_joins_once_as_a_client_and_looks_again_with_its_id_when_it_serves() {
+        let (mut upkeep, mut rng) = (Upkeep::new(START), rng());
+        assert_eq!(own(&run(&mut upkeep, &mut rng, secs(50)), false), [0; 0], "nobody is known");
+        upkeep.on_contact(secs(50));
+        upkeep.on_contact(secs(51));
+        upkeep.on_own_look_up(3);
+        upkeep.on_contact(secs(52));
+        let done = run(&mut upkeep, &mut rng, secs(9_000));
+        assert_eq!((own(&done, false), own(&done, true)), (alloc::vec![50], Vec::new()), "once");
+        assert!(!done.iter().any(|(_, task)| matches!(task, Task::FarLookUp { .. })));
+        upkeep.on_begin_serving(&mut rng, secs(10_000));
+        let done = run(&mut upkeep, &mut rng, secs(10_000 + 86_400));
+        let times = own(&done, true);
+        assert_eq!(times.get(..10), Some(&[0, 1, 2, 4, 8, 16, 32, 64, 128, 256].map(|after| 10_000 + after)[..]));
+        assert!(times.windows(2).skip(9).all(|pair| (720..=1_080).contains(&(pair[1] - pair[0]))), "{times:?}");
+        let far = done.iter().filter(|(_, task)| matches!(task, Task::FarLookUp { .. })).count();
+        assert!((90..=102).contains(&far) && (100..=112).contains(&times.len()), "{far} {}", times.len());
+        upkeep.on_end_serving(secs(100_000));
+        assert_eq!(own(&run(&mut upkeep, &mut rng, secs(200_000)), true), [0; 0]);
+    }
+
+    // spec-test: DHT-137
+    #[test]
+    fn a_join_without_answers_and_whoever_was_lost_joins_again_with_the_next_contact() {
+        let (mut upkeep, mut rng) = (Upkeep::new(START), rng());
+        for (at, answers) in [(1, 0), (5, 0), (9, 2), (20, 2)] {
+            upkeep.on_contact(secs(at));
+            let is_wanted = at < 20;
+            assert_eq!(own(&run(&mut upkeep, &mut rng, secs(at)), false).len(), usize::from(is_wanted), "{at}");
+            upkeep.on_own_look_up(answers);
+        }
+        upkeep.on_lost();
+        upkeep.on_contact(secs(30));
+        assert_eq!(own(&run(&mut upkeep, &mut rng, secs(30)), false), [30]);
+        // Turns that were slept through come once.
+        upkeep.on_begin_serving(&mut rng, secs(40));
+        let now = secs(40 + 100);
+        let tasks: Vec<Task> = core::iter::from_fn(|| upkeep.next(&OWN, Size::of(9), &mut rng, now)).collect();
+        assert_eq!(tasks, [Task::OwnLookUp { with_id: true }, Task::Store]);
+        assert_eq!(upkeep.due(), secs(40 + 128));
+    }
+
+    // spec-test: DHT-137
+    #[test]
+    fn a_far_look_up_goes_to_a_point_by_chance_in_a_bucket_by_chance() {
+        let mut rng = rng();
+        for (nodes, deepest) in [(1, 0), (8, 0), (17, 0), (64, 2), (1_000_000, 15)] {
+            let mut met = [0_u32; 64];
+            let mut points = alloc::collections::BTreeSet::new();
+            for _ in 0..4_000 {
+                let target = far_target(&OWN, Size::of(nodes), &mut rng);
+                let shared = target.hint().shared_bits(OWN.hint());
+                met[usize::try_from(shared).unwrap_or_default()] += 1;
+                points.insert(target);
+            }
+            assert!(met[deepest + 1..].iter().all(|count| *count == 0), "{nodes}: {met:?}");
+            let each = 4_000 / u32::try_from(deepest + 1).unwrap_or(1);
+            assert!(met[..=deepest].iter().all(|count| (each * 2 / 3..=each * 4 / 3).contains(count)), "{nodes}: {met:?}");
+            assert_eq!(points.len(), 4_000);
+        }
+    }
+
+    // spec-test: DHT-138
+    #[test]
+    fn what_is_known_is_stored_each_ten_minutes_and_when_the_role_changes() {
+        let (mut upkeep, mut rng) = (Upkeep::new(START), rng());
+        let stores = |upkeep: &mut Upkeep, rng: &mut Rng, to: u64| {
+            let done = run(upkeep, rng, secs(to)).into_iter();
+            done.filter(|(_, task)| *task == Task::Store).map(|(at, _)| at).collect::<Vec<_>>()
+        };
+        assert_eq!(stores(&mut upkeep, &mut rng, 1_250), [600, 1_200]);
+        upkeep.on_begin_serving(&mut rng, secs(1_300));
+        assert_eq!(stores(&mut upkeep, &mut rng, 1_899), [1_300]);
+        upkeep.on_end_serving(secs(1_899));
+        assert_eq!(stores(&mut upkeep, &mut rng, 2_499), [1_899, 2_499]);
+    }
+
+    proptest! {
+        // spec-test: DHT-137
+        #[test]
+        fn whatever_happens_what_was_done_is_due_later(steps in prop::collection::vec((0_u8..8, 0_u64..400_000), 1..200)) {
+            let (mut upkeep, mut rng) = (Upkeep::new(START), rng());
+            let (mut now, mut serves) = (START, false);
+            for (what, millis) in steps {
+                now = now + Duration::from_millis(millis);
+                match what {
+                    0 => upkeep.on_contact(now),
+                    1 => upkeep.on_own_look_up(0),
+                    2 => upkeep.on_lost(),
+                    3 if !serves => (serves, ()) = (true, upkeep.on_begin_serving(&mut rng, now)),
+                    4 if serves => (serves, ()) = (false, upkeep.on_end_serving(now)),
+                    _ => {}
+                }
+                let due = upkeep.due();
+                let tasks: Vec<Task> = core::iter::from_fn(|| upkeep.next(&OWN, Size::of(99), &mut rng, now)).take(9).collect();
+                prop_assert!(tasks.len() <= 3 && tasks.is_empty() == (due > now));
+                prop_assert!(upkeep.due() > now);
+                for task in tasks {
+                    if let Task::OwnLookUp { with_id } = task {
+                        prop_assert_eq!(with_id, serves);
+                    }
+                }
+            }
+        }
+    }
+}
