@@ -18,6 +18,8 @@ use crate::view::Stats;
 pub(crate) struct Cx {
     pub(crate) now: Time,
     pub(crate) wall: WallTime,
+    /// When the wall clock was last told, on the monotonic clock, and what it said.
+    wall_told: (Time, WallTime),
     pub(crate) config: Config,
     pub(crate) rng: Rng,
     pub(crate) timers: Timers,
@@ -55,6 +57,7 @@ impl Cx {
         Self {
             now,
             wall,
+            wall_told: (now, wall),
             config,
             rng,
             timers: Timers::new(hash_key),
@@ -67,6 +70,28 @@ impl Cx {
             buffers: Vec::new(),
             observed: None,
         }
+    }
+
+    /// Time only goes on (C2), and takes the wall clock with it (spec: NODE-2).
+    pub(crate) fn set_now(&mut self, now: Time) {
+        if now < self.now {
+            self.stats.clock_went_back = self.stats.clock_went_back.saturating_add(1);
+        } else {
+            self.now = now;
+        }
+        self.wall = self.wall_at(self.now);
+    }
+
+    /// What the wall clock says now.
+    pub(crate) const fn set_wall(&mut self, wall: WallTime) {
+        self.wall_told = (self.now, wall);
+        self.wall = wall;
+    }
+
+    /// The wall clock as last told, moved on by the monotonic time since.
+    pub(crate) fn wall_at(&self, now: Time) -> WallTime {
+        let (told, wall) = self.wall_told;
+        wall + now.since(told)
     }
 
     /// A number for an operation of one's own.

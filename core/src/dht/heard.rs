@@ -6,6 +6,7 @@ use super::ask::Whom;
 use super::key::Hint;
 use super::realm::Realm;
 use super::rpc::{Asked, Question};
+use super::seek::numbered;
 use super::table::{Admission, Answer as Answered, Miss, Rtt};
 use super::wire::{self, Answer, Body, Denied, Exchange, Head, Reply};
 use super::{Dht, Purpose, id};
@@ -83,7 +84,7 @@ impl Dht {
             self.on_leaf_gone(cx, at, hint);
         }
         if let Purpose::Seek { number, .. } = asked.purpose
-            && let Some(seek) = self.seeks.iter_mut().find(|seek| seek.number == number)
+            && let Some(seek) = numbered(&mut self.seeks, number)
         {
             seek.look_up.on_unfit(asked.to);
         } else {
@@ -200,7 +201,7 @@ impl Dht {
             self.on_write_denied(cx, &asked, denied);
         } else if let Purpose::Seek { number, .. } = asked.purpose {
             // It is there, but of no use now.
-            if let Some(seek) = self.seeks.iter_mut().find(|seek| seek.number == number) {
+            if let Some(seek) = numbered(&mut self.seeks, number) {
                 seek.look_up.on_refused(from);
             }
         } else {

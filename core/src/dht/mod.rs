@@ -315,7 +315,7 @@ impl Dht {
 
     /// The part of a realm, made when it is asked for first: there are six at most. `local` is a socket of it.
     fn net_of(&mut self, cx: &Cx, realm: Realm, local: Option<SocketAddr>) -> Option<usize> {
-        if let Some(at) = self.nets.iter().position(|net| net.realm == realm) {
+        if let Some(at) = self.net_in(realm) {
             return Some(at);
         }
         let mut net = Net::new(realm, self.choice, cx.config.dht_wide > 0, &mut self.rng, cx.now);
@@ -329,6 +329,16 @@ impl Dht {
         self.nets.push(net);
         self.is_dirty = true;
         self.nets.len().checked_sub(1)
+    }
+
+    /// The part of a realm, if there is one.
+    fn net_in(&self, realm: Realm) -> Option<usize> {
+        self.nets.iter().position(|net| net.realm == realm)
+    }
+
+    /// The part of the realm of an address, if there is one.
+    fn net_at(&self, at: SocketAddr) -> Option<usize> {
+        self.net_in(Realm::of(at)?)
     }
 
     /// Whether it is where this node itself is.

@@ -4,16 +4,16 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::estimate::{Estimate, Size};
+use super::estimate::{Estimate, Held, Radius, Size};
 use super::health::{Health, Suspects};
 use super::key::Key;
 use super::knock::Knocks;
-use super::leaf::{Leaf, LeafSet};
+use super::leaf::{LEAVES_MAX, Leaf, LeafSet};
 use super::lookup::View;
 use super::reach::{Choice, Known, Reach};
 use super::realm::Realm;
 use super::repair::Repair;
-use super::table::{Mode, Shape, Table};
+use super::table::{Mode, Rtt, Shape, Table, Wanted};
 use super::upkeep::Upkeep;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -131,6 +131,25 @@ impl Net {
     /// Whether the own address is fit to be told to everybody (spec: DHT-149).
     pub(super) fn is_to_be_told(&self) -> bool {
         self.reach.address().is_some() && (self.reach.mode() == Mode::Soft || self.reach.is_proven())
+    }
+
+    /// The round trip to a node of the table.
+    pub(super) fn rtt(&self, at: SocketAddr) -> Rtt {
+        self.table.find(at).map_or(Rtt::UNKNOWN, |entry| entry.rtt)
+    }
+
+    /// Has the nearest nodes of the table wanted as leaves.
+    pub(super) fn offer_nearest(&mut self, now: Time) {
+        let mut nearest = Vec::new();
+        self.table.nearest(self.own.hint(), LEAVES_MAX, Wanted::Asking, now, &mut nearest);
+        for entry in nearest.iter().filter(|entry| entry.is_verified()) {
+            self.leaves.offer(entry.hint, entry.at, now);
+        }
+    }
+
+    /// Beyond this it is not ours to keep (spec: DHT-101).
+    pub(super) fn kept_radius(&self) -> Option<Radius> {
+        (self.reach.mode() == Mode::Hard).then(|| Radius::of(Held::TWENTY, self.size()))
     }
 
     /// Whether it is a verified node of the table, or a leaf.

@@ -6,8 +6,6 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::ask::Whom;
-use super::estimate::{Held, Radius};
-use super::home::{self, Bench};
 use super::key::Key;
 use super::lookup::LookUp;
 use super::proof::Token;
@@ -16,6 +14,7 @@ use super::realm::Realm;
 use super::record::DeviceRecord;
 use super::rpc::{Asked, Question};
 use super::seek::Goal;
+use super::serve::Put;
 use super::sleeper::{self, Sleeper, renewal};
 use super::table::{Mode, Rtt};
 use super::told::Told;
@@ -130,7 +129,7 @@ impl Dht {
         use publish::Do;
         match step {
             Do::Look { realm } => {
-                let net = self.nets.iter().position(|net| net.realm == realm);
+                let net = self.net_in(realm);
                 if net.and_then(|net| self.seek(cx, net, own.home, Goal::Publish(Vec::new()))).is_none() {
                     own.publisher.on_looked(
                         realm,
@@ -166,9 +165,8 @@ impl Dht {
 
     /// Asks somebody who is known by hint, wherever it is.
     pub(super) fn ask_contact(&mut self, cx: &mut Cx, to: Contact, question: Question, purpose: Purpose) -> bool {
-        let net = Realm::of(to.at).and_then(|realm| self.nets.iter().position(|net| net.realm == realm));
-        net.is_some_and(|net| {
-            let rtt = self.nets.get(net).and_then(|net| net.table.find(to.at)).map_or(Rtt::UNKNOWN, |entry| entry.rtt);
+        self.net_at(to.at).is_some_and(|net| {
+            let rtt = self.nets.get(net).map_or(Rtt::UNKNOWN, |net| net.rtt(to.at));
             self.ask(cx, net, Whom { at: to.at, hint: Some(to.hint), rtt }, question, purpose)
         })
     }
@@ -178,19 +176,14 @@ impl Dht {
         let at = self.nets.iter().position(|net| net.realm == realm && net.served_id().is_some());
         let address = at.and_then(|at| self.nets.get(at)).and_then(|net| net.reach.address().or(net.local));
         if let Some((at, address)) = at.zip(address) {
-            self.keep(cx, at, (own.home, kind), record, group(address), realm);
+            self.keep(cx, at, (own.home, kind), record, group(address));
         }
     }
 
     /// Keeps a record that nobody has put, if it is near enough: the own one, or what a check has shown.
-    pub(super) fn keep(&mut self, cx: &mut Cx, at: usize, (home, kind): (Key, Kind), record: &str, depositor: Group, realm: Realm) {
-        let Some(net) = self.nets.get(at) else { return };
-        let radius = (net.reach.mode() == Mode::Hard).then(|| Radius::of(Held::TWENTY, net.size()));
-        let put = home::Put { home, kind, record, realm, depositor, radius, carry: false };
-        let checked = &mut cx.stats.signatures_checked;
-        let bench = Bench { crypto: &cx.config.crypto, now: cx.wall, known: &mut self.delegations, checked };
+    pub(super) fn keep(&mut self, cx: &mut Cx, at: usize, place: (Key, Kind), record: &str, depositor: Group) {
         // What is far away or does not count is not kept, and nobody waits for an answer.
-        let _ = self.home.put(&put, bench, |_| true);
+        let _ = self.put_at_home(cx, at, place, record, depositor, Put::Own);
     }
 
     /// The look-up of the own home is over.

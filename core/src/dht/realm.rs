@@ -30,6 +30,20 @@ impl Realm {
         if self.is_global() { bound(a.ip()) == bound(b.ip()) } else { plain_socket(a) == plain_socket(b) }
     }
 
+    /// Its family as people count: 4 or 6.
+    pub(crate) const fn family(self) -> u8 {
+        if self.is_v6 { 6 } else { 4 }
+    }
+
+    /// Its reach as one letter, wherever it is stored (spec: DHT-130).
+    pub(crate) const fn letter(self) -> u8 {
+        match self.scope {
+            Scope::Loopback => b'l',
+            Scope::Private => b'p',
+            Scope::Global => b'g',
+        }
+    }
+
     /// Whether addresses are a scarce good here, so that groups are capped.
     pub(crate) const fn is_global(self) -> bool {
         matches!(self.scope, Scope::Global)

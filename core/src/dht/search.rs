@@ -8,7 +8,7 @@ use super::find::{self, Eyes, Finding, Sought, Tell, What};
 use super::home;
 use super::key::{Hint, Key};
 use super::rpc::{Asked, Question};
-use super::seek::{Goal, Seek};
+use super::seek::{Goal, Seek, numbered};
 use super::told::{Found, Told};
 use super::wire::{Contact, DeviceHint, Got, Kind};
 use super::{Dht, Purpose};
@@ -158,7 +158,7 @@ impl Dht {
     /// A node that a search asked, in its look-up or again, has said what it holds.
     pub(super) fn on_find_reply(&mut self, cx: &mut Cx, number: u32, hint: Hint, asked: &Asked<Purpose>, got: &Got<'_>) {
         let Some(question) = asked_for(asked) else { return };
-        let Some(seek) = self.seeks.iter_mut().find(|seek| seek.number == number) else { return };
+        let Some(seek) = numbered(&mut self.seeks, number) else { return };
         let Goal::Find(_, finding) = &mut seek.goal else { return };
         let checked = &mut cx.stats.signatures_checked;
         let mut eyes = Eyes { crypto: &cx.config.crypto, now: cx.wall, known: &mut self.delegations, checked };
@@ -169,7 +169,7 @@ impl Dht {
     /// A node that a search asked again is slow, or silent for good.
     pub(super) fn on_again_late(&mut self, number: u32, asked: &Asked<Purpose>, is_lost: bool) {
         let Some(question) = asked_for(asked) else { return };
-        let Some(seek) = self.seeks.iter_mut().find(|seek| seek.number == number) else { return };
+        let Some(seek) = numbered(&mut self.seeks, number) else { return };
         if let Goal::Find(_, finding) = &mut seek.goal {
             if is_lost {
                 finding.on_again_lost(asked.to, &question);

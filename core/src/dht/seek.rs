@@ -113,7 +113,7 @@ impl Dht {
             let is_live = ask.hint.is_some_and(|hint| self.jar.get(ask.at, hint, cx.now).is_some());
             let question = question(seek, &ask, is_live);
             let is_upkeep = seek.goal.is_upkeep();
-            let rtt = self.nets.get(seek.net).and_then(|net| net.table.find(ask.at)).map_or(Rtt::UNKNOWN, |entry| entry.rtt);
+            let rtt = self.nets.get(seek.net).map_or(Rtt::UNKNOWN, |net| net.rtt(ask.at));
             let whom = Whom { at: ask.at, hint: ask.hint, rtt };
             if !self.ask(cx, seek.net, whom, question, Purpose::Seek { number: seek.number, is_upkeep }) {
                 seek.look_up.on_refused(ask.at);
@@ -131,7 +131,7 @@ impl Dht {
         rtt: Rtt,
         reply: &Reply<'_>,
     ) {
-        let Some(seek) = self.seeks.iter_mut().find(|seek| seek.number == number) else { return };
+        let Some(seek) = numbered(&mut self.seeks, number) else { return };
         self.is_dirty = true;
         seek.look_up.on_reply(asked.to, hint, rtt, reply.nodes.iter().copied());
         let (Some(hint), Answer::Get(got)) = (hint, &reply.answer) else { return };
@@ -144,14 +144,14 @@ impl Dht {
 
     /// Whom a look-up asked is slow: it goes on with others meanwhile.
     pub(super) fn on_seek_slow(&mut self, number: u32, asked: &Asked<Purpose>) {
-        if let Some(seek) = self.seeks.iter_mut().find(|seek| seek.number == number) {
+        if let Some(seek) = numbered(&mut self.seeks, number) {
             seek.look_up.on_slow(asked.to);
             self.is_dirty = true;
         }
     }
 
     pub(super) fn on_seek_miss(&mut self, number: u32, asked: &Asked<Purpose>) {
-        if let Some(seek) = self.seeks.iter_mut().find(|seek| seek.number == number) {
+        if let Some(seek) = numbered(&mut self.seeks, number) {
             seek.look_up.on_miss(asked.to);
             self.is_dirty = true;
         }
@@ -189,6 +189,11 @@ impl Dht {
 
 /// Nodes of the table that a look-up begins with.
 const SEEDS: usize = super::lookup::SEEDS_MAX;
+
+/// The look-up with this number, if it goes on.
+pub(super) fn numbered(seeks: &mut [Seek], number: u32) -> Option<&mut Seek> {
+    seeks.iter_mut().find(|seek| seek.number == number)
+}
 
 /// What a look-up asks somebody.
 fn question(seek: &Seek, ask: &Ask, is_live: bool) -> Question {

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use super::ask::{Whom, count_out};
 use super::budget::Shortage;
 use super::estimate::{Held, Radius};
-use super::home::{self, Bench, NotKept};
+use super::home::{self, Bench, Kept, NotKept};
 use super::key::{Hint, Key};
 use super::knock::{self, Errand};
 use super::net::Net;
@@ -15,13 +15,14 @@ use super::rate::{Rate, Rates, Verdict};
 use super::reach::Heard;
 use super::realm::Realm;
 use super::rpc::Question;
-use super::table::{Candidate, Mode, Rtt, Wanted};
+use super::table::{Candidate, Rtt, Wanted};
 use super::wire::{
-    Answer, Asker, Contact, Denied, DeviceHint, Exchange, Few, Got, Head, Kind, Reply, Request, nodes_max, write_error, write_reply,
+    Answer, Asker, Contact, Denied, DeviceHint, Exchange, Few, Got, Head, Kind, PING_BYTES, Reply, Request, nodes_max, write_error,
+    write_reply,
 };
 use super::{Dht, Purpose};
 use crate::action::{Action, Packet, Path};
-use crate::address::{group, plain_socket};
+use crate::address::{Group, group, plain_socket};
 use crate::cx::Cx;
 
 /// Two bursts a rate (spec: DHT-71), half a minute's bytes (spec: DHT-73), a second's signatures.
@@ -30,8 +31,6 @@ const GROUP_BURST_SECS: u32 = 4;
 const REPLY_BURST_SECS: u32 = 30;
 /// Proofs of the own key for others: each costs an agreement (spec: DHT-44).
 const HELLOS: Rate = Rate { per_second: 4, burst: 16 };
-/// A ping without `to` (spec: DHT-14).
-const PING_BYTES: usize = 200;
 /// What who asks too much is told to wait, in seconds (guess: about as long as a burst lasts).
 const BUSY_SECS: u64 = 2;
 
@@ -66,6 +65,15 @@ enum Outcome {
     /// It is not answered.
     Nothing,
     Denied(Denied),
+}
+
+/// Who has a record kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    /// This node itself, which has its signatures checked whatever others have spent.
+    Own,
+    /// Somebody else, perhaps to have it carried to the other family.
+    Others { carry: bool },
 }
 
 impl Dht {
@@ -176,14 +184,8 @@ impl Dht {
         record: &str,
         carry: bool,
     ) -> Outcome {
-        let Some(net) = self.nets.get(at) else { return Outcome::Nothing };
-        let radius = (net.reach.mode() == Mode::Hard).then(|| Radius::of(Held::TWENTY, net.size()));
-        let put = home::Put { home: target, kind, record, realm: asking.realm, depositor: group(asking.from), radius, carry };
-        let (rate, now) = (per_second(cx.config.dht_verifies_per_second), cx.now);
-        let bench =
-            Bench { crypto: &cx.config.crypto, now: cx.wall, known: &mut self.delegations, checked: &mut cx.stats.signatures_checked };
-        let verifies = &mut self.verifies;
-        match self.home.put(&put, bench, |count| verifies.spend(count, rate, now)) {
+        let now = cx.now;
+        match self.put_at_home(cx, at, (target, kind), record, group(asking.from), Put::Others { carry }) {
             Ok(kept) => {
                 if carry {
                     self.carry.offer(&kept.name, now);
@@ -197,6 +199,25 @@ impl Dht {
                 Outcome::Nothing
             }
         }
+    }
+
+    /// Puts a record into the own store.
+    pub(super) fn put_at_home(
+        &mut self,
+        cx: &mut Cx,
+        at: usize,
+        (home, kind): (Key, Kind),
+        record: &str,
+        depositor: Group,
+        put: Put,
+    ) -> Result<Kept, NotKept> {
+        let net = self.nets.get(at).ok_or(NotKept::Wrong)?;
+        let carry = matches!(put, Put::Others { carry: true });
+        let put_now = home::Put { home, kind, record, realm: net.realm, depositor, radius: net.kept_radius(), carry };
+        let (rate, now, verifies) = (per_second(cx.config.dht_verifies_per_second), cx.now, &mut self.verifies);
+        let bench =
+            Bench { crypto: &cx.config.crypto, now: cx.wall, known: &mut self.delegations, checked: &mut cx.stats.signatures_checked };
+        self.home.put(&put_now, bench, |count| put == Put::Own || verifies.spend(count, rate, now))
     }
 
     fn answer_hello(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, id: &Key, challenge: &[u8; 32]) -> Outcome {
@@ -274,9 +295,11 @@ impl Dht {
     }
 
     fn send_reply(&mut self, cx: &mut Cx, asking: &Asking<'_>, is_written: bool, out: Vec<u8>) -> Outcome {
-        let bytes = u32::try_from(out.len()).unwrap_or(u32::MAX);
-        if !is_written || !self.replies.spend(bytes, asking.is_proven, reply_rate(cx), cx.now) {
+        if !is_written {
             cx.recycle(out);
+            return Outcome::Nothing;
+        }
+        if !self.send_back(cx, asking, out) {
             return Outcome::Nothing;
         }
         cx.stats.dht_replies_out = cx.stats.dht_replies_out.saturating_add(1);
@@ -284,25 +307,30 @@ impl Dht {
         if let Some(net) = self.nets.iter_mut().find(|net| net.realm == asking.realm) {
             net.reach.on_sent(asking.from, cx.now);
         }
-        count_out(cx, out.len());
-        cx.actions.push_back(Action::SendDatagram { path: asking.path, packet: Packet::from_vec(out) });
         Outcome::Done
     }
 
     /// Says no, to who is proven (spec: DHT-16).
     fn deny(&mut self, cx: &mut Cx, asking: &Asking<'_>, denied: Denied) {
         count_refused(cx);
-        if !asking.is_proven {
-            return;
+        if asking.is_proven {
+            let mut out = cx.buffer();
+            write_error(&mut out, asking.exchange, denied);
+            self.send_back(cx, asking, out);
         }
-        let mut out = cx.buffer();
-        write_error(&mut out, asking.exchange, denied);
+    }
+
+    /// Sends to who asked, if there are as many bytes left for it (spec: DHT-73).
+    fn send_back(&mut self, cx: &mut Cx, asking: &Asking<'_>, out: Vec<u8>) -> bool {
         let bytes = u32::try_from(out.len()).unwrap_or(u32::MAX);
-        if !self.replies.spend(bytes, true, reply_rate(cx), cx.now) {
-            return cx.recycle(out);
+        let is_allowed = self.replies.spend(bytes, asking.is_proven, reply_rate(cx), cx.now);
+        if is_allowed {
+            count_out(cx, out.len());
+            cx.actions.push_back(Action::SendDatagram { path: asking.path, packet: Packet::from_vec(out) });
+        } else {
+            cx.recycle(out);
         }
-        count_out(cx, out.len());
-        cx.actions.push_back(Action::SendDatagram { path: asking.path, packet: Packet::from_vec(out) });
+        is_allowed
     }
 }
 

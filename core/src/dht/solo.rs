@@ -9,7 +9,7 @@ use super::find::What;
 use super::reach::Choice;
 use super::search::Known;
 use super::told::Told;
-use super::views::{family_of, reach_of, record_of, standing_of};
+use super::views::{reach_of, record_of, standing_of};
 use super::{Dht, DhtNotice};
 use crate::action::{Action, Item, Packet};
 use crate::config::Config;
@@ -32,8 +32,6 @@ pub struct Solo(Box<Parts>);
 struct Parts {
     cx: Cx,
     dht: Dht,
-    /// When the wall clock was last told, on the monotonic clock.
-    wall_told: (Time, WallTime),
     tags: u64,
 }
 
@@ -54,21 +52,17 @@ impl Solo {
         let rng = Rng::from_seed(seed);
         let cx = Cx::new(config, rng.fork("node", 0), now, wall);
         let dht = Dht::new(&cx, secret.noise_pair(&config.crypto), rng.fork("dht", 0));
-        Ok(Self(Box::new(Parts { cx, dht, wall_told: (now, wall), tags: 0 })))
+        Ok(Self(Box::new(Parts { cx, dht, tags: 0 })))
     }
 
     /// Takes in what happened; it cannot fail.
     pub fn handle(&mut self, now: Time, event: Event<'_>) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         match event {
             Event::Datagram { path, bytes } => parts.dht.on_datagram(&mut parts.cx, path, bytes),
             Event::Tick => parts.dht.on_tick(&mut parts.cx),
             Event::Addresses { local, rebound } => parts.dht.on_addresses(&mut parts.cx, local, rebound),
-            Event::Clock { wall } => {
-                parts.wall_told = (parts.cx.now, wall);
-                parts.cx.wall = wall;
-            }
+            Event::Clock { wall } => parts.cx.set_wall(wall),
             Event::Entropy { bytes } => parts.cx.rng.stir(bytes),
             Event::PipeOpened { .. }
             | Event::PipeBytes { .. }
@@ -103,51 +97,44 @@ impl Solo {
 
     /// The addresses to begin with, instead of those before; at most 16.
     pub fn set_entries(&mut self, now: Time, addresses: &[SocketAddr]) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.set_entries(&mut parts.cx, addresses);
     }
 
     /// Whether it may serve others, instead of what [`Config::dht_serve`] says: it then does as soon as it can be reached.
     pub fn set_serving(&mut self, now: Time, may_serve: bool) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.set_choice(&mut parts.cx, if may_serve { Choice::Auto } else { Choice::Never });
     }
 
     /// Who is told where the published device is; [`DhtPolicy::Everyone`] unless this was called before it is published.
     pub fn set_policy(&mut self, now: Time, policy: DhtPolicy) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.set_policy(&mut parts.cx, policy);
     }
 
     /// Makes a device known from now on: who it is, and, as far as the policy says so, where it is in each realm in which
     /// this node knows its own address. Again with renewed credentials of the same device.
     pub fn publish(&mut self, now: Time, credentials: Credentials) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.publish(&mut parts.cx, credentials);
     }
 
     /// What the published device's identity has taken back: put wherever less is known.
     pub fn revoke(&mut self, now: Time, revocation: &Revocation) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.set_revocation(&mut parts.cx, revocation);
     }
 
     /// Addresses at which the published device can be reached whatever others see; at most three of a reach are told.
     pub fn set_addresses(&mut self, now: Time, addresses: &[SocketAddr]) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.set_configured(&mut parts.cx, addresses);
     }
 
     /// Says of the device that it is nowhere.
     pub fn withdraw(&mut self, now: Time) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.withdraw(&mut parts.cx);
     }
 
@@ -167,8 +154,7 @@ impl Solo {
         device: Option<DeviceId>,
         known: &[Delegation],
     ) -> Result<Tag, CommandError> {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         let tag = Tag::new(parts.tags.saturating_add(1));
         let known = Known { delegations: known.to_vec(), revocation: None };
         let what = device.map_or(What::Addresses, What::Address);
@@ -179,9 +165,13 @@ impl Solo {
 
     /// Gives up a look-up: nothing more is told of it.
     pub fn cancel(&mut self, now: Time, tag: Tag) {
-        let parts = &mut *self.0;
-        parts.set_now(now);
+        let parts = self.at(now);
         parts.dht.cancel(&mut parts.cx, tag);
+    }
+
+    fn at(&mut self, now: Time) -> &mut Parts {
+        self.0.cx.set_now(now);
+        &mut self.0
     }
 
     /// What it knows of the network and of itself, to be handed to [`restore`](Self::restore) after the next start. It
@@ -218,18 +208,6 @@ impl Solo {
     }
 }
 
-impl Parts {
-    fn set_now(&mut self, now: Time) {
-        if now < self.cx.now {
-            self.cx.stats.clock_went_back = self.cx.stats.clock_went_back.saturating_add(1);
-        } else {
-            self.cx.now = now;
-        }
-        let (told, wall) = self.wall_told;
-        self.cx.wall = wall + self.cx.now.since(told);
-    }
-}
-
 /// What whoever runs it alone is told.
 fn notice(told: &Told) -> Option<DhtNotice> {
     Some(match told {
@@ -255,7 +233,7 @@ fn notice(told: &Told) -> Option<DhtNotice> {
             is_enough: *is_enough,
         },
         Told::Standing { realm, standing } => {
-            DhtNotice::Standing { family: family_of(*realm), reach: reach_of(realm.scope), standing: standing_of(*standing) }
+            DhtNotice::Standing { family: realm.family(), reach: reach_of(realm.scope), standing: standing_of(*standing) }
         }
         Told::Eclipse { .. } => DhtNotice::EclipseSuspected,
         Told::Fork { .. } => DhtNotice::Fork,

@@ -73,12 +73,7 @@ impl Dht {
 
 /// A realm in two letters, in the order of its family and its reach.
 const fn letters(realm: Realm) -> [u8; 2] {
-    let reach = match realm.scope {
-        Scope::Loopback => b'l',
-        Scope::Private => b'p',
-        Scope::Global => b'g',
-    };
-    [if realm.is_v6 { b'6' } else { b'4' }, reach]
+    [b'0' + realm.family(), realm.letter()]
 }
 
 fn realm(wanted: [u8; 2]) -> Option<Realm> {

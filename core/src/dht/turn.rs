@@ -15,7 +15,7 @@ use super::reach::{Choice, Outcome};
 use super::repair;
 use super::rpc::{Asked, Late, Question};
 use super::seek::{Goal, Seek};
-use super::table::{Rtt, Wanted};
+use super::table::Rtt;
 use super::told::Told;
 use super::upkeep::Task;
 use super::wire::{Answer, Contact, DeviceHint, Exchange, Got, Kind, Reply, write_knock};
@@ -92,11 +92,6 @@ impl Dht {
         [nets, seeks, publisher, sleeper, self.flight.due(), self.entries.due(), self.carry.due()].into_iter().flatten().min()
     }
 
-    fn net_at(&self, at: SocketAddr) -> Option<usize> {
-        let realm = super::Realm::of(at)?;
-        self.nets.iter().position(|net| net.realm == realm)
-    }
-
     /// The first time-out of a request has passed: it goes out again, and whoever waits for it goes on meanwhile.
     fn on_slow(&mut self, cx: &mut Cx, asked: Asked<Purpose>) {
         let Some(net) = self.net_at(asked.to) else { return };
@@ -164,11 +159,7 @@ impl Dht {
         let (realm, own) = (net.realm, net.own.hint());
         net.upkeep.on_begin_serving(&mut self.rng, cx.now);
         net.health.set_serving(true);
-        let mut nearest = Vec::new();
-        net.table.nearest(own, leaf::LEAVES_MAX, Wanted::Asking, cx.now, &mut nearest);
-        for entry in nearest.iter().filter(|entry| entry.is_verified()) {
-            net.leaves.offer(entry.hint, entry.at, cx.now);
-        }
+        net.offer_nearest(cx.now);
         let address = net.reach.address();
         self.home.set_own(realm, Some(own));
         self.tell(Told::Serves { realm, at: address });
@@ -254,7 +245,7 @@ impl Dht {
                     (at, hint, Question::Hello(Box::new(challenge)), Purpose::Hello)
                 }
             };
-            let rtt = net.table.find(to).map_or(Rtt::UNKNOWN, |entry| entry.rtt);
+            let rtt = net.rtt(to);
             self.ask(cx, at, Whom { at: to, hint: Some(hint), rtt }, question, purpose);
         }
         for _ in 0..STEPS_MAX {
@@ -293,11 +284,11 @@ impl Dht {
         let (Answer::Get(got), Question::Get { kind, device, .. }) = (&reply.answer, &asked.question) else { return };
         let holds = repair::Answer::Holds(number_of(got, *kind, *device));
         let Some(net) = self.nets.get_mut(at) else { return };
-        let (realm, name) = (net.realm, asked.question.target());
+        let name = asked.question.target();
         let Some(push) = net.repair.on_checked(number, holds, &self.home, cx.now) else {
             // What is newer there is kept here, too.
             if let Some((record, home)) = got.record.zip(name) {
-                self.keep(cx, at, (home, *kind), record, group(asked.to), realm);
+                self.keep(cx, at, (home, *kind), record, group(asked.to));
             }
             return;
         };
@@ -336,11 +327,7 @@ impl Dht {
         let Some(net) = self.nets.get_mut(at) else { return };
         net.is_repair_due = true;
         // Who comes next is in the table.
-        let mut nearest = Vec::new();
-        net.table.nearest(net.own.hint(), leaf::LEAVES_MAX, Wanted::Asking, cx.now, &mut nearest);
-        for entry in nearest.iter().filter(|entry| entry.is_verified()) {
-            net.leaves.offer(entry.hint, entry.at, cx.now);
-        }
+        net.offer_nearest(cx.now);
     }
 
     /// Somebody else is where a leaf was.

@@ -5,7 +5,6 @@ use alloc::string::ToString as _;
 use super::Dht;
 use super::health::Standing;
 use super::net::Net;
-use super::realm::Realm;
 use super::table::Mode;
 use super::wire::Kind;
 use crate::address::Scope;
@@ -37,7 +36,7 @@ impl Dht {
 fn view(net: &Net, now: Time) -> RealmView {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     RealmView {
-        family: family_of(net.realm),
+        family: net.realm.family(),
         reach: reach_of(net.realm.scope),
         address: net.reach.address(),
         id: net.id.map(|id| id.to_string()),
@@ -49,10 +48,6 @@ fn view(net: &Net, now: Time) -> RealmView {
         estimate: net.size().nodes(),
         rtt_ms: net.usual.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
     }
-}
-
-pub(super) const fn family_of(realm: Realm) -> u8 {
-    if realm.is_v6 { 6 } else { 4 }
 }
 
 pub(super) const fn reach_of(scope: Scope) -> DhtReach {

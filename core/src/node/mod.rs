@@ -74,8 +74,6 @@ struct Parts {
     cx: Cx,
     own: Own,
     phase: Phase,
-    /// When the wall clock was last told, on the monotonic clock.
-    wall_told: (Time, WallTime),
     boot: boot::Boot,
     links: Links,
     outbox: Outbox,
@@ -135,7 +133,6 @@ impl Node {
             cx: Cx::new(config, rng.fork("node", 0), now, wall),
             own,
             phase: Phase::Starting,
-            wall_told: (now, wall),
             boot: boot::Boot::new(node_secret),
             links: Links::new(),
             outbox: Outbox::default(),
@@ -158,7 +155,7 @@ impl Node {
     /// Takes in what happened. Total: it cannot fail (C3) (spec: NODE-3).
     #[doc(alias = "handle_input")]
     pub fn handle(&mut self, now: Time, event: Event<'_>) {
-        self.0.set_now(now);
+        self.0.cx.set_now(now);
         self.0.on_event(event);
         self.0.pump_ready();
         self.0.settle();
@@ -173,7 +170,7 @@ impl Node {
     /// # Errors
     /// [`CommandError`]; then nothing has changed (C3).
     pub fn command(&mut self, now: Time, command: Command) -> Result<Tag, CommandError> {
-        self.0.set_now(now);
+        self.0.cx.set_now(now);
         let outcome = self.0.on_command(command);
         if outcome.is_ok() {
             self.0.carry();
@@ -238,8 +235,7 @@ impl Node {
 
     /// The wall clock as last told, moved on by the monotonic time since.
     pub fn wall(&self, now: Time) -> WallTime {
-        let (told, wall) = self.0.wall_told;
-        wall + now.since(told)
+        self.0.cx.wall_at(now)
     }
 
     /// This node's user and device.
@@ -303,17 +299,6 @@ impl Parts {
 
     fn node_key(&self) -> NodeKey {
         NodeKey::from_bytes(*self.own.node_keys.public())
-    }
-
-    /// Time only goes on (C2) (spec: NODE-2).
-    fn set_now(&mut self, now: Time) {
-        if now < self.cx.now {
-            self.cx.stats.clock_went_back = self.cx.stats.clock_went_back.saturating_add(1);
-        } else {
-            self.cx.now = now;
-        }
-        let (told, wall) = self.wall_told;
-        self.cx.wall = wall + self.cx.now.since(told);
     }
 
     fn on_event(&mut self, event: Event<'_>) {
@@ -428,8 +413,7 @@ impl Parts {
     /// The wall clock is told: what ends by it is set anew if it has jumped.
     fn on_clock(&mut self, wall: WallTime) {
         let jumped = self.cx.wall.as_millis().abs_diff(wall.as_millis()) > 1_000;
-        self.wall_told = (self.cx.now, wall);
-        self.cx.wall = wall;
+        self.cx.set_wall(wall);
         if jumped && !matches!(self.phase, Phase::Starting | Phase::Suspended | Phase::Stopped) {
             self.clock_told = false;
             self.clocks.clear();

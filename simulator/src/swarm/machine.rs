@@ -21,41 +21,30 @@ pub trait Machine {
     fn recycle(&mut self, packet: Packet);
 }
 
-impl Machine for Node {
-    fn handle(&mut self, now: Time, event: Event<'_>) {
-        Self::handle(self, now, event);
-    }
+/// Core's own machines have all of it as methods.
+macro_rules! machines {
+    ($($machine:ty),*) => {$(
+        impl Machine for $machine {
+            fn handle(&mut self, now: Time, event: Event<'_>) {
+                Self::handle(self, now, event);
+            }
 
-    fn poll(&mut self) -> Option<Action> {
-        Self::poll(self)
-    }
+            fn poll(&mut self) -> Option<Action> {
+                Self::poll(self)
+            }
 
-    fn deadline(&self) -> Option<Time> {
-        Self::deadline(self)
-    }
+            fn deadline(&self) -> Option<Time> {
+                Self::deadline(self)
+            }
 
-    fn recycle(&mut self, packet: Packet) {
-        Self::recycle(self, packet);
-    }
+            fn recycle(&mut self, packet: Packet) {
+                Self::recycle(self, packet);
+            }
+        }
+    )*};
 }
 
-impl Machine for Solo {
-    fn handle(&mut self, now: Time, event: Event<'_>) {
-        Self::handle(self, now, event);
-    }
-
-    fn poll(&mut self) -> Option<Action> {
-        Self::poll(self)
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        Self::deadline(self)
-    }
-
-    fn recycle(&mut self, packet: Packet) {
-        Self::recycle(self, packet);
-    }
-}
+machines!(Node, Solo);
 
 /// For machines of different types in one swarm, and for large ones of which many are down.
 impl<M: Machine + ?Sized> Machine for Box<M> {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Reach;
-use crate::address::{Scope, is_lasting};
+use crate::address::is_lasting;
 use crate::dht::estimate::Estimate;
 use crate::dht::id::Variant;
 use crate::dht::realm::Realm;
@@ -33,7 +33,7 @@ impl Reach {
         // In a global realm without an address there is nothing to resume.
         let serves = self.role.serves_at(self.address()).filter(|at| at.is_some() || !self.realm.is_global());
         let flags = flag(self.has_held_64, HELD_64) | flag(serves.is_some(), SERVED);
-        out.extend_from_slice(&[FORMAT, family(self.realm), reach(self.realm), self.variant.number(), flags]);
+        out.extend_from_slice(&[FORMAT, self.realm.family(), self.realm.letter(), self.variant.number(), flags]);
         if let Some(at) = serves.flatten().filter(|_| self.realm.is_global()) {
             match at.ip() {
                 IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
@@ -80,7 +80,7 @@ struct Item {
 
 fn read(bytes: &[u8], realm: Realm) -> Option<(Item, Saved)> {
     let ([_, of_family, of_reach, variant, flags], mut rest) = bytes.split_first_chunk()?;
-    let is_sound = *of_family == family(realm) && *of_reach == reach(realm) && *variant < 8 && *flags <= HELD_64 | SERVED;
+    let is_sound = *of_family == realm.family() && *of_reach == realm.letter() && *variant < 8 && *flags <= HELD_64 | SERVED;
     is_sound.then_some(())?;
     let has_served = flags & SERVED != 0;
     let at = if has_served && realm.is_global() { Some(address(&mut rest, realm)?) } else { None };
@@ -101,16 +101,4 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, behind) = rest.split_first_chunk()?;
     *rest = behind;
     Some(*taken)
-}
-
-const fn family(realm: Realm) -> u8 {
-    if realm.is_v6 { 6 } else { 4 }
-}
-
-const fn reach(realm: Realm) -> u8 {
-    match realm.scope {
-        Scope::Loopback => b'l',
-        Scope::Private => b'p',
-        Scope::Global => b'g',
-    }
 }

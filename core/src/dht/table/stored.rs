@@ -40,7 +40,7 @@ impl Table {
         let count = self.mains.len().min(ENTRIES_MAX);
         let size = if self.realm.is_v6 { 31 } else { 19 };
         let mut out = Vec::with_capacity(size * count + 4);
-        out.extend_from_slice(&[FORMAT, family(self.realm.is_v6)]);
+        out.extend_from_slice(&[FORMAT, self.realm.family()]);
         out.extend_from_slice(&u16::try_from(count).unwrap_or_default().to_be_bytes());
         for entry in (0..self.mains.len()).rev().filter_map(|index| self.mains.get(index)).take(count) {
             out.extend_from_slice(&entry.hint.to_bytes());
@@ -67,7 +67,7 @@ impl Table {
             Some([other]) => return Err(Broken::Format(other)),
             None => return Err(Broken::Content),
         }
-        if reader.take() != Some([family(self.realm.is_v6)]) {
+        if reader.take() != Some([self.realm.family()]) {
             return Err(Broken::Content);
         }
         let count = reader.take().map(u16::from_be_bytes).map(usize::from).filter(|count| *count <= ENTRIES_MAX).ok_or(Broken::Content)?;
@@ -85,10 +85,6 @@ impl Table {
         let kept = self.mains.len().saturating_sub(before);
         Ok(Restored { kept, dropped: count.saturating_sub(kept) })
     }
-}
-
-const fn family(is_v6: bool) -> u8 {
-    if is_v6 { 6 } else { 4 }
 }
 
 /// Units of 8 s since 1970.

@@ -15,6 +15,8 @@ pub(crate) use write::{Asker, write_error, write_knock, write_reply, write_reque
 
 /// No datagram is longer, whoever sends it: it passes every network in one piece (spec: DHT-10).
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 1_200;
+/// How long a ping without `to` is made (spec: DHT-14).
+pub(crate) const PING_BYTES: usize = 200;
 /// How many nodes, and how many devices, a reply names at most; what is said beyond is not read (spec: DHT-13).
 pub(crate) const LISTED_MAX: usize = 8;
 /// The longest time that `busy` asks for, in seconds (spec: DHT-13).
@@ -143,7 +145,7 @@ impl Request<'_> {
     fn bytes_min(&self, to: SocketAddr, is_proven: bool) -> Option<usize> {
         let by_family = |v4, v6| if to.is_ipv4() { v4 } else { v6 };
         match self {
-            Self::Ping { to: None } => Some(200),
+            Self::Ping { to: None } => Some(PING_BYTES),
             Self::Probe | Self::Knock { .. } => Some(240),
             Self::Get { known: Some(_), .. } if !is_proven => Some(by_family(272, 288)),
             Self::Find { .. } | Self::Get { .. } if !is_proven => Some(by_family(416, 456)),
