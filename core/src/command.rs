@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{Delegation, Revocation};
 use crate::invitation::Invitation;
-use crate::{DeviceId, InvitationId, Message, NodeKey, UserId, WireError};
+use crate::{AppId, DeviceId, DhtPolicy, InvitationId, Message, NodeKey, UserId, WireError};
 
 /// A wish. Taken ones have a [`Tag`](crate::Tag); refused ones change nothing (C3).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -38,10 +38,35 @@ pub enum Command {
         /// Whom.
         user: UserId,
     },
-    /// Set the entry peers, in the place of those that were set before. They get service links. Kept over restarts.
+    /// Set the entry peers, in the place of those that were set before. They get service links, and the DHT begins with them.
+    /// Kept over restarts.
     Enter {
         /// At most 8.
         entries: Vec<Entry>,
+    },
+    /// Say who is told by the DHT where this device is; [`DhtPolicy::Everyone`] until this is said. Kept over restarts. Told:
+    /// [`DhtNotice::Published`](crate::DhtNotice::Published) after each round of writing. Who is told no more finds nothing after
+    /// a minute, as far as the nodes that kept it answer.
+    Publish {
+        /// Who.
+        policy: DhtPolicy,
+        /// Addresses at which the device can be reached whatever others see, as behind a forwarded port: at most 8, of which
+        /// three of each reach are told.
+        #[serde(default)]
+        addresses: Vec<SocketAddr>,
+    },
+    /// Only look: ask the DHT where the devices of a user are, without linking. Answers:
+    /// [`DhtNotice::Found`](crate::DhtNotice::Found) for each, twice if more is heard of it, then
+    /// [`DhtNotice::Ended`](crate::DhtNotice::Ended), or `Failed` if there is none; at the latest after about five seconds.
+    Locate {
+        /// Whose.
+        user: UserId,
+        /// In which app; `None`: this node's.
+        #[serde(default)]
+        app: Option<AppId>,
+        /// One device; `None`: each.
+        #[serde(default)]
+        device: Option<DeviceId>,
     },
     /// Put a newer delegation of the same identity, app, device and keys in the place of the present one.
     Renew {
@@ -101,6 +126,16 @@ impl Command {
     /// Sets the entry peers.
     pub fn enter(entries: impl Into<Vec<Entry>>) -> Self {
         Self::Enter { entries: entries.into() }
+    }
+
+    /// Says who is told by the DHT where this device is; see [`Command::Publish`] for `addresses`.
+    pub fn publish(policy: DhtPolicy, addresses: impl Into<Vec<SocketAddr>>) -> Self {
+        Self::Publish { policy, addresses: addresses.into() }
+    }
+
+    /// Asks the DHT where the devices of a user of this app are.
+    pub const fn locate(user: UserId) -> Self {
+        Self::Locate { user, app: None, device: None }
     }
 
     /// Renews the delegation.

@@ -108,6 +108,10 @@ config! {
     retries: u32 = 3, 0, 10;
     /// The wait of a stored message between later tries: 1 s to 1 d; default 5 min (spec: MSG-13).
     retry_ms_disk: u32 = 300_000, 1_000, 86_400_000;
+    /// Whether this node takes part in the DHT once it knows somebody there, or somebody there asks it: 0 or 1; default 1 (spec:
+    /// DHT-158). Without it nothing of the DHT is ever made or answered. A client takes 16 KiB, a server 64 KiB and the records
+    /// that it keeps.
+    dht: u32 = 1, 0, 1;
     /// Whether this node keeps records and answers others when it can be reached: 0 or 1; default 1 (dht.md 5.1).
     dht_serve: u32 = 1, 0, 1;
     /// Whether the four farthest buckets of its table are wide: 0 or 1; default 1 for who serves (spec: DHT-52). 11 KiB at a
@@ -154,7 +158,8 @@ impl Config {
             .dht_look_ups_max(16)
     }
 
-    /// A small machine: everything as low as the protocol allows for a handful of peers.
+    /// A small machine: everything as low as the protocol allows for a handful of peers, and no DHT, whose table alone takes
+    /// more than a node (guess: people with such machines write addresses down).
     pub const fn embedded() -> Self {
         Self::mobile()
             .links_user_max(8)
@@ -169,6 +174,7 @@ impl Config {
             .invitations_max(4)
             .searches_max(64)
             .dials_max(2)
+            .dht(0)
     }
 
     /// Tests: a desktop with short waits, so that time-outs come soon.

@@ -220,6 +220,8 @@ pub enum Wake {
     Search,
     /// A delegation or an invitation ends, or a renewal is due.
     Expiry,
+    /// The DHT asks somebody, has waited long enough, or renews what it has published.
+    Dht,
     /// The application's own deadline.
     App,
 }

@@ -53,16 +53,16 @@
 //! | event | say it | without it |
 //! |---|---|---|
 //! | `Tick` | when the deadline has come; earlier does nothing | nothing is tried again, nothing times out; what commands say and store waits for the next event |
-//! | `Datagram` | for each one that arrives | nothing yet: datagrams are counted until there is a DHT |
+//! | `Datagram` | for each one that arrives | the DHT is isolated: nobody is found by id, and nobody finds this node |
 //! | `PipeOpened` | for each pipe, dialled (with its `op`) or accepted | nobody is met |
 //! | `PipeBytes` | bytes in order, any number at a time | the other end falls silent and is closed |
 //! | `PipeWritten` | once, when all of the write is handed over | the pipe never gets its next write |
 //! | `PipeClosed` | once for each opened pipe, whoever ended it | links linger until they are silent; `Suspend` never ends |
 //! | `ConnectFailed` | when a `Connect` came to nothing | the next address waits ten seconds |
-//! | `Addresses` | at the start, at each change, after a suspension | nobody can dial back; a suspended node sleeps on |
+//! | `Addresses` | at the start, at each change, after a suspension | nobody can dial back, the DHT sends nothing; a suspended node sleeps on |
 //! | `Clock` | once a minute, after each change or sleep | delegations end at the wrong time |
 //! | `Entropy` | whenever there is some | nothing: it only hardens the generator |
-//! | `Resolved` | for each `Resolve` | the next address waits ten seconds |
+//! | `Resolved` | for each `Resolve` | the next address waits ten seconds; the DHT does not know an entry peer |
 //! | `Stored` | when it is as durable as was asked; it answers for all before it | no message leaves that is kept on disk |
 //! | `Loaded` | for each `Load`, in key order | the node never starts |
 //! | `Taken` | when the application has come back for more | peers stall at their window, notices are dropped, a start with many saved items waits |
@@ -93,7 +93,7 @@
 //! | face, all of it re-exported here | `event action command notice message close view config error id identity invitation time rng crypto` |
 //! | around a node | `driver`, `app`, [`trace`] |
 //! | wiring | `node` |
-//! | machines that do not know each other | `handshake link outbox inbox invites referral` |
+//! | machines that do not know each other | `handshake link outbox inbox invites referral dht` |
 //! | below them | `cx wire timer map address` |
 #![no_std]
 #![cfg_attr(
@@ -150,7 +150,7 @@ pub use close::*;
 pub use command::*;
 pub use config::*;
 pub use crypto::*;
-pub use dht::{DhtNotice, Solo};
+pub use dht::Solo;
 pub use driver::*;
 pub use error::*;
 pub use event::*;

@@ -1,9 +1,13 @@
 //! What a node tells its application.
 
+mod dht;
+
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+
+pub use dht::DhtNotice;
 
 use crate::{
     CloseReason, DeviceId, Entry, Invitation, InvitationId, Item, NodeKey, Peer, Received, SearchId, StoreError, StreamId, Tag, UserId,
@@ -52,7 +56,7 @@ pub enum Notice {
     /// The command of this tag came to nothing.
     #[non_exhaustive]
     Failed {
-        /// The `Send`, `Find` or `Join`.
+        /// The `Send`, `Find`, `Join` or `Locate`.
         tag: Tag,
         /// Why; `Node::explain` knows every attempt.
         why: FailReason,
@@ -163,6 +167,8 @@ pub enum Notice {
         /// The key it has now.
         key: NodeKey,
     },
+    /// The DHT has something to tell: what a `Locate` has found, how this node stands, whether it was published.
+    Dht(DhtNotice),
     /// Three peers agree that this node's wall clock is off.
     #[non_exhaustive]
     ClockOff {
@@ -221,6 +227,8 @@ pub enum FailReason {
     InvitationUsed,
     /// The invitation's time is over.
     InvitationEnded,
+    /// Nobody of the DHT answers, or nobody of it is known, and nobody else could be asked.
+    NoNetwork,
 }
 
 impl FailReason {
@@ -237,6 +245,7 @@ impl FailReason {
             Self::InvitationUnknown => ("whoever invites does not know this invitation", "ask for another one"),
             Self::InvitationUsed => ("somebody else has used this invitation", "ask for another one, sent to nobody else"),
             Self::InvitationEnded => ("the invitation's time is over", "ask for another one"),
+            Self::NoNetwork => ("nobody of the network answers", "check the connection and the entry peers: overcom enter"),
         }
     }
 }
@@ -259,6 +268,7 @@ impl Notice {
             | Self::Wanted { by: peer, .. }
             | Self::Gap { from: peer, .. }
             | Self::Twin { with: peer } => Some(peer.user),
+            Self::Dht(DhtNotice::Found { user, .. } | DhtNotice::RevocationFound { user }) => Some(*user),
             Self::LinkUp { with: LinkPeer::User(peer), .. } | Self::LinkDown { with: LinkPeer::User(peer), .. } => Some(peer.user),
             Self::LinkUp { with: LinkPeer::Service(_), .. }
             | Self::LinkDown { with: LinkPeer::Service(_), .. }
@@ -275,6 +285,7 @@ impl Notice {
             | Self::Expired
             | Self::Revoked
             | Self::EntryChanged { .. }
+            | Self::Dht(_)
             | Self::ClockOff { .. }
             | Self::Stopped { .. }
             | Self::Quiet => None,

@@ -31,6 +31,8 @@ pub(crate) enum TimerKey<U = UserId> {
     Renewal,
     /// An invitation is to be forgotten, or the one of a join is over.
     Invitation,
+    /// The DHT has something to do.
+    Dht,
 }
 
 impl<U> TimerKey<U> {
@@ -48,6 +50,7 @@ impl<U> TimerKey<U> {
             Self::Entry(at) => TimerKey::Entry(at),
             Self::Renewal => TimerKey::Renewal,
             Self::Invitation => TimerKey::Invitation,
+            Self::Dht => TimerKey::Dht,
         })
     }
 }

@@ -87,6 +87,12 @@ pub struct Explanation {
     pub addresses: Vec<AddressView>,
     /// The last searches, oldest first.
     pub searches: Vec<SearchView>,
+    /// The last time that the DHT was asked for them, and what it said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look_up: Option<LookUpView>,
+    /// Each address that it named then, with its last attempt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub located: Vec<AddressView>,
     /// How many messages wait for them.
     pub waiting: u32,
     /// What they wait for, each once; of a message for several devices, each device's.
@@ -107,6 +113,8 @@ impl Explanation {
             known: Vec::new(),
             addresses: Vec::new(),
             searches: Vec::new(),
+            look_up: None,
+            located: Vec::new(),
             waiting: 0,
             why: Vec::new(),
             next_try: None,
@@ -240,6 +248,8 @@ pub struct Stats {
     pub dht_unfit: u64,
     /// Records that do not count: wrongly signed, over, of elsewhere, or older than what was known.
     pub dht_records_refused: u64,
+    /// Stored items of the DHT that were of another format, damaged or too many, and left out.
+    pub dht_items_refused: u64,
 }
 
 /// A whole node at a glance, for snapshots and support. Holds no secret and no payload (C12).
@@ -266,6 +276,9 @@ pub struct Inspection {
     pub book: Vec<UserId>,
     /// Its invitations that have not ended.
     pub invitations: Vec<InvitationView>,
+    /// Its DHT, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dht: Option<DhtView>,
     /// What the deadline is for.
     pub wake: Wake,
     /// The counters.

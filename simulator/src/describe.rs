@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use overcom_core::{DeviceId, LinkPeer, Notice, Peer, Tag, UserId};
+use overcom_core::{DeviceId, DhtNotice, LinkPeer, Notice, Peer, Tag, UserId};
 
 /// So much of a payload is shown.
 const PAYLOAD_CHARS: usize = 60;
@@ -41,6 +41,23 @@ impl Names {
         }
     }
 
+    /// What the DHT of a node has told.
+    fn dht(&self, told: &DhtNotice) -> String {
+        match told {
+            DhtNotice::Found { tag, device, addresses, .. } => {
+                let places: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                format!("{} located {} at [{}]", number(*tag), self.device(*device), places.join(", "))
+            }
+            DhtNotice::Ended { tag, .. } => format!("{} has asked everybody", number(*tag)),
+            DhtNotice::Published { record, acknowledged, of, .. } => format!("published its {record:?} record: {acknowledged} of {of}"),
+            DhtNotice::Standing { family, standing, .. } => format!("stands in the DHT of IPv{family}: {standing}"),
+            DhtNotice::EclipseSuspected => "suspects an eclipse".into(),
+            DhtNotice::Fork => "has a fork: somebody else publishes with its key".into(),
+            DhtNotice::RevocationFound { user, .. } => format!("found that {} has taken devices back", self.user(*user)),
+            DhtNotice::Renewed(_) | _ => format!("{told:?}"),
+        }
+    }
+
     /// What a node was told; `None` for what another notice of the same moment says better.
     pub(crate) fn words(&self, notice: &Notice) -> Option<String> {
         Some(match notice {
@@ -72,6 +89,7 @@ impl Names {
             Notice::Expired => "expired".into(),
             Notice::Revoked => "revoked".into(),
             Notice::EntryChanged { entry, .. } => format!("entry peer {entry:?} has another key"),
+            Notice::Dht(told) => self.dht(told),
             Notice::ClockOff { ahead_ms, .. } => format!("its clock seems {ahead_ms} ms ahead"),
             Notice::Twin { with, .. } => format!("has a twin, seen by {}", self.peer(*with)),
             Notice::Stopped { why, .. } => format!("stopped: {why}"),

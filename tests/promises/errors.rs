@@ -42,6 +42,7 @@ fn families() -> Vec<Family> {
         FailReason::InvitationUnknown,
         FailReason::InvitationUsed,
         FailReason::InvitationEnded,
+        FailReason::NoNetwork,
     ];
     let configs = [ConfigError::OutOfRange("dials_max"), ConfigError::Delegation(wire), ConfigError::Keys, ConfigError::Expired];
     let wires = [

@@ -38,7 +38,6 @@ pub(crate) mod leaf;
 mod log2;
 pub(crate) mod lookup;
 mod net;
-mod notice;
 mod own;
 pub(crate) mod proof;
 pub(crate) mod publish;
@@ -76,20 +75,21 @@ use budget::{Budget, NewEndpoints, ReplyBytes};
 use carry::Carry;
 use entries::Entries;
 use find::RollbackMemory;
+pub(crate) use find::What;
 use home::Home;
 use jar::Jar;
 use net::Net;
-pub use notice::DhtNotice;
 use own::Own;
 use proof::Secrets;
 use rate::{Limiter, SilentList};
 use reach::Choice;
 use realm::Realm;
 use rpc::InFlight;
+pub(crate) use search::Known;
 use search::Search;
 use seek::Seek;
 pub use solo::Solo;
-pub(crate) use told::Told;
+pub(crate) use told::{Found, Told};
 
 /// Delegations of others whose signatures need not be checked again (dht.md 5.3).
 const DELEGATIONS_MAX: usize = 1_024;
@@ -289,6 +289,22 @@ impl Dht {
             net.reach.set_choice(choice, cx.now);
         }
         self.settle(cx);
+    }
+
+    /// Whether a datagram from there asks for something, as a DHT's does.
+    pub(crate) fn is_request(from: SocketAddr, bytes: &[u8]) -> bool {
+        let is_somewhere = Realm::of(plain_socket(from)).is_some();
+        is_somewhere && wire::read(bytes).is_ok_and(|datagram| matches!(datagram.body, wire::Body::Request(_)))
+    }
+
+    /// The wall clock has jumped: what ends by it is due at another time.
+    pub(crate) fn on_clock(&mut self, cx: &mut Cx) {
+        self.settle(cx);
+    }
+
+    /// Whether anybody is known whom it could ask.
+    pub(crate) fn knows_somebody(&self) -> bool {
+        self.nets.iter().any(|net| net.servers > 0)
     }
 
     /// What happened since it was asked last, oldest first.

@@ -35,6 +35,8 @@ pub(super) struct Own {
     pub(super) revocation: Option<Box<Revocation>>,
     /// Addresses that were configured: told whatever others see.
     pub(super) configured: Vec<SocketAddr>,
+    /// It is to be found nowhere.
+    is_hidden: bool,
 }
 
 /// How much of what is to be written is begun in one call; the rest waits for a `Tick` at once.
@@ -56,7 +58,15 @@ impl Dht {
                 let rng = self.rng.fork("dht publisher", self.seeks_begun.into());
                 let mut publisher = Publisher::new(home, device, self.policy, self.numbers, rng);
                 publisher.set_prekey(credentials.first_prekey(&cx.config.crypto), cx.now);
-                *own = Some(Box::new(Own { home, credentials, publisher, sleeper: None, revocation: None, configured: Vec::new() }));
+                *own = Some(Box::new(Own {
+                    home,
+                    credentials,
+                    publisher,
+                    sleeper: None,
+                    revocation: None,
+                    configured: Vec::new(),
+                    is_hidden: false,
+                }));
             }
         }
         self.set_places(cx);
@@ -90,17 +100,32 @@ impl Dht {
         self.settle(cx);
     }
 
-    /// Says of the device that it is nowhere.
+    /// Says of the device that it is nowhere, whatever becomes known of where it is, until [`show`](Self::show).
     pub(crate) fn withdraw(&mut self, cx: &mut Cx) {
         if let Some(own) = &mut self.own {
+            own.is_hidden = true;
             own.publisher.withdraw(cx.now);
         }
         self.settle(cx);
     }
 
+    /// Tells again where the device is.
+    pub(crate) fn show(&mut self, cx: &mut Cx) {
+        if let Some(own) = &mut self.own {
+            own.is_hidden = false;
+        }
+        self.set_places(cx);
+        self.settle(cx);
+    }
+
+    /// Whether it was told where the device is, so that it has to be withdrawn.
+    pub(crate) fn is_told(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.publisher.is_told())
+    }
+
     /// Where the device can be reached, as far as it is known and proven (spec: DHT-149).
     pub(super) fn set_places(&mut self, cx: &Cx) {
-        let Some(own) = &mut self.own else { return };
+        let Some(own) = self.own.as_mut().filter(|own| !own.is_hidden) else { return };
         for reach in [Scope::Loopback, Scope::Private, Scope::Global] {
             let told = |net: &&super::net::Net| net.realm.scope == reach && (reach != Scope::Global || net.is_to_be_told());
             let seen = self.nets.iter().filter(told).filter_map(|net| net.reach.address().or(net.local));

@@ -5,12 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
+use super::Dht;
 use super::find::What;
 use super::reach::Choice;
 use super::search::Known;
-use super::told::Told;
-use super::views::{reach_of, record_of, standing_of};
-use super::{Dht, DhtNotice};
 use crate::action::{Action, Item, Packet};
 use crate::config::Config;
 use crate::cx::Cx;
@@ -18,6 +16,7 @@ use crate::error::{CommandError, ConfigError};
 use crate::event::Event;
 use crate::id::{AppId, DeviceId, NodeKey, Tag, UserId};
 use crate::identity::{Credentials, Delegation, NodeSecret, Revocation};
+use crate::notice::DhtNotice;
 use crate::rng::{Rng, Seed};
 use crate::time::{Time, WallTime};
 use crate::view::{DhtPolicy, DhtView, Stats};
@@ -118,6 +117,7 @@ impl Solo {
     pub fn publish(&mut self, now: Time, credentials: Credentials) {
         let parts = self.at(now);
         parts.dht.publish(&mut parts.cx, credentials);
+        parts.dht.show(&mut parts.cx);
     }
 
     /// What the published device's identity has taken back: put wherever less is known.
@@ -177,7 +177,7 @@ impl Solo {
     /// What it knows of the network and of itself, to be handed to [`restore`](Self::restore) after the next start. It
     /// holds addresses of others, and no secret. O(n).
     pub fn save(&self) -> Vec<Item> {
-        self.0.dht.save(&self.0.cx)
+        self.0.dht.save(&self.0.cx, None)
     }
 
     /// Takes back what [`save`](Self::save) gave, before the first `Addresses`; how many items were of another format or
@@ -189,7 +189,7 @@ impl Solo {
 
     /// What happened since it was asked last, oldest first.
     pub fn told(&mut self) -> Option<DhtNotice> {
-        core::iter::from_fn(|| self.0.dht.told()).find_map(|told| notice(&told))
+        core::iter::from_fn(|| self.0.dht.told()).find_map(|told| told.notice())
     }
 
     /// The key of this installation.
@@ -206,38 +206,4 @@ impl Solo {
     pub const fn stats(&self) -> &Stats {
         &self.0.cx.stats
     }
-}
-
-/// What whoever runs it alone is told.
-fn notice(told: &Told) -> Option<DhtNotice> {
-    Some(match told {
-        Told::Found(found) => {
-            let address = found.address.as_ref()?;
-            DhtNotice::Found {
-                tag: found.tag,
-                user: found.user,
-                device: found.device,
-                addresses: address.addresses().to_vec(),
-                relays: address.relays().to_vec(),
-                prekey: found.record.as_ref().and_then(|record| record.prekey()).map(|prekey| *prekey.key()),
-                sequence: address.sequence(),
-                is_final: found.is_final,
-            }
-        }
-        Told::Over { tag, is_found, is_partial } => DhtNotice::Ended { tag: *tag, is_found: *is_found, is_partial: *is_partial },
-        Told::Stored { realm, kind, tally, is_enough } => DhtNotice::Published {
-            record: record_of(*kind),
-            reach: reach_of(realm.scope),
-            acknowledged: tally.acks,
-            of: tally.of,
-            is_enough: *is_enough,
-        },
-        Told::Standing { realm, standing } => {
-            DhtNotice::Standing { family: realm.family(), reach: reach_of(realm.scope), standing: standing_of(*standing) }
-        }
-        Told::Eclipse { .. } => DhtNotice::EclipseSuspected,
-        Told::Fork { .. } => DhtNotice::Fork,
-        Told::Renewed(delegation) => DhtNotice::Renewed(delegation.clone()),
-        Told::Serves { .. } | Told::Resigned { .. } | Told::Store { .. } | Told::Numbers | Told::Revoked(_) => return None,
-    })
 }

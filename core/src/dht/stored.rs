@@ -21,19 +21,25 @@ const ACCEPTED: &[u8] = b"a";
 const NUMBERS: &[u8] = b"n";
 
 impl Dht {
-    /// All of it as items, to be handed to [`restore`](Self::restore) after the next start (spec: DHT-138). O(n).
-    pub(crate) fn save(&self, cx: &Cx) -> Vec<Item> {
+    /// All of it as items, or of the realms one alone, to be handed to [`restore`](Self::restore) after the next start
+    /// (spec: DHT-138). O(n).
+    pub(crate) fn save(&self, cx: &Cx, only: Option<Realm>) -> Vec<Item> {
         let mut items = Vec::new();
         let mut put = |key: &[u8], value: Vec<u8>| items.push(Item { key: key.to_vec(), value });
-        for net in &self.nets {
+        for net in self.nets.iter().filter(|net| only.is_none_or(|realm| net.realm == realm)) {
             let [family, reach] = letters(net.realm);
             put(&[family, reach, REACH], net.reach.store(&net.estimate));
             put(&[family, reach, TABLE], net.table.store(cx.now, cx.wall));
             put(&[family, reach, LEAVES], net.leaves.store());
         }
         put(ACCEPTED, self.accepted.to_bytes());
-        put(NUMBERS, self.numbers.to_bytes().to_vec());
+        items.push(self.save_numbers());
         items
+    }
+
+    /// The numbers of the own records alone (spec: DHT-145).
+    pub(crate) fn save_numbers(&self) -> Item {
+        Item { key: NUMBERS.to_vec(), value: self.numbers.to_bytes().to_vec() }
     }
 
     /// Takes one item back, before the first [`on_addresses`](Self::on_addresses).

@@ -9,10 +9,12 @@ use super::publish::Tally;
 use super::reach::Ended;
 use super::realm::Realm;
 use super::record::{AddressRecord, DeviceRecord};
+use super::views::{reach_of, record_of, standing_of};
 use super::wire::Kind;
 use crate::address::Scope;
 use crate::id::{DeviceId, Tag, UserId};
 use crate::identity::{Delegation, Revocation};
+use crate::notice::DhtNotice;
 
 /// One thing that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,4 +61,46 @@ pub(crate) struct Found {
     pub(crate) is_final: bool,
     /// Only this node itself has it so far.
     pub(crate) is_local: bool,
+}
+
+impl Found {
+    /// Where the device is, in the words of the face, if that was looked for.
+    pub(crate) fn notice(&self) -> Option<DhtNotice> {
+        let address = self.address.as_ref()?;
+        Some(DhtNotice::Found {
+            tag: self.tag,
+            user: self.user,
+            device: self.device,
+            addresses: address.addresses().to_vec(),
+            relays: address.relays().to_vec(),
+            prekey: self.record.as_ref().and_then(|record| record.prekey()).map(|prekey| *prekey.key()),
+            sequence: address.sequence(),
+            is_final: self.is_final,
+        })
+    }
+}
+
+impl Told {
+    /// In the words of the face; `None` for what is not an application's affair.
+    pub(crate) fn notice(&self) -> Option<DhtNotice> {
+        Some(match self {
+            Self::Found(found) => return found.notice(),
+            Self::Over { tag, is_found, is_partial } => DhtNotice::Ended { tag: *tag, is_found: *is_found, is_partial: *is_partial },
+            Self::Stored { realm, kind, tally, is_enough } => DhtNotice::Published {
+                record: record_of(*kind),
+                reach: reach_of(realm.scope),
+                acknowledged: tally.acks,
+                of: tally.of,
+                is_enough: *is_enough,
+            },
+            Self::Standing { realm, standing } => {
+                DhtNotice::Standing { family: realm.family(), reach: reach_of(realm.scope), standing: standing_of(*standing) }
+            }
+            Self::Eclipse { .. } => DhtNotice::EclipseSuspected,
+            Self::Fork { .. } => DhtNotice::Fork,
+            Self::Renewed(delegation) => DhtNotice::Renewed(delegation.clone()),
+            Self::Revoked(revocation) => DhtNotice::RevocationFound { user: revocation.user() },
+            Self::Serves { .. } | Self::Resigned { .. } | Self::Store { .. } | Self::Numbers => return None,
+        })
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! Keys begin with a byte that says what they hold: `a` the application's, `b` address book, `c` the counter of starts,
 //! `d` proven devices, `e` entry peers, `g` the renewed delegation, `i` own invitations, `j` joins under way, `m` marks,
-//! `n` the node secret, `o` waiting messages, `r` revocations, `s` messages that some devices have and others have not,
-//! `v` the version of all this (spec: STORE-2).
+//! `n` the node secret, `o` waiting messages, `p` who is told where this device is, `r` revocations, `s` messages that some
+//! devices have and others have not, `t` what the DHT knows, `v` the version of all this (spec: STORE-2).
 
 use alloc::vec::Vec;
 
 use super::Parts;
+use super::dht::ITEM_PREFIX;
 use crate::action::{Action, Item};
 use crate::cx::APP_PREFIX;
 use crate::error::StoreError;
@@ -144,6 +145,11 @@ impl Parts {
             MARK_PREFIX => self.inbox.on_loaded(&mut self.cx, key, value),
             OUTBOX_PREFIX => self.outbox.on_loaded(&self.cx, key, value),
             SHARED_PREFIX => self.outbox.on_shared_loaded(&mut self.cx, key),
+            b'p' => self.on_publishing_item(value),
+            ITEM_PREFIX => {
+                self.on_dht_item(key.get(1..).unwrap_or_default(), value);
+                Some(())
+            }
             REVOCATION_PREFIX => {
                 let learned = Revocation::from_json(value).ok();
                 learned.and_then(|revocation| self.own.revocations.learn(&self.cx.config.crypto, revocation).ok()).map(|_| ())
@@ -204,13 +210,20 @@ impl Parts {
         self.arm_renewal();
         self.outbox.on_all_loaded(&mut self.cx);
         self.arm_invitations();
+        self.begin_dht_if_known();
         self.seek_all();
     }
 
     /// The next tag: never used before with this store (spec: STORE-7).
     pub(super) const fn tag(&mut self) -> Tag {
+        let tag = self.next_tag();
         self.boot.next_tag = self.boot.next_tag.saturating_add(1);
-        Tag::new((self.boot.starts << 32) | self.boot.next_tag)
+        tag
+    }
+
+    /// What [`tag`](Self::tag) will give.
+    pub(super) const fn next_tag(&self) -> Tag {
+        Tag::new((self.boot.starts << 32) | self.boot.next_tag.saturating_add(1))
     }
 
     pub(super) fn store_renewal(&mut self) {

@@ -42,6 +42,8 @@ impl Parts {
                 self.set_entries(entries);
                 Ok(tag)
             }
+            Command::Publish { policy, addresses } => self.publish(policy, addresses),
+            Command::Locate { user, app, device } => self.locate(user, app, device),
             Command::Renew { delegation } => self.renew(delegation),
             Command::Revoke { revocation } => self.revoke(revocation),
             Command::Invite { life, addresses } => self.invite(life, &addresses),
@@ -164,7 +166,7 @@ impl Parts {
         delegation.verify(&self.cx.config.crypto)
     }
 
-    fn renew(&mut self, delegation: Delegation) -> Result<Tag, CommandError> {
+    pub(super) fn renew(&mut self, delegation: Delegation) -> Result<Tag, CommandError> {
         self.check_renewal(&delegation).map_err(CommandError::Renewal)?;
         if self.own.revocations.is_revoked(&delegation) || delegation.check_window(self.cx.wall) == Err(Refusal::Expired) {
             return Err(CommandError::Renewal(WireError::Window));
@@ -180,6 +182,7 @@ impl Parts {
             self.links.say(&mut self.cx, pipe, &Line::Delegation(delegation), || Said::Delegation);
         }
         self.set_ends();
+        self.publish_own();
         let was_expired = core::mem::replace(&mut self.phase, Phase::Running) == Phase::Expired;
         self.arm_renewal();
         if was_expired {
@@ -194,13 +197,14 @@ impl Parts {
         }
         revocation.verify(&self.cx.config.crypto).map_err(CommandError::Revocation)?;
         let tag = self.tag();
-        self.learn_revocation(revocation, None);
+        let _ = self.learn_revocation(revocation, None);
         Ok(tag)
     }
 
     /// Says good-bye; `Quiet` follows when all is closed and stored (spec: NODE-15).
     fn suspend(&mut self) {
         self.phase = Phase::Suspending;
+        self.rest_dht();
         self.dials.stop(&mut self.cx);
         self.links.close_all(&mut self.cx, CloseReason::Suspended);
     }
@@ -213,11 +217,12 @@ const fn does_store(command: &Command) -> bool {
         Command::Introduce { .. }
         | Command::Forget { .. }
         | Command::Enter { .. }
+        | Command::Publish { .. }
         | Command::Renew { .. }
         | Command::Revoke { .. }
         | Command::Invite { .. }
         | Command::Join { .. }
         | Command::Withdraw { .. } => true,
-        Command::Find { .. } | Command::Suspend => false,
+        Command::Find { .. } | Command::Locate { .. } | Command::Suspend => false,
     }
 }

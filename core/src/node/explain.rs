@@ -24,6 +24,9 @@ impl Parts {
             explanation.searches = known.searches.iter().flat_map(|searches| searches.iter()).copied().collect();
             explanation.last_failure = known.failure;
         }
+        if let Some((look_up, located)) = self.look_up_view(user) {
+            (explanation.look_up, explanation.located) = (Some(look_up), located);
+        }
         let is_sought = self.book.user(user).is_some_and(|known| !known.finds.is_empty()) || self.is_join_stuck(user);
         if explanation.waiting > 0 || is_sought {
             explanation.why = match self.own_trouble() {
@@ -69,11 +72,13 @@ impl Parts {
 
     fn waits_for_link(&self, user: UserId) -> Waiting {
         let known = self.book.user(user);
-        if self.dials.is_dialling(Target::User(user)) {
+        if self.dials.is_dialling(Target::User(user)) || self.dials.is_dialling(Target::Found(user)) {
             Waiting::Dial
+        } else if self.is_looked_up(user) {
+            Waiting::LookUp
         } else if known.is_some_and(|known| is_searched(known, |since| self.cx.now.since(since))) {
             Waiting::Search
-        } else if known.is_none_or(|known| known.addresses.is_empty() && known.searches.is_none()) {
+        } else if known.is_none_or(|known| known.addresses.is_empty() && known.searches.is_none()) && self.look_up_view(user).is_none() {
             Waiting::Address
         } else {
             Waiting::Retry
@@ -82,7 +87,7 @@ impl Parts {
 }
 
 /// Whether somebody who was asked may answer yet.
-fn is_searched(known: &User, age: impl Fn(crate::time::Time) -> Duration) -> bool {
+pub(super) fn is_searched(known: &User, age: impl Fn(crate::time::Time) -> Duration) -> bool {
     known
         .searches
         .as_ref()

@@ -86,6 +86,13 @@ fn state(waiting: Waiting) -> Explanation {
             bench.handle(Event::Tick);
         }),
         Waiting::Dial => told(introduced(), |_| {}),
+        Waiting::LookUp => {
+            let mut bench = bench();
+            bench.handle(Event::addresses(&[at("10.0.0.1:7575")], false));
+            let entry = Entry { address: at("10.0.0.9:7575").into(), key: None };
+            bench.node.command(bench.now, Command::enter([entry])).unwrap();
+            told(bench, |_| {})
+        }
         Waiting::Search => {
             let mut bench = bench();
             let _ = Foe::linked(&mut bench, "carol");

@@ -10,6 +10,7 @@ mod boot;
 #[cfg(test)]
 mod budget_tests;
 mod commands;
+mod dht;
 #[cfg(test)]
 mod embedder_tests;
 mod explain;
@@ -22,6 +23,7 @@ mod invite;
 mod invite_tests;
 #[cfg(test)]
 mod limit_tests;
+mod locate;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
@@ -59,7 +61,7 @@ use crate::rng::{Rng, Seed};
 use crate::time::{Time, WallTime};
 use crate::timer::TimerKey;
 use crate::trace::Observed;
-use crate::view::{Explanation, Inspection, InvitationView, LinkView, OutboxView, Phase, Stats};
+use crate::view::{DhtView, Explanation, Inspection, InvitationView, LinkView, OutboxView, Phase, Stats};
 use crate::{CloseReason, LinkPeer};
 
 /// Timers that one `Tick` runs at most (C6).
@@ -83,6 +85,8 @@ struct Parts {
     searches: Searches,
     invitations: Invitations,
     joins: Joins,
+    /// The DHT and what belongs to it, once there is any of it.
+    joint: Option<Box<dht::Joint>>,
     /// Receiving devices of the present command; kept for its allocation.
     receivers: Vec<Peer>,
     /// Where the shell listens.
@@ -142,6 +146,7 @@ impl Node {
             searches: Searches::default(),
             invitations: Invitations::default(),
             joins: Joins::default(),
+            joint: None,
             receivers: Vec::new(),
             listening: Vec::new(),
             clocks: Vec::new(),
@@ -159,6 +164,7 @@ impl Node {
         self.0.on_event(event);
         self.0.pump_ready();
         self.0.settle();
+        self.0.settle_dht();
         self.0.settle_storage();
     }
 
@@ -174,6 +180,7 @@ impl Node {
         let outcome = self.0.on_command(command);
         if outcome.is_ok() {
             self.0.carry();
+            self.0.settle_dht();
             self.0.rest();
         }
         outcome
@@ -214,6 +221,7 @@ impl Node {
                 TimerKey::LinkEnd(_) | TimerKey::Ends(_) | TimerKey::Renewal | TimerKey::Invitation => Wake::Expiry,
                 TimerKey::Retry(_) => Wake::Retry,
                 TimerKey::Dial(_) | TimerKey::Entry(_) => Wake::Dial,
+                TimerKey::Dht => Wake::Dht,
             },
         }
     }
@@ -264,6 +272,11 @@ impl Node {
         self.0.invitations.views(self.0.cx.wall)
     }
 
+    /// The DHT at a glance: `None` as long as this node has had nothing to do with it (spec: DHT-158).
+    pub fn dht(&self) -> Option<DhtView> {
+        self.0.dht_view()
+    }
+
     /// Everything that was tried to reach `user`, and what came of it.
     pub fn explain(&self, user: UserId) -> Explanation {
         self.0.explain(user)
@@ -286,6 +299,7 @@ impl Node {
             outbox: parts.outbox.views().collect(),
             book: parts.book.users().filter(|(_, known)| known.introduced).map(|(user, _)| *user).collect(),
             invitations: self.invitations().collect(),
+            dht: self.dht(),
             wake: self.wake(),
             stats: parts.cx.stats,
         }
@@ -304,7 +318,7 @@ impl Parts {
     fn on_event(&mut self, event: Event<'_>) {
         match event {
             Event::Tick => self.on_tick(),
-            Event::Datagram { .. } => self.cx.stats.datagrams_dropped = self.cx.stats.datagrams_dropped.saturating_add(1),
+            Event::Datagram { path, bytes } => self.on_datagram(path, bytes),
             Event::PipeOpened { pipe, op, local, remote } => self.on_pipe_opened(pipe, op, (local, remote)),
             Event::PipeBytes { pipe, bytes } => self.links.on_bytes(&mut self.cx, &mut self.own, pipe, bytes),
             Event::PipeWritten { pipe } => self.links.on_written(&mut self.cx, pipe),
@@ -313,7 +327,10 @@ impl Parts {
             Event::Addresses { local, rebound } => self.on_addresses(local, rebound),
             Event::Clock { wall } => self.on_clock(wall),
             Event::Entropy { bytes } => self.cx.rng.stir(bytes),
-            Event::Resolved { op, outcome } => self.dials.on_resolved(&mut self.cx, op, outcome),
+            Event::Resolved { op, outcome } => {
+                self.on_entry_resolved(op, outcome);
+                self.dials.on_resolved(&mut self.cx, op, outcome);
+            }
             Event::Stored { op, outcome } => self.on_stored(op, outcome),
             Event::Loaded { op, outcome } => self.on_loaded(op, outcome),
             Event::Taken { notices, save } => {
@@ -375,6 +392,7 @@ impl Parts {
                 TimerKey::Entry(at) => self.dial_entry(at),
                 TimerKey::Renewal => self.on_renewal(),
                 TimerKey::Invitation => self.on_invitation_due(),
+                TimerKey::Dht => self.on_dht_due(),
             }
         }
     }
@@ -406,6 +424,7 @@ impl Parts {
             self.arm_renewal();
             self.outbox.arm_ends(&mut self.cx);
             self.arm_invitations();
+            self.on_dht_addresses(rebound);
             self.seek_all();
         }
     }
@@ -421,6 +440,7 @@ impl Parts {
             self.set_ends();
             self.outbox.arm_ends(&mut self.cx);
             self.arm_invitations();
+            self.on_dht_clock();
         }
     }
 
@@ -433,6 +453,7 @@ impl Parts {
         self.cx.storage.failed = true;
         self.dials.stop(&mut self.cx);
         self.links.close_all(&mut self.cx, CloseReason::Stopped);
+        self.stop_dht();
         self.cx.notify_state(Notice::Stopped { why });
     }
 }

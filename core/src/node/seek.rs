@@ -65,6 +65,7 @@ impl Parts {
         }
         self.cx.timers.cancel(TimerKey::Retry(user));
         let _ = self.dials.finish(&mut self.cx, Target::User(user));
+        self.stop_looking(user);
     }
 
     /// Everything that waits is tried: after a start, a wake, or new addresses of one's own.
@@ -73,7 +74,7 @@ impl Parts {
         users.extend(self.joins.users());
         users.extend(self.sought());
         users.retain(|user| self.is_wanted(*user));
-        self.dials.finish_all(&mut self.cx, users.iter().map(|user| Target::User(*user)));
+        self.dials.finish_all(&mut self.cx, users.iter().flat_map(targets));
         for (at, user) in users.into_iter().enumerate() {
             self.stop_seeking(user);
             if self.begin(user, 0) && at < SOUGHT_AT_ONCE_MAX {
@@ -95,13 +96,15 @@ impl Parts {
         self.outbox.is_stuck(user) || self.book.user(user).is_some_and(|known| !known.finds.is_empty()) || self.is_join_stuck(user)
     }
 
-    /// Dials what is known of `user`, or searches for them (spec: FIND-4).
+    /// Dials what is known of `user`, or looks and searches for them (spec: FIND-4). Whoever is still being dialled at the next
+    /// try may be elsewhere: the DHT is asked meanwhile (spec: DHT-165).
     fn attempt(&mut self, user: UserId) {
         if self.dials.is_dialling(Target::User(user)) {
-            return;
+            return self.look_up(user);
         }
         let addresses: Vec<Address> = self.book.user(user).map(addresses).unwrap_or_default();
         if addresses.is_empty() {
+            self.look_up(user);
             self.search(user, None);
         } else {
             self.dials.start(&mut self.cx, Target::User(user), addresses);
@@ -111,6 +114,7 @@ impl Parts {
     /// Every address of `user` was tried in vain.
     pub(super) fn on_unreachable(&mut self, user: UserId) {
         if self.is_wanted(user) {
+            self.look_up(user);
             self.search(user, None);
         }
     }
@@ -165,7 +169,7 @@ impl Parts {
 
     /// Three retries were in vain: what is only in RAM fails, and so do finds.
     fn give_up_in_ram(&mut self, user: UserId) {
-        let why = self.book.reason(user);
+        let why = self.reason(user);
         self.outbox.give_up(&mut self.cx, user, GiveUp::InRam(why));
         self.fail_finds(user, why);
         if self.is_join_stuck(user) {
@@ -184,9 +188,9 @@ impl Parts {
     }
 
     /// Nobody else can be asked: if this was the last try, that is the verdict.
-    fn on_search_over(&mut self, user: UserId) {
+    pub(super) fn on_search_over(&mut self, user: UserId) {
         let is_last = self.book.user(user).and_then(|known| known.tries).is_some_and(|tries| tries >= self.cx.config.retries);
-        if is_last && !self.dials.is_dialling(Target::User(user)) {
+        if is_last && !self.dials.is_dialling(Target::User(user)) && !self.is_looked_up(user) {
             self.give_up_in_ram(user);
         }
     }
@@ -345,6 +349,12 @@ impl Parts {
                 let known = self.book.user(user).map(|known| known.devices.iter().cloned().collect()).unwrap_or_default();
                 Want::User { user, known }
             }
+            Target::Found(user) => {
+                // What the DHT has shown saves a round trip, as what is remembered does.
+                let book = self.book.user(user).into_iter().flat_map(|known| known.devices.iter());
+                let found = self.found_delegations(user).iter();
+                Want::User { user, known: found.chain(book).take(self.cx.config.devices_per_user_max as usize).cloned().collect() }
+            }
             Target::Entry(at) => Want::Service { key: self.book.entries.get(at as usize).and_then(|peer| peer.entry.key) },
         }
     }
@@ -356,6 +366,7 @@ impl Parts {
             self.cx.timers.cancel(TimerKey::Entry(at));
         }
         self.book.set_entries(&mut self.cx, entries);
+        self.on_entries();
         for at in 0..u32::try_from(self.book.entries.len()).unwrap_or(0) {
             self.dial_entry(at);
         }
@@ -396,6 +407,7 @@ impl Parts {
             self.stop_seeking(peer.user);
         } else {
             let _ = self.dials.finish(&mut self.cx, Target::User(peer.user));
+            self.stop_looking(peer.user);
         }
     }
 
@@ -403,13 +415,18 @@ impl Parts {
     pub(super) fn give_up_expired(&mut self) {
         let mut users = self.outbox.users();
         users.extend(self.sought());
-        self.dials.finish_all(&mut self.cx, users.iter().map(|user| Target::User(*user)));
+        self.dials.finish_all(&mut self.cx, users.iter().flat_map(targets));
         for user in users {
             self.outbox.give_up(&mut self.cx, user, GiveUp::InRam(FailReason::Expired));
             self.fail_finds(user, FailReason::Expired);
             self.stop_seeking(user);
         }
     }
+}
+
+/// Every round of dials that a user may have.
+const fn targets(user: &UserId) -> [Target; 2] {
+    [Target::User(*user), Target::Found(*user)]
 }
 
 fn addresses(known: &User) -> Vec<Address> {

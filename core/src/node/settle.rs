@@ -51,6 +51,8 @@ impl Parts {
                 self.on_link_effect(effect);
             } else if let Some(effect) = self.dials.effects.pop_front() {
                 self.on_dial_effect(effect);
+            } else if let Some(told) = self.dht_told() {
+                self.on_dht_told(told);
             } else {
                 break;
             }
@@ -116,7 +118,7 @@ impl Parts {
             LinkEffect::Delegation(pipe, delegation) => self.on_delegation(pipe, &delegation),
             LinkEffect::Revocation { pipe, user, revocation } => {
                 if self.pay(user) {
-                    self.learn_revocation(*revocation, Some(pipe));
+                    let _ = self.learn_revocation(*revocation, Some(pipe));
                 }
             }
             LinkEffect::Search(pipe, text) => self.on_search(pipe, &text),
@@ -141,7 +143,12 @@ impl Parts {
         match effect {
             DialEffect::Tried { target: Target::User(user), address, outcome } => self.book.on_tried(self.cx.now, user, &address, outcome),
             DialEffect::Tried { target: Target::Entry(_), .. } => {}
+            DialEffect::Tried { target: Target::Found(user), address, outcome } => {
+                self.book.on_tried(self.cx.now, user, &address, outcome);
+                self.on_place_tried(user, &address, outcome);
+            }
             DialEffect::Failed(Target::User(user)) => self.on_unreachable(user),
+            DialEffect::Failed(Target::Found(user)) => self.on_looked_in_vain(user),
             DialEffect::Failed(Target::Entry(at)) => self.on_entry_lost(at, false),
         }
     }
@@ -160,10 +167,13 @@ impl Parts {
         let target = self.links.op(pipe).and_then(|op| self.dials.on_opened(&mut self.cx, op));
         match with {
             LinkPeer::User(peer) => {
-                if let Some(Target::User(user)) = target
-                    && let Some(address) = self.dials.finish(&mut self.cx, Target::User(user))
+                if let Some(target @ (Target::User(user) | Target::Found(user))) = target
+                    && let Some(address) = self.dials.finish(&mut self.cx, target)
                 {
                     self.book.on_tried(self.cx.now, user, &address, AttemptOutcome::Linked);
+                    if matches!(target, Target::Found(_)) {
+                        self.on_place_tried(user, &address, AttemptOutcome::Linked);
+                    }
                 }
                 self.resume(peer, pipe);
                 self.ask_to_join(peer, pipe);
@@ -328,20 +338,21 @@ impl Parts {
         is_paid
     }
 
-    /// A revocation came, from the application or a peer: kept, told on once, and acted on (spec: LINK-26).
-    pub(super) fn learn_revocation(&mut self, revocation: Revocation, from: Option<PipeId>) {
+    /// A revocation came, from the application or a peer: kept, told on once, and acted on (spec: LINK-26). `false`: it
+    /// was known, or is nobody's.
+    pub(super) fn learn_revocation(&mut self, revocation: Revocation, from: Option<PipeId>) -> bool {
         let user = revocation.user();
         let is_linked = self.links.devices_of(user).next().is_some();
         let matters = from.is_none() || user == self.me().user || is_linked || self.book.user(user).is_some();
         if !matters || revocation.app() != self.own.app() {
-            return;
+            return false;
         }
         // A peer will say it again; an own wish was refused before (C8).
         if from.is_some() && !self.cx.has_store_room() {
-            return;
+            return false;
         }
         if !self.own.revocations.learn(&self.cx.config.crypto, revocation.clone()).unwrap_or(false) {
-            return;
+            return false;
         }
         self.store_dropped_revocations();
         self.store_revocation(&revocation);
@@ -362,6 +373,10 @@ impl Parts {
             self.give_up_expired();
             self.links.close_all(&mut self.cx, CloseReason::Revoked);
         }
+        if user == self.me().user {
+            self.publish_own();
+        }
+        true
     }
 
     pub(super) fn on_swap(&mut self, peer: Peer) {

@@ -12,6 +12,7 @@ use crate::*;
 
 mod behaviours;
 mod contract;
+mod dht;
 mod finding;
 mod invitations;
 mod recordings;
@@ -30,6 +31,7 @@ enum Done {
     Resolve(OpId, String),
     Store(OpId, Batch),
     Load(OpId, Vec<u8>, Vec<u8>, u32),
+    Datagram(Path, Vec<u8>),
 }
 
 #[derive(Default)]
@@ -39,7 +41,9 @@ struct Table {
 }
 
 impl Shell for Table {
-    fn send_datagram(&mut self, _: Path, _: &Packet) {}
+    fn send_datagram(&mut self, path: Path, packet: &Packet) {
+        self.done.push_back(Done::Datagram(path, packet.bytes().to_vec()));
+    }
     fn connect(&mut self, op: OpId, to: SocketAddr, _: bool) {
         self.done.push_back(Done::Connect(op, to));
     }
@@ -88,7 +92,14 @@ struct Net {
     pipes: u64,
     /// The next nodes are recorded.
     is_recorded: bool,
+    /// What each host name stands for.
+    names: BTreeMap<String, SocketAddr>,
+    /// What becomes of a datagram on its way.
+    weather: Option<Weather>,
 }
+
+/// What is delivered in the place of a datagram, from where and to whom.
+type Weather = alloc::boxed::Box<dyn FnMut(Path, Vec<u8>) -> Vec<(Path, Vec<u8>)>>;
 
 pub(super) fn credentials(name: &str, app: &str) -> Credentials {
     let mut rng = Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0);
@@ -99,8 +110,13 @@ pub(super) fn credentials(name: &str, app: &str) -> Credentials {
 }
 
 impl Net {
+    fn empty(config: Config) -> Self {
+        let (seats, names) = (Vec::new(), BTreeMap::new());
+        Self { seats, config, now: Time::from_secs(1), pipes: 0, is_recorded: false, names, weather: None }
+    }
+
     fn new(names: &[&str]) -> Self {
-        let mut net = Self { seats: Vec::new(), config: Config::test(), now: Time::from_secs(1), pipes: 0, is_recorded: false };
+        let mut net = Self::empty(Config::test());
         for name in names {
             net.add(name, credentials(name, "test"), BTreeMap::new(), 0);
         }
@@ -204,8 +220,20 @@ impl Net {
             }
             Done::Close(pipe) => self.cut(at, pipe),
             Done::Resolve(op, name) => {
-                assert_eq!(name, "nowhere.test");
-                self.seats[at].driver.handle(now, Event::resolved(op, Err(ResolveError::Unknown)));
+                let found = self.names.get(&name).map(|at| [at.ip()]);
+                let outcome = found.as_ref().map(|ips| &ips[..]).ok_or(ResolveError::Unknown);
+                self.seats[at].driver.handle(now, Event::resolved(op, outcome));
+            }
+            Done::Datagram(path, bytes) => {
+                let all = match &mut self.weather {
+                    Some(weather) => weather(path, bytes),
+                    None => vec![(path, bytes)],
+                };
+                for (path, bytes) in all {
+                    if let Some(seat) = self.seats.iter_mut().find(|seat| seat.at == path.remote) {
+                        seat.driver.handle(now, Event::datagram(Path { local: path.remote, remote: path.local }, &bytes));
+                    }
+                }
             }
             Done::Store(op, batch) => {
                 let seat = &mut self.seats[at];

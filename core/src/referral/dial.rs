@@ -23,6 +23,8 @@ pub(crate) enum Target {
     User(UserId),
     /// An entry peer, by its place in the list.
     Entry(u32),
+    /// Any device of a user, where the DHT says that it is.
+    Found(UserId),
 }
 
 /// What the node has to carry over.
@@ -59,7 +61,7 @@ impl Dials {
     /// Begins a round, unless one is under way for this target, or one for as many targets as the book has users: whoever
     /// is wanted is tried again (spec: FIND-5).
     pub(crate) fn start(&mut self, cx: &mut Cx, target: Target, addresses: impl IntoIterator<Item = Address>) {
-        let is_full = matches!(target, Target::User(_)) && self.rounds.len() >= cx.config.book_users_max as usize;
+        let is_full = matches!(target, Target::User(_) | Target::Found(_)) && self.rounds.len() >= cx.config.book_users_max as usize;
         if self.rounds.contains_key(&target) || is_full {
             return;
         }
@@ -73,6 +75,19 @@ impl Dials {
             self.active = self.active.saturating_add(1);
             self.next(cx, target);
         }
+    }
+
+    /// [`start`](Self::start), or goes on with these in the round that is under way.
+    pub(crate) fn add(&mut self, cx: &mut Cx, target: Target, addresses: impl IntoIterator<Item = Address>) {
+        match self.rounds.get_mut(&target) {
+            Some(round) => round.addresses.extend(addresses),
+            None => self.start(cx, target, addresses),
+        }
+    }
+
+    /// For whom a connect or look-up of a name is under way.
+    pub(crate) fn target(&self, op: OpId) -> Option<Target> {
+        self.ops.get(&op).copied()
     }
 
     /// Whether a round for this target is under way.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::observed::Observed;
-use crate::{Command, CommandError, FailReason, NodeKey, Notice, Peer, SearchId, Tag, Time, UserId};
+use crate::{Command, CommandError, DhtNotice, FailReason, NodeKey, Notice, Peer, SearchId, Tag, Time, UserId};
 
 /// How many entries a journal keeps before it drops the newer ones and counts them (guess: an hour of a busy demo).
 pub const JOURNAL_ENTRIES_MAX: usize = 100_000;
@@ -80,6 +80,10 @@ pub enum Asked {
     Invite,
     /// Use an invitation by this user.
     Join(UserId),
+    /// Say who is told where this device is.
+    Publish,
+    /// Look where a user's devices are.
+    Locate(UserId),
     /// Withdraw an invitation.
     Withdraw,
     /// Go to sleep.
@@ -112,6 +116,8 @@ pub enum Told {
     Joined(Tag, Peer),
     /// Somebody has used an invitation of this node.
     JoinedBy(Peer),
+    /// The DHT knows where a device is, or that it is nowhere.
+    Located(Peer),
     /// A pipe ended before the other end was proven.
     Refused(crate::CloseReason),
     /// Somebody looks for this node's user.
@@ -190,6 +196,8 @@ impl Journal {
             Command::Invite { .. } => Asked::Invite,
             Command::Join { invitation } => Asked::Join(invitation.user()),
             Command::Withdraw { .. } => Asked::Withdraw,
+            Command::Publish { .. } => Asked::Publish,
+            Command::Locate { user, .. } => Asked::Locate(*user),
             Command::Suspend => Asked::Suspend,
         }
     }
@@ -217,6 +225,7 @@ impl Journal {
             Notice::Invited { tag, .. } => Told::Invited(*tag),
             Notice::Joined { tag, peer } => Told::Joined(*tag, *peer),
             Notice::JoinedBy { peer, .. } => Told::JoinedBy(*peer),
+            Notice::Dht(DhtNotice::Found { user, device, is_final: true, .. }) => Told::Located(Peer { user: *user, device: *device }),
             Notice::Refused { why, .. } => Told::Refused(*why),
             Notice::Wanted { by, search } => Told::Wanted(*by, *search),
             Notice::Expired => Told::Expired,
@@ -234,6 +243,7 @@ impl Journal {
             | Notice::Gap { .. }
             | Notice::RenewalDue { .. }
             | Notice::EntryChanged { .. }
+            | Notice::Dht(_)
             | Notice::ClockOff { .. }
             | Notice::Twin { .. } => return,
         };

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
 
 /// From where the addresses of a [`RealmView`] can be reached.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -47,10 +49,12 @@ impl fmt::Display for DhtStanding {
 }
 
 /// Who is told where a device is (spec: DHT-140).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DhtPolicy {
     /// Whoever knows the user's id.
+    #[default]
     Everyone,
     /// Nobody finds an address; but contacts who have one find the device's key for mail, and renewals are found.
     Contacts,
@@ -115,4 +119,46 @@ pub struct RealmView {
     pub estimate: u64,
     /// The middle round trip of its table, in milliseconds.
     pub rtt_ms: Option<u64>,
+}
+
+/// What came of asking the DHT for a user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct LookUpView {
+    /// When it was asked.
+    pub at: Time,
+    /// What it said.
+    pub outcome: LookUpOutcome,
+}
+
+/// What the DHT says of a user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LookUpOutcome {
+    /// It is being asked.
+    Running,
+    /// Addresses of theirs were found.
+    Found,
+    /// Their devices have withdrawn where they were.
+    Nowhere,
+    /// Everybody who should know has answered, and nobody knows.
+    NotFound,
+    /// Time ran out before all had answered who should know.
+    Unsure,
+    /// Nobody of it answers.
+    NoNetwork,
+}
+
+impl fmt::Display for LookUpOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "no answer yet",
+            Self::Found => "it knows addresses",
+            Self::Nowhere => "their devices say that they are nowhere",
+            Self::NotFound => "nobody there knows the user",
+            Self::Unsure => "those who answered in time do not know the user",
+            Self::NoNetwork => "nobody there answers: check the connection and the entry peers",
+        })
+    }
 }

@@ -27,6 +27,8 @@ pub enum Waiting {
     Window,
     /// An address of the user is dialled, or waits for its turn.
     Dial,
+    /// The DHT is asked where the user is.
+    LookUp,
     /// Peers were asked for the user and have not all answered.
     Search,
     /// The device that it is for is revoked.
@@ -39,7 +41,7 @@ pub enum Waiting {
 
 impl Waiting {
     /// Every one, in order; for tables and tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Stopped,
         Self::Revoked,
         Self::Expired,
@@ -48,6 +50,7 @@ impl Waiting {
         Self::Taking,
         Self::Window,
         Self::Dial,
+        Self::LookUp,
         Self::Search,
         Self::PeerRevoked,
         Self::Address,
@@ -68,6 +71,7 @@ impl Waiting {
             ),
             Self::Window => ("as much as the other side takes at once is on its way", "nothing; it goes on as they take what came before"),
             Self::Dial => ("the known addresses are being dialled", "nothing"),
+            Self::LookUp => ("the network is asked where the user is", "nothing; it takes a few seconds"),
             Self::Search => ("peers were asked where the user is", "nothing; they have a minute to answer"),
             Self::PeerRevoked => ("the device that it is for is revoked", "wait until the user has a new device, or forget the user"),
             Self::Address => (
@@ -105,6 +109,12 @@ impl fmt::Display for Explanation {
         }
         for search in &self.searches {
             self.search(f, search)?;
+        }
+        if let Some(look_up) = &self.look_up {
+            writeln!(f, "  the network was asked {} s ago: {}", self.now.since(look_up.at).as_secs(), look_up.outcome)?;
+        }
+        for view in &self.located {
+            self.address(f, view)?;
         }
         if let Some(why) = self.last_failure {
             let (cause, advice) = why.explain();

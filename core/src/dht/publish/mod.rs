@@ -210,6 +210,11 @@ impl Publisher {
         }
     }
 
+    /// Whether an address record says where the device is.
+    pub(crate) fn is_told(&self) -> bool {
+        self.spots.iter().any(|spot| spot.record.is_some() && !spot.is_nowhere())
+    }
+
     /// How many verified servers are known in a realm now.
     pub(crate) fn on_servers(&mut self, realm: Realm, servers: usize, now: Time) {
         let stand = match self.stands.iter_mut().find(|stand| stand.realm == realm) {

@@ -29,9 +29,9 @@ pub(crate) struct Answer {
 pub(crate) enum Admission {
     /// No such node may be in this table (spec: DHT-50).
     Unfit,
-    /// It was there already.
+    /// It was there already, and verified.
     Known,
-    /// It has a place now.
+    /// It has a place now, or is verified there.
     Main,
     /// It waits for one.
     Spare,
@@ -127,9 +127,11 @@ impl Table {
             && let Some(mut entry) = self.mains.get(index)
         {
             if entry.hint == answer.hint {
+                let was_verified = entry.is_verified();
                 refresh(&mut entry, answer, now);
                 self.mains.set(index, &entry);
-                return Admission::Known;
+                // One that was restored, or has missed: it counts from now on.
+                return if was_verified { Admission::Known } else { Admission::Main };
             }
             self.on_change(at, now);
         }

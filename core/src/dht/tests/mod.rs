@@ -14,10 +14,10 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::Solo;
 use super::key::Key;
 use super::proof::{Cookie, Token};
 use super::wire::{Answer, Body, Exchange, Head, Reply, Request, read, write_request};
-use super::{DhtNotice, Solo};
 use crate::action::{Action, Path};
 use crate::address::plain_socket;
 use crate::config::Config;
@@ -25,6 +25,7 @@ use crate::crypto::Crypto;
 use crate::event::Event;
 use crate::id::{AppId, NodeKey, UserId};
 use crate::identity::{Credentials, Delegation, DeviceKeys, IdentitySecret, NodeSecret};
+use crate::notice::DhtNotice;
 use crate::rng::{Rng, Seed};
 use crate::time::{Time, WallTime};
 

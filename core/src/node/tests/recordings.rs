@@ -15,7 +15,7 @@ const PAYLOAD: &str = "a word that nobody else may read";
 /// Two nodes, recorded with their outputs.
 fn recorded(crypto: Crypto) -> Net {
     let config = Config::test().crypto(crypto);
-    let mut net = Net { seats: Vec::new(), config, now: Time::from_secs(1), pipes: 0, is_recorded: true };
+    let mut net = Net { is_recorded: true, ..Net::empty(config) };
     for name in ["bob", "alice"] {
         net.add(name, credentials(name, "test"), BTreeMap::new(), 0);
     }

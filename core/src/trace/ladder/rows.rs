@@ -70,6 +70,8 @@ impl Rows<'_> {
             Asked::Invite => ("invite".into(), None, None),
             Asked::Join(user) => ("join ".into(), Some(*user), None),
             Asked::Withdraw => ("withdraw".into(), None, None),
+            Asked::Publish => ("publish".into(), None, None),
+            Asked::Locate(user) => ("locate ".into(), Some(*user), None),
             Asked::Suspend => ("suspend".into(), None, None),
         };
         let about = about.map(|user| self.names.user(user));
@@ -85,6 +87,8 @@ impl Rows<'_> {
                 | Asked::Invite
                 | Asked::Join(_)
                 | Asked::Withdraw
+                | Asked::Publish
+                | Asked::Locate(_)
                 | Asked::Suspend => text.clone(),
             };
             self.tags.insert((teller, tag), (wish, about));
@@ -118,6 +122,10 @@ impl Rows<'_> {
             Told::JoinedBy(peer) => {
                 let peer = self.names.peer(*peer);
                 self.push(notice(("joined by ", "")).about(Some(peer)), app);
+            }
+            Told::Located(peer) => {
+                let peer = self.names.peer(*peer);
+                self.push(notice(("located ", "")).about(Some(peer)), app);
             }
             Told::Refused(why) => {
                 let text = format!("pipe refused ({})", reason(*why));

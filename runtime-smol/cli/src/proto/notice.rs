@@ -241,6 +241,6 @@ fn told<'a>(notice: &'a Notice, name: Option<&'a str>) -> Option<Told<'a>> {
         Notice::Stopped { why, .. } => Told::Stopped { why: Why::new(why, why.explain()) },
         Notice::Quiet => Told::Quiet,
         // What was saved by an application of the node's own, and its start, are no news to a session.
-        Notice::Restored { .. } | Notice::Started { .. } | _ => return None,
+        Notice::Restored { .. } | Notice::Started { .. } | Notice::Dht(_) | _ => return None,
     })
 }

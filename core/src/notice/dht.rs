@@ -1,4 +1,4 @@
-//! What a DHT that runs alone tells.
+//! What a DHT tells, in a node or alone.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -69,6 +69,12 @@ pub enum DhtNotice {
     EclipseSuspected,
     /// Somebody else publishes with this device's key: a copy of its files, or of a backup, runs elsewhere.
     Fork,
-    /// The device's home has a newer delegation.
+    /// The device's home has a newer delegation. A node takes it, and says [`Notice::Renewed`](crate::Notice::Renewed) instead.
     Renewed(Delegation),
+    /// A user who is looked for has taken devices back that were not known to be; these are not dialled from now on.
+    #[non_exhaustive]
+    RevocationFound {
+        /// Who.
+        user: UserId,
+    },
 }
