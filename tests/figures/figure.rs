@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::{
-    allocations, bound, conformance, determinism, disk, engine, frame, handshake, hostile, identity, join, ladder, memory, poison, renewal,
-    rtt, sleep, stdio, throughput, transcript, weight,
+    allocations, bound, conformance, determinism, dht, disk, engine, frame, handshake, hostile, identity, join, ladder, memory, poison,
+    renewal, rtt, sleep, stdio, throughput, transcript, weight,
 };
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Size {
-    /// All figures together within some 90 s.
+    /// All figures together within some 150 s.
     Quick,
     /// Each figure within 300 s on two cores.
     Default,
@@ -68,6 +68,56 @@ pub(crate) const FIGURES: &[Figure] = &[
         promise: "requests through overcom node lost, unanswered or answered wrongly, across kills of both sides: 0",
         measure: stdio::stdio,
     },
+    Figure {
+        name: "dht-small",
+        promise: "networks of 2 to 50 in which a device is not found 5 s after the last one began: 0",
+        measure: dht::small,
+    },
+    Figure {
+        name: "dht-join",
+        promise: "10,000 joins through one seed over 60 s of CPU, and look-ups then lost over one in 1,000: at most 1",
+        measure: dht::join,
+    },
+    Figure { name: "dht-hops", promise: "hops to the first record, in the mean: at most 2.9", measure: dht::hops },
+    Figure {
+        name: "dht-requests",
+        promise: "requests over 12 and bytes over 9,500, or 6,500 with cookies, to the first answer: at most 1",
+        measure: dht::requests,
+    },
+    Figure {
+        name: "dht-latency",
+        promise: "first answer over 1.9, 3.1, 3.8 round trips at p50, p95, p99: at most 1",
+        measure: dht::latency,
+    },
+    Figure {
+        name: "dht-loss",
+        promise: "first answer over 850 and 1,150 ms at p95 and p99 with 10 % loss and 30 % gone; lost over 1 in 10,000: at most 1",
+        measure: dht::loss,
+    },
+    Figure {
+        name: "dht-churn",
+        promise: "look-ups lost over 1 in 1,000, and p95 over 1.5 of a still network's, under churn: at most 1",
+        measure: dht::churn,
+    },
+    Figure {
+        name: "dht-survival",
+        promise: "records lost over 1 in 1,000, and bytes a second over 300, under churn without owners: at most 1",
+        measure: dht::survival,
+    },
+    Figure { name: "dht-memory", promise: "heap of a server over 64 KiB, of a client over 16: at most 1", measure: dht::memory },
+    Figure { name: "dht-idle", promise: "bytes a day of a server over 40 MB, of a client over 3: at most 1", measure: dht::idle_bytes },
+    Figure {
+        name: "dht-endpoints",
+        promise: "addresses spoken to in the first 30 s over 60, in a client's idle hour over 200: at most 1",
+        measure: dht::endpoints,
+    },
+    Figure { name: "dht-serve-rate", promise: "CPU of an answered request over 4 µs: at most 1", measure: dht::serve_rate },
+    Figure {
+        name: "dht-amplification",
+        promise: "bytes back for a byte of an unproven request; elsewhere over 0.3: at most 1",
+        measure: dht::amplification,
+    },
+    Figure { name: "dht-tokens", promise: "writes with forged tokens that are accepted: 0", measure: dht::tokens },
     Figure { name: "join", promise: "from nothing to a delivered message by one pasted line: at most 2 s", measure: join::join },
     Figure { name: "node-memory", promise: "heap and own size of a node without links: at most 5 KiB", measure: memory::node_memory },
     Figure { name: "idle-link-memory", promise: "heap of one end of an idle link: at most 1.5 KiB", measure: memory::idle_link_memory },

@@ -9,6 +9,7 @@ mod bound;
 mod conformance;
 mod demo;
 mod determinism;
+mod dht;
 mod disk;
 mod engine;
 mod figure;

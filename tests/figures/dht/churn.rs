@@ -1,0 +1,208 @@
+//! `dht-loss`, `dht-churn` and `dht-survival`: look-ups where datagrams are lost and machines come and go.
+
+use std::time::Duration;
+
+use overcom_simulator::swarm::{Churn, Lasting, Terrain};
+use overcom_simulator::{Draws, Network};
+
+use super::looks::{first_ms, look_up, lost, publish};
+use super::net::{Handicap, Net, Owner, any, app, client, server_or_seed, serves};
+use super::trace::LookedUp;
+use crate::figure::{Measured, Size};
+
+/// A round trip takes 100 ms in the middle.
+const TRIP: Network =
+    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
+const SETTLE: Duration = Duration::from_secs(1_500);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Look-ups where one datagram in ten is lost each way and three of ten known nodes have just gone: the share that finds
+/// nothing over one in 10,000, the 95th percentile of the first answer over 850 ms, the 99th over 1,150 ms: the worst. A round
+/// trip takes 100 ms in the middle. What is looked for was published after the others had gone. In the control everybody names one node.
+pub(crate) fn loss(size: Size) -> Result<Measured, String> {
+    let (machines, looks) = (size.of(500, 3_000, 100_000) as u32, size.of(500, 3_000, 20_000));
+    let looked = lossy(machines, looks, None)?;
+    let control = lossy(machines.min(500), 300, Some(Handicap::NamesOne))?;
+    let worst = |looked: &[LookedUp]| {
+        [lost(looked) * 1e4, first_ms(looked, 950) / 850.0, first_ms(looked, 990) / 1_150.0].into_iter().fold(0.0, f64::max)
+    };
+    Ok(Measured {
+        value: worst(&looked),
+        unit: "of what is allowed",
+        target: 1.0,
+        control: worst(&control),
+        size: u64::from(machines),
+        seeds: 1,
+        detail: format!(
+            "{looks} look-ups, {:.3} % lost, first answer p50 {:.0}, p95 {:.0}, p99 {:.0} ms; control: nodes that name one",
+            lost(&looked) * 100.0,
+            first_ms(&looked, 500),
+            first_ms(&looked, 950),
+            first_ms(&looked, 990),
+        ),
+    })
+}
+
+fn lossy(machines: u32, looks: u64, handicap: Option<Handicap>) -> Result<Vec<LookedUp>, String> {
+    let mut net = Net::new(4, Terrain::flat(TRIP.loss_ppm(100_000)), server_or_seed, handicap);
+    net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
+    net.swarm.mass_leave(net.swarm.now(), None, 300_000);
+    net.run(Duration::from_millis(1))?;
+    let mut draws = Draws::new(4, "loss", &[]);
+    let owners = publish(&mut net, 100, &mut draws)?;
+    look_up(&mut net, &owners, looks, &mut draws, |_| true)
+}
+
+/// Look-ups while machines stay for Weibull sessions of 42 minutes (shape 0.59) and are away for as long: the share that finds nothing over one
+/// in 1,000, and the 95th percentile of the first answer over 1.5 of what it was before anybody went: the worse. Those who publish
+/// stay. In the control everybody names one node.
+pub(crate) fn churn(size: Size) -> Result<Measured, String> {
+    let machines = size.of(300, 1_000, 10_000) as u32;
+    let hours = size.of(1, 3, 24);
+    let ran = churned(machines, hours, None)?;
+    let control = churned(200, 1, Some(Handicap::NamesOne))?;
+    Ok(Measured {
+        value: ran.worst(),
+        unit: "of what is allowed",
+        target: 1.0,
+        control: control.worst(),
+        size: u64::from(machines),
+        seeds: 1,
+        detail: format!(
+            "{hours} h, {} look-ups, {:.3} % lost, first answer p95 {:.0} ms, {:.0} before; {:.0} machines up, {} serve; control: nodes that \
+             name one",
+            ran.looked.len(),
+            lost(&ran.looked) * 100.0,
+            first_ms(&ran.looked, 950),
+            first_ms(&ran.before, 950),
+            ran.up,
+            ran.servers,
+        ),
+    })
+}
+
+struct Churned {
+    before: Vec<LookedUp>,
+    looked: Vec<LookedUp>,
+    up: f64,
+    servers: u32,
+}
+
+impl Churned {
+    fn worst(&self) -> f64 {
+        (lost(&self.looked) * 1e3).max(first_ms(&self.looked, 950) / first_ms(&self.before, 950) / 1.5)
+    }
+}
+
+fn churned(machines: u32, hours: u64, handicap: Option<Handicap>) -> Result<Churned, String> {
+    const LOOKS: u64 = 100;
+    let stays = machines / 10;
+    let mut net = Net::new(5, Terrain::flat(TRIP), server_or_seed, handicap);
+    net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
+    let mut draws = Draws::new(5, "churn", &[]);
+    let mut owners = Vec::new();
+    for machine in (0..stays).filter(|machine| net.swarm.machine(*machine).is_some_and(serves)).take(100).collect::<Vec<_>>() {
+        let owner = Owner::draw(5, u64::from(machine))?;
+        net.ask(machine, |peer, now| peer.solo.publish(now, owner.credentials.clone()))?;
+        owners.push(owner);
+    }
+    net.run(Duration::from_secs(10))?;
+    let before = look_up(&mut net, &owners, 500, &mut draws, |_| true)?;
+    net.swarm.churn(Churn { members: stays..machines, session: Lasting::SESSIONS, absence: Lasting::SESSIONS });
+    let mut looked = Vec::new();
+    // A network that began as a whole is young: half of the time is not looked at.
+    net.run(HOUR * hours as u32 / 2)?;
+    for _ in 0..hours * 5 {
+        net.run(HOUR / 10)?;
+        looked.extend(look_up(&mut net, &owners, LOOKS, &mut draws, |_| true)?);
+    }
+    Ok(Churned { before, looked, up: net.swarm.machines().count() as f64, servers: net.servers() })
+}
+
+/// A record of each of so many owners who have gone for good, while machines come and go: the share that nobody finds at the end
+/// over one in 1,000, and the bytes a second that a machine that is up sends and receives, with headers, over 300: the worse.
+/// In the control nobody who goes comes back.
+pub(crate) fn survival(size: Size) -> Result<Measured, String> {
+    let (machines, hours) = (size.of(200, 600, 10_000) as u32, size.of(2, 8, 168));
+    let ran = survived(machines, hours, Lasting::SESSIONS)?;
+    let control = survived(200, 2, Lasting::Always(HOUR * 10_000))?;
+    let worst = |ran: &Survived| (ran.gone * 1e3).max(ran.bytes / 300.0);
+    Ok(Measured {
+        value: worst(&ran),
+        unit: "of what is allowed",
+        target: 1.0,
+        control: worst(&control),
+        size: u64::from(machines),
+        seeds: 1,
+        detail: format!(
+            "{hours} h, one record for each of {machines} machines, {:.2} % not found at first, {:.2} % in the end, {:.0} B/s a machine that is up, of {:.0} in \
+             the mean, {} serve; control: nobody comes back, {:.2} % not found",
+            ran.first * 100.0,
+            ran.gone * 100.0,
+            ran.bytes,
+            ran.up,
+            ran.servers,
+            control.gone * 100.0,
+        ),
+    })
+}
+
+struct Survived {
+    /// The share that is not found before anybody but the owners has gone.
+    first: f64,
+    gone: f64,
+    bytes: f64,
+    up: f64,
+    servers: u32,
+}
+
+fn survived(machines: u32, hours: u64, absence: Lasting) -> Result<Survived, String> {
+    // The owners are telephones, so that nothing of theirs is missed but they.
+    let mut net =
+        Net::new(6, Terrain::flat(TRIP), move |machine| if machine < machines { server_or_seed(machine) } else { client() }, None);
+    net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
+    let phones = net.swarm.add(machines);
+    net.swarm.flash_crowd(phones..phones + machines, net.swarm.now(), Duration::from_secs(300));
+    net.run(Duration::from_secs(310))?;
+    let mut published = Vec::new();
+    for n in 0..machines {
+        let owner = Owner::draw(6, u64::from(n))?;
+        net.ask(phones + n, |peer, now| peer.solo.publish(now, owner.credentials.clone()))?;
+        published.push(owner);
+    }
+    net.run(Duration::from_secs(60))?;
+    (phones..phones + machines).for_each(|owner| net.swarm.leave_at(owner, net.swarm.now()));
+    net.run(Duration::from_secs(1))?;
+    let mut draws = Draws::new(6, "survival", &[]);
+    let first = unfound(&mut net, &published, &mut draws)?;
+    net.swarm.churn(Churn { members: 1..machines, session: Lasting::SESSIONS, absence });
+    let (mut up, mut steps) = (0.0, 0.0);
+    let moved = net.moved();
+    for _ in 0..hours * 10 {
+        net.run(HOUR / 10)?;
+        up += net.swarm.machines().count() as f64;
+        steps += 1.0;
+    }
+    let up = up / steps;
+    let bytes = (net.moved() - moved) as f64 / (up * hours as f64 * 3_600.0);
+    let servers = net.servers();
+    let gone = unfound(&mut net, &published, &mut draws)?;
+    Ok(Survived { first, gone, bytes, up, servers })
+}
+
+/// The share of the records, or of the first 500, that a machine by chance does not find.
+fn unfound(net: &mut Net, published: &[Owner], draws: &mut Draws) -> Result<f64, String> {
+    let (mut gone, sample) = (0_u32, published.len().min(500));
+    for owner in published.iter().take(sample) {
+        let reader = any(net, draws);
+        // As a stranger, who has to ask for the device's record, which lasts: addresses are over after two hours.
+        net.ask(reader, |peer, now| {
+            peer.watch(now, owner.home.clone());
+            peer.solo.find(now, owner.user, &app()?, None, &[]).map_err(|why| why.to_string())
+        })??;
+        net.run(Duration::from_secs(6))?;
+        let trace = net.swarm.with(reader, |peer, _| peer.trace.take()).map_err(super::net::failed)?.flatten();
+        gone += u32::from(trace.is_none_or(|trace| trace.looked_up().hops.is_none()));
+    }
+    Ok(f64::from(gone) / sample as f64)
+}

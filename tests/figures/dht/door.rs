@@ -1,0 +1,322 @@
+//! `dht-serve-rate`, `dht-amplification` and `dht-tokens`: one machine of a grown network, and what comes to its door.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use overcom_core::{Action, Config, Crypto, Event, Path, Time};
+use overcom_simulator::swarm::{Machine as _, Terrain, address};
+use overcom_simulator::{Draws, Network};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::looks::publish;
+use super::net::{Net, Owner, Peer, any_server, base64, server};
+use crate::figure::{Measured, Size};
+use crate::meter::{cpu, cpu_of};
+use crate::speed::Speed;
+
+const SETTLE: Duration = Duration::from_secs(900);
+const MACHINES: u32 = 100;
+
+/// A server with a table and records, and its place.
+struct Door {
+    net: Net,
+    machine: u32,
+    owners: Vec<Owner>,
+    draws: Draws,
+}
+
+/// What came back to whoever asked, and what went elsewhere.
+#[derive(Default)]
+struct Answer {
+    back: Vec<Vec<u8>>,
+    elsewhere: Vec<Vec<u8>>,
+}
+
+impl Door {
+    fn new(seed: u64, config: Config) -> Result<Self, String> {
+        let mut net = Net::new(seed, Terrain::flat(Network::default()), move |_| config, None);
+        net.grow(MACHINES, Duration::from_secs(3), SETTLE)?;
+        let mut draws = Draws::new(seed, "door", &[]);
+        let owners = publish(&mut net, 20, &mut draws)?;
+        let machine = any_server(&net, &mut draws)?;
+        Ok(Self { net, machine, owners, draws })
+    }
+
+    /// Somebody from `from` says something; nothing of what comes of it reaches the network.
+    fn say(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<Answer, String> {
+        let path = Path { local: address(self.machine), remote: from };
+        self.net.ask(self.machine, |peer, now| tell(peer, now, path, bytes))
+    }
+
+    fn exchange(&mut self) -> String {
+        base64(&self.draws.u64().to_be_bytes())
+    }
+
+    /// A cookie for an address.
+    fn cookie(&mut self, from: SocketAddr) -> Result<String, String> {
+        let ping = json!({"v": 1, "t": self.exchange(), "q": "ping", "pad": ".".repeat(160)});
+        let answer = self.say(from, ping.to_string().as_bytes())?;
+        let reply: Value = answer.back.first().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+        reply["cookie"].as_str().map(str::to_owned).ok_or_else(|| format!("no cookie in {reply}"))
+    }
+
+    /// A record that it keeps, with a token that allows an address to write it.
+    fn writable(&mut self, from: SocketAddr) -> Result<Writable, String> {
+        let cookie = self.cookie(from)?;
+        for index in 0..self.owners.len() {
+            let target = self.owners[index].home.clone();
+            let get =
+                json!({"v": 1, "t": self.exchange(), "q": "get", "cookie": cookie, "target": target, "kind": "address", "write": true});
+            let answer = self.say(from, get.to_string().as_bytes())?;
+            let Some(bytes) = answer.back.first() else { continue };
+            let reply: Given<'_> = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+            if let (Some(record), Some(token)) = (reply.record, reply.token) {
+                return Ok(Writable { cookie, target, token, record: record.get().to_owned() });
+            }
+        }
+        Err("it keeps none of the records".into())
+    }
+}
+
+/// What of a reply to a `get` counts here. The record stays as it was sent: it is signed.
+#[derive(Deserialize)]
+struct Given<'a> {
+    #[serde(borrow)]
+    record: Option<&'a RawValue>,
+    token: Option<String>,
+}
+
+/// What it takes to write a record.
+struct Writable {
+    cookie: String,
+    target: String,
+    token: String,
+    record: String,
+}
+
+impl Writable {
+    fn put(&self, exchange: &str, cookie: &str, token: &str) -> String {
+        let Self { target, record, .. } = self;
+        format!(
+            r#"{{"v":1,"t":"{exchange}","q":"put","cookie":"{cookie}","token":"{token}","target":"{target}","kind":"address","record":{record}}}"#
+        )
+    }
+}
+
+fn tell(peer: &mut Peer, now: Time, path: Path, bytes: &[u8]) -> Answer {
+    peer.solo.handle(now, Event::datagram(path, bytes));
+    let mut answer = Answer::default();
+    while let Some(action) = peer.poll() {
+        if let Action::SendDatagram { path: to, packet } = action {
+            let list = if to.remote == path.remote { &mut answer.back } else { &mut answer.elsewhere };
+            list.push(packet.bytes().to_vec());
+        }
+    }
+    answer
+}
+
+/// Somebody outside of the network, in a /24 of its own.
+fn stranger(n: u32) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from_bits((64 << 24) + (n << 8) + 7), 7_575))
+}
+
+/// CPU of a request that is answered, over 4 µs, which are 250,000 a second: pings, finds and gets in turn, of 10,000 sources that show
+/// their cookies. The limits for one source, for one group and for bytes are lifted. In the control a signature is
+/// verified for each, as if signatures came first.
+pub(crate) fn serve_rate(size: Size) -> Result<Measured, String> {
+    let speed = Speed::measure()?;
+    let config = server().dht_requests_per_second(1_000_000).dht_group_requests_per_second(1_000_000).dht_reply_bytes_per_second(1 << 30);
+    let mut door = Door::new(10, config)?;
+    let (sources, rounds) = (size.of(2_000, 10_000, 10_000) as u32, size.of(3, 10, 30));
+    let mut asked: [Vec<(Path, Vec<u8>)>; 2] = Default::default();
+    for n in 0..sources {
+        let from = stranger(n);
+        let cookie = door.cookie(from)?;
+        let path = Path { local: address(door.machine), remote: from };
+        let home = door.owners[n as usize % door.owners.len()].home.clone();
+        let exchange = door.exchange();
+        let mut requests = [
+            json!({"v": 1, "t": exchange, "q": "ping"}),
+            json!({"v": 1, "t": exchange, "q": "find", "target": home}),
+            json!({"v": 1, "t": exchange, "q": "get", "target": home, "kind": "address"}),
+        ];
+        let request = &mut requests[n as usize % 3];
+        let cold = request.to_string();
+        request["cookie"] = json!(cookie);
+        let padded = cold.trim_end_matches('}').to_owned() + &format!(",\"pad\":\"{}\"}}", ".".repeat(300));
+        asked[0].push((path, request.to_string().into_bytes()));
+        asked[1].push((path, padded.into_bytes()));
+    }
+    let machine = door.machine;
+    let rate = |requests: &[(Path, Vec<u8>)], net: &mut Net| -> Result<(f64, u64), String> {
+        net.ask(machine, |peer, now| {
+            let (clock, mut answered) = (cpu(), 0_u64);
+            for _ in 0..rounds {
+                for (path, bytes) in requests {
+                    peer.solo.handle(now, Event::datagram(*path, bytes));
+                    while let Some(action) = peer.solo.poll() {
+                        if let Action::SendDatagram { path: to, packet } = action {
+                            answered += u64::from(to.remote == path.remote);
+                            peer.solo.recycle(packet);
+                        }
+                    }
+                }
+            }
+            (cpu().saturating_sub(clock).as_secs_f64() * 1e6 / (answered.max(1) as f64), answered)
+        })
+    };
+    let (live, answered) = rate(&asked[0], &mut door.net)?;
+    let (cold, of_cold) = rate(&asked[1], &mut door.net)?;
+    let all = u64::from(sources) * rounds;
+    let crypto = Crypto::standard();
+    let (public, signature) = (crypto.public_of_signing(&[1; 32]), crypto.sign(&[1; 32], b"1"));
+    let verify = cpu_of(100, || crypto.verify(&public, b"1", &signature)).as_secs_f64() * 1e6;
+    let micros = live * speed.factor();
+    Ok(Measured {
+        value: micros / 4.0,
+        unit: "of what is allowed",
+        target: 1.0,
+        control: (live + verify) * speed.factor() / 4.0,
+        size: all,
+        seeds: 1,
+        detail: format!(
+            "{:.0} requests a CPU-second here, {:.0} on the reference, {answered} of {all} answered; without cookies {:.0}, {of_cold} answered; {speed}; \
+             control: with a signature verified for each",
+            1e6 / live,
+            1e6 / micros,
+            1e6 / cold,
+        ),
+    })
+}
+
+/// The most bytes that come back for a byte of a request without a cookie, of every kind and many lengths; and what a knock sends
+/// elsewhere, over 0.3: the worse. The control shows a cookie.
+pub(crate) fn amplification(size: Size) -> Result<Measured, String> {
+    let mut door = Door::new(11, server())?;
+    let (mut worst, mut which, mut control, mut answered, mut asked) = (0.0_f64, String::new(), 0.0_f64, 0_u64, 0_u64);
+    let id = base64(&[7; 32]);
+    let step = size.of(16, 1, 1) as usize;
+    for round in 0..door.owners.len() {
+        let home = door.owners[round].home.clone();
+        let kinds = [
+            json!({"q": "ping"}),
+            json!({"q": "ping", "id": id}),
+            json!({"q": "find", "target": home}),
+            json!({"q": "get", "target": home, "kind": "address"}),
+            json!({"q": "get", "target": home, "kind": "address", "write": true}),
+            json!({"q": "get", "target": home, "kind": "device"}),
+            json!({"q": "get", "target": home, "kind": "device", "known": 1}),
+            json!({"q": "get", "target": home, "kind": "revocation"}),
+            json!({"q": "put", "target": home, "kind": "address", "record": {}, "token": base64(&[1; 16])}),
+            json!({"q": "hello", "challenge": id}),
+            json!({"q": "probe"}),
+            json!({"q": "knock", "at": "99.1.2.3:7575"}),
+        ];
+        for (index, kind) in kinds.iter().enumerate() {
+            for pad in (0..600).step_by(if round == 0 { step } else { 64 }) {
+                asked += 1;
+                // Sources that were never heard, at a rate that no limit minds.
+                let from = stranger((asked % 500_000) as u32);
+                let mut request = json!({"v": 1, "t": door.exchange()});
+                for (name, value) in kind.as_object().into_iter().flatten() {
+                    request[name] = value.clone();
+                }
+                if pad > 0 {
+                    request["pad"] = json!(".".repeat(pad - 1));
+                }
+                let bytes = request.to_string().into_bytes();
+                let answer = door.say(from, &bytes)?;
+                let back: usize = answer.back.iter().map(Vec::len).sum();
+                let elsewhere: usize = answer.elsewhere.iter().map(Vec::len).sum();
+                answered += u64::from(back > 0);
+                let ratio = (back as f64 / bytes.len() as f64).max(elsewhere as f64 / bytes.len() as f64 / 0.3);
+                if ratio > worst {
+                    (worst, which) = (ratio, format!("{kind} of {} bytes: {back} back, {elsewhere} elsewhere", bytes.len()));
+                }
+                if index == 2 && pad == 0 {
+                    request["cookie"] = json!(door.cookie(from)?);
+                    let bytes = request.to_string().into_bytes();
+                    let back: usize = door.say(from, &bytes)?.back.iter().map(Vec::len).sum();
+                    control = control.max(back as f64 / bytes.len() as f64);
+                }
+            }
+            door.net.run(Duration::from_secs(5))?;
+        }
+    }
+    if answered == 0 {
+        return Err("nothing was answered".into());
+    }
+    Ok(Measured {
+        value: worst,
+        unit: "of a byte",
+        target: 1.0,
+        control,
+        size: asked,
+        seeds: 1,
+        detail: format!("{answered} of {asked} requests answered; the worst: {which}; control: finds with a cookie"),
+    })
+}
+
+/// Writes accepted of so many with tokens that were not given for them: random, given to a neighbour, for another home,
+/// changed by a little, and old. The control's were.
+pub(crate) fn tokens(size: Size) -> Result<Measured, String> {
+    let forged = size.of(20_000, 200_000, 1_000_000);
+    // Or the limits would refuse them first.
+    let config = server().dht_requests_per_second(1_000_000).dht_group_requests_per_second(1_000_000).dht_reply_bytes_per_second(1 << 30);
+    let mut door = Door::new(12, config)?;
+    let from = stranger(1);
+    let given = door.writable(from)?;
+    let accepts = |door: &mut Door, from: SocketAddr, cookie: &str, token: &str| -> Result<bool, String> {
+        let put = given.put(&door.exchange(), cookie, token);
+        let answer = door.say(from, put.as_bytes())?;
+        Ok(answer.back.iter().any(|bytes| serde_json::from_slice::<Value>(bytes).is_ok_and(|reply| reply["r"] == "put")))
+    };
+    let mut control = 0;
+    for _ in 0..100 {
+        control += u32::from(accepts(&mut door, from, &given.cookie, &given.token)?);
+    }
+    let cookies: Vec<(SocketAddr, String)> = (2..6).map(|n| Ok((stranger(n), door.cookie(stranger(n))?))).collect::<Result<_, String>>()?;
+    let mut accepted = 0_u64;
+    for n in 0..forged {
+        let is_accepted = match n % 3 {
+            0 => {
+                let token = base64(&door.draws.bytes()[..16]);
+                accepts(&mut door, from, &given.cookie, &token)?
+            }
+            // A true one, of somebody else.
+            1 => {
+                let (other, cookie) = &cookies[(n / 3) as usize % cookies.len()];
+                accepts(&mut door, *other, cookie, &given.token)?
+            }
+            _ => accepts(&mut door, from, &given.cookie, &changed(&given.token, n))?,
+        };
+        accepted += u64::from(is_accepted);
+    }
+    // Two epochs of five minutes later it is over, whoever shows it.
+    door.net.run(Duration::from_secs(601))?;
+    let cookie = door.cookie(from)?;
+    accepted += u64::from(accepts(&mut door, from, &cookie, &given.token)?);
+    Ok(Measured {
+        value: accepted as f64,
+        unit: "writes",
+        target: 0.0,
+        control: f64::from(control),
+        size: forged + 1,
+        seeds: 1,
+        detail: "random, another address's, one character changed, and one that is over; control: 100 with the token that was given".into(),
+    })
+}
+
+/// One character is another one.
+fn changed(token: &str, n: u64) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = token.as_bytes().to_vec();
+    let at = (n / 3) as usize % bytes.len().saturating_sub(1).max(1);
+    let before = DIGITS.iter().position(|digit| bytes.get(at) == Some(digit)).unwrap_or(0);
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte = DIGITS[(before + 1 + (n / 90) as usize % 63) % 64];
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}

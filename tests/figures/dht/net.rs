@@ -1,0 +1,308 @@
+//! Networks of DHTs alone: how they are built, and what is done in them.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use overcom_core::{
+    Action, AppId, Config, Credentials, Crypto, Delegation, DeviceKeys, DhtNotice, DhtStanding, Event, IdentitySecret, NodeSecret, Packet,
+    Rng, Seed, Solo, Tag, Time, UserId, WallTime,
+};
+use overcom_simulator::swarm::{Birth, Machine, Swarm, Terrain};
+use overcom_simulator::{Draws, Failure};
+
+use super::trace::{HEADERS, Trace};
+
+/// 2026-01-01T00:00Z, when every run begins.
+const EPOCH_MS: u64 = 1_767_225_600_000;
+const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+
+/// A DHT alone, and whoever watches it.
+pub(crate) struct Peer {
+    pub(crate) solo: Solo,
+    /// What it says and hears, while somebody wants to know.
+    pub(crate) trace: Option<Box<Trace>>,
+    /// For controls: what of it does not happen.
+    pub(crate) handicap: Option<Handicap>,
+    /// To whom it spoke, while somebody wants to know.
+    pub(crate) spoken: Option<BTreeSet<SocketAddr>>,
+    /// What all of the network have sent and received, with [`HEADERS`], in this life or another.
+    moved: Option<Rc<Cell<u64>>>,
+}
+
+/// What a machine of a control does not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Handicap {
+    /// Says nothing more to this address, after its first datagram, as long as nothing came from there.
+    AsksOnce { entry: SocketAddr, has_asked: bool },
+    /// Of the nodes that it would name, it names the farthest alone.
+    NamesOne,
+}
+
+impl Peer {
+    /// A machine of a swarm.
+    pub(crate) fn new(config: Config, birth: &Birth, entries: &[SocketAddr]) -> Self {
+        let mut draws = birth.draws;
+        // The installation stays the same; what a process draws does not.
+        let secret = NodeSecret::from_bytes(Draws::new(0, "installation", &[u64::from(birth.machine)]).bytes());
+        let seed = Seed::from_bytes(draws.bytes());
+        let solo = Solo::new(config, &secret, &seed, birth.now, birth.wall);
+        // Every configuration here is a profile with numbers inside their ranges.
+        let mut solo = solo.unwrap_or_else(|why| panic!("{why}"));
+        let others: Vec<SocketAddr> = entries.iter().copied().filter(|entry| *entry != birth.address).collect();
+        if !others.is_empty() {
+            solo.set_entries(birth.now, &others);
+        }
+        Self { solo, trace: None, handicap: None, spoken: None, moved: None }
+    }
+
+    /// Begins to watch.
+    pub(crate) fn watch(&mut self, now: Time, home: String) {
+        while self.solo.told().is_some() {}
+        self.trace = Some(Box::new(Trace::new(now, home)));
+    }
+
+    /// What it was told and nobody has taken yet.
+    pub(crate) fn told(&mut self) -> Vec<DhtNotice> {
+        std::iter::from_fn(|| self.solo.told()).collect()
+    }
+
+    fn count(&self, bytes: usize) {
+        if let Some(moved) = &self.moved {
+            moved.set(moved.get() + bytes as u64 + HEADERS);
+        }
+    }
+
+    fn is_held_back(&mut self, to: SocketAddr) -> bool {
+        match &mut self.handicap {
+            Some(Handicap::AsksOnce { entry, has_asked }) if *entry == to => std::mem::replace(has_asked, true),
+            _ => false,
+        }
+    }
+}
+
+impl Machine for Peer {
+    fn handle(&mut self, now: Time, event: Event<'_>) {
+        if let Event::Datagram { path, bytes, .. } = event {
+            self.count(bytes.len());
+            if let Some(trace) = &mut self.trace {
+                trace.on_received(path.remote, bytes);
+            }
+            if let Some(Handicap::AsksOnce { entry, .. }) = self.handicap
+                && entry == path.remote
+            {
+                self.handicap = None;
+            }
+        }
+        self.solo.handle(now, event);
+        if let Some(trace) = &mut self.trace {
+            while let Some(told) = self.solo.told() {
+                trace.on_told(now, &told);
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        loop {
+            let action = self.solo.poll()?;
+            let Action::SendDatagram { path, packet } = &action else { return Some(action) };
+            if let Some(trace) = &mut self.trace {
+                trace.on_sent(path.remote, packet.bytes());
+            }
+            if let Some(spoken) = &mut self.spoken {
+                spoken.insert(path.remote);
+            }
+            self.count(packet.bytes().len());
+            if self.handicap == Some(Handicap::NamesOne) {
+                let packet = names_one(packet.bytes());
+                return Some(Action::SendDatagram { path: *path, packet });
+            }
+            if !self.is_held_back(path.remote) {
+                return Some(action);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.solo.deadline()
+    }
+
+    fn recycle(&mut self, packet: Packet) {
+        self.solo.recycle(packet);
+    }
+}
+
+/// A reply without all but the last of the nodes that it names.
+fn names_one(bytes: &[u8]) -> Packet {
+    let mut datagram: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    if let Some(nodes) = datagram.get_mut("nodes").and_then(serde_json::Value::as_array_mut)
+        && nodes.len() > 1
+    {
+        nodes.drain(..nodes.len() - 1);
+        return Packet::from(datagram.to_string().into_bytes());
+    }
+    Packet::from(bytes.to_vec())
+}
+
+/// A user with one device, in the ideal mode of cryptography.
+pub(crate) struct Owner {
+    pub(crate) user: UserId,
+    pub(crate) credentials: Credentials,
+    pub(crate) delegation: Delegation,
+    /// The home key, as it stands on the wire.
+    pub(crate) home: String,
+}
+
+/// The app of all of them.
+pub(crate) fn app() -> Result<AppId, String> {
+    AppId::new("demo.chat").map_err(|why| why.to_string())
+}
+
+impl Owner {
+    /// The nth of a seed.
+    pub(crate) fn draw(seed: u64, n: u64) -> Result<Self, String> {
+        let crypto = Crypto::ideal();
+        let mut rng = Rng::from_seed(&Seed::from_bytes(Draws::new(seed, "owner", &[n]).bytes()));
+        let (identity, keys) = (IdentitySecret::with_crypto(crypto, rng.array()), DeviceKeys::draw(&mut rng));
+        let (from, until) = (WallTime::from_millis(EPOCH_MS), WallTime::from_millis(EPOCH_MS + WEEK_MS));
+        let grant = keys.grant_with(&crypto, app()?, from, until);
+        let delegation = Delegation::sign(&identity, &grant).map_err(|why| why.to_string())?;
+        let user = delegation.user();
+        let home = crypto.hash(&[b"overcom/1 home\0", user.as_bytes(), app()?.as_str().as_bytes()]);
+        Ok(Self { user, credentials: keys.credentials(delegation.clone()), delegation, home: base64(&home) })
+    }
+
+    /// Looks for the device as one of its contacts does.
+    pub(crate) fn find(&self, peer: &mut Peer, now: Time) -> Result<Tag, String> {
+        let known = [self.delegation.clone()];
+        peer.solo.find(now, self.user, &app()?, None, &known).map_err(|why| why.to_string())
+    }
+}
+
+/// URL-safe, without padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let value = (0..3).fold(0_usize, |value, at| value << 8 | usize::from(three.get(at).copied().unwrap_or(0)));
+        for digit in 0..=three.len() {
+            text.push(char::from(DIGITS[value >> (18 - 6 * digit) & 63]));
+        }
+    }
+    text
+}
+
+/// A network whose machines come by the wire alone: all know the first one's address and nothing else.
+pub(crate) struct Net {
+    pub(crate) swarm: Swarm<Peer>,
+    moved: Rc<Cell<u64>>,
+}
+
+impl Net {
+    /// Machines that are not there yet, each of which has the configuration that is named for its number.
+    pub(crate) fn new(seed: u64, terrain: Terrain, config: impl Fn(u32) -> Config + 'static, handicap: Option<Handicap>) -> Self {
+        let entry = overcom_simulator::swarm::address(0);
+        let moved = Rc::new(Cell::new(0));
+        let shared = Rc::clone(&moved);
+        let swarm = Swarm::new(seed, terrain, move |birth| {
+            let mut peer = Peer::new(config(birth.machine), birth, &[entry]);
+            (peer.handicap, peer.moved) = (handicap, Some(Rc::clone(&shared)));
+            peer
+        });
+        Self { swarm, moved }
+    }
+
+    /// With machines of another make.
+    pub(crate) fn of(swarm: Swarm<Peer>) -> Self {
+        Self { swarm, moved: Rc::default() }
+    }
+
+    /// What all have sent and received so far, in bytes with headers: what one sends to another one counts twice.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.get()
+    }
+
+    /// So many machines, of which each begins at a moment by chance within so long; then it settles.
+    pub(crate) fn grow(&mut self, machines: u32, within: Duration, settle: Duration) -> Result<(), String> {
+        let first = self.swarm.add(machines);
+        let now = self.swarm.now();
+        self.swarm.join_at(first, now);
+        self.swarm.flash_crowd(first + 1..first + machines, now, within);
+        self.run(within + settle)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, long: Duration) -> Result<(), String> {
+        let until = self.swarm.now() + long;
+        self.swarm.run_until(until).map_err(failed)
+    }
+
+    /// Asks a machine for something; an error if it is down.
+    pub(crate) fn ask<R>(&mut self, machine: u32, ask: impl FnOnce(&mut Peer, Time) -> R) -> Result<R, String> {
+        self.swarm.with(machine, ask).map_err(failed)?.ok_or_else(|| format!("machine {machine} is down"))
+    }
+
+    /// How many serve somewhere.
+    pub(crate) fn servers(&self) -> u32 {
+        self.swarm.machines().filter(|(_, peer)| serves(peer)).count() as u32
+    }
+}
+
+/// Whether it serves somewhere.
+pub(crate) fn serves(peer: &Peer) -> bool {
+    peer.solo.view().realms.iter().any(|realm| realm.standing == DhtStanding::Serving)
+}
+
+/// A computer that serves if it can be reached, in the ideal mode of cryptography.
+pub(crate) const fn server() -> Config {
+    Config::desktop().crypto(Crypto::ideal())
+}
+
+/// The one that all know has room for a crowd: a MiB of answers a second. With the usual 16 KiB it would answer 41 joins.
+pub(crate) const fn server_or_seed(machine: u32) -> Config {
+    if machine == 0 { server().dht_reply_bytes_per_second(1 << 20) } else { server() }
+}
+
+/// A telephone.
+pub(crate) const fn client() -> Config {
+    Config::mobile().crypto(Crypto::ideal())
+}
+
+/// Why a run ended early.
+pub(crate) fn failed(failure: Failure) -> String {
+    format!("{failure:?}")
+}
+
+/// A machine that is up, by chance.
+pub(crate) fn any(net: &Net, draws: &mut Draws) -> u32 {
+    loop {
+        let machine = draws.below(u64::from(net.swarm.len())) as u32;
+        if net.swarm.machine(machine).is_some() {
+            return machine;
+        }
+    }
+}
+
+/// A machine by chance of those that serve.
+pub(crate) fn any_server(net: &Net, draws: &mut Draws) -> Result<u32, String> {
+    // Enough that of even a few one is found.
+    for _ in 0..100 * net.swarm.len() {
+        let machine = any(net, draws);
+        if net.swarm.machine(machine).is_some_and(serves) {
+            return Ok(machine);
+        }
+    }
+    Err("nobody serves".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_wire() {
+        assert_eq!([base64(b""), base64(b"f"), base64(b"fo"), base64(b"foo"), base64(&[0xFB, 0xFF])], ["", "Zg", "Zm8", "Zm9v", "-_8"]);
+    }
+}

@@ -1,0 +1,171 @@
+//! `dht-hops` and `dht-latency`: look-ups in a grown network that spans the world; `dht-requests`: in a town.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use overcom_simulator::swarm::Terrain;
+use overcom_simulator::{Draws, Network};
+
+use super::looks::{first_ms, look_up, lost, mean, mean_of, publish, quantile};
+use super::net::{Handicap, Net, server_or_seed};
+use super::trace::LookedUp;
+use crate::figure::{Measured, Size};
+
+/// Who comes late serves after ten minutes, and then its neighbours have to learn of it.
+const SETTLE: Duration = Duration::from_secs(1_500);
+/// Longer than a cookie holds.
+const FORGET: Duration = Duration::from_secs(660);
+
+/// What look-ups came to in one network.
+#[derive(Clone)]
+struct Survey {
+    machines: u32,
+    servers: u32,
+    /// The middle round trip between two machines, in milliseconds.
+    rtt_ms: f64,
+    looked: Vec<LookedUp>,
+}
+
+/// Hops to the first node that gives a record, in the mean; somebody in the own table is one hop away. The promise speaks of a
+/// million machines; these are fewer. In the control everybody names one node instead of seven, the farthest.
+pub(crate) fn hops(size: Size) -> Result<Measured, String> {
+    let (survey, control) = (surveyed(size)?, controlled(size)?);
+    let hops = |survey: &Survey| mean(survey.looked.iter().filter_map(|looked| looked.hops).map(f64::from));
+    Ok(Measured {
+        value: hops(survey),
+        unit: "hops",
+        target: 2.9,
+        control: hops(control),
+        size: u64::from(survey.machines),
+        seeds: 1,
+        detail: format!(
+            "{}; {:.1} requests to the first answer, {:.1} in all; grown by the wire: a million needs stored tables; control: {} machines \
+             that name one node each",
+            survey.words(),
+            mean_of(&survey.looked, |looked| looked.first, |seen| seen.cost.requests),
+            mean_of(&survey.looked, |looked| looked.ended, |seen| seen.cost.requests),
+            control.machines,
+        ),
+    })
+}
+
+/// Time to the first valid answer: the worst of its 50th, 95th and 99th percentile over 1.9, 3.1 and 3.8 middle round trips,
+/// which are 190, 310 and 380 ms where a round trip takes 100 ms. The control is that of `dht-hops`.
+pub(crate) fn latency(size: Size) -> Result<Measured, String> {
+    let (survey, control) = (surveyed(size)?, controlled(size)?);
+    let worst = |survey: &Survey| {
+        let of = |(thousandth, trips): (usize, f64)| first_ms(&survey.looked, thousandth) / (trips * survey.rtt_ms);
+        [(500, 1.9), (950, 3.1), (990, 3.8)].map(of).into_iter().fold(lost(&survey.looked) * 1e4, f64::max)
+    };
+    let at = |thousandth| first_ms(&survey.looked, thousandth);
+    Ok(Measured {
+        value: worst(survey),
+        unit: "of what is allowed",
+        target: 1.0,
+        control: worst(control),
+        size: u64::from(survey.machines),
+        seeds: 1,
+        detail: format!(
+            "{}; first answer p50 {:.0}, p95 {:.0}, p99 {:.0} ms, in middle round trips {:.2}, {:.2}, {:.2}; whole p50 {:.0} ms; control: \
+             {} machines that name one node each",
+            survey.words(),
+            at(500),
+            at(950),
+            at(990),
+            at(500) / survey.rtt_ms,
+            at(950) / survey.rtt_ms,
+            at(990) / survey.rtt_ms,
+            quantile(survey.looked.iter().filter_map(|looked| looked.ended).map(|seen| seen.after.as_secs_f64() * 1e3).collect(), 500),
+            control.machines,
+        ),
+    })
+}
+
+/// What a look-up costs among 200 by a contact of the owner, who holds its delegation: the worst of 12 requests and 9,500 bytes
+/// with headers where no cookie holds, and of 6,500 bytes right after; to the first valid answer. The completed look-up
+/// stands beside it. The control keeps no cookies: its second look-ups count as live ones.
+pub(crate) fn requests(size: Size) -> Result<Measured, String> {
+    let looks = size.of(100, 400, 2_000);
+    let mut net = Net::new(2, Terrain::flat(Network::default()), server_or_seed, None);
+    net.grow(200, Duration::from_secs(6), SETTLE)?;
+    let mut draws = Draws::new(2, "requests", &[]);
+    let owners = publish(&mut net, 50, &mut draws)?;
+    let (mut cold, mut live) = (Vec::new(), Vec::new());
+    for _ in 0..looks.div_ceil(100) {
+        net.run(FORGET)?;
+        cold.extend(look_up(&mut net, &owners, 100, &mut draws.clone(), |_| true)?);
+        // The same readers look for the same devices.
+        live.extend(look_up(&mut net, &owners, 100, &mut draws, |_| true)?);
+    }
+    let first = |looked: &[LookedUp], what| mean_of(looked, |looked| looked.first, what);
+    let ended = |looked: &[LookedUp], what| mean_of(looked, |looked| looked.ended, what);
+    let parts = [
+        first(&cold, |seen| seen.cost.requests) / 12.0,
+        first(&cold, |seen| seen.cost.bytes) / 9_500.0,
+        first(&live, |seen| seen.cost.bytes) / 6_500.0,
+    ];
+    let words = |name: &str, looked: &[LookedUp]| {
+        format!(
+            "{name}: {:.1} requests, {:.1} datagrams, {:.0} bytes to the first answer, {:.1}, {:.1}, {:.0} in all, {:.2} % lost",
+            first(looked, |seen| seen.cost.requests),
+            first(looked, |seen| seen.cost.datagrams),
+            first(looked, |seen| seen.cost.bytes),
+            ended(looked, |seen| seen.cost.requests),
+            ended(looked, |seen| seen.cost.datagrams),
+            ended(looked, |seen| seen.cost.bytes),
+            lost(looked) * 100.0,
+        )
+    };
+    Ok(Measured {
+        value: parts.into_iter().fold((lost(&cold) + lost(&live)) * 1e3, f64::max),
+        unit: "of what is allowed",
+        target: 1.0,
+        control: ended(&cold, |seen| seen.cost.bytes) / 6_500.0,
+        size: 200,
+        seeds: 1,
+        detail: format!(
+            "{}; {}; {} of 200 serve; control: completed look-ups without a cookie, against what those with one may cost",
+            words("cold", &cold),
+            words("live", &live),
+            net.servers()
+        ),
+    })
+}
+
+impl Survey {
+    fn words(&self) -> String {
+        format!(
+            "{} look-ups among {} machines, of which {} serve, {:.3} % lost, middle round trip {:.0} ms",
+            self.looked.len(),
+            self.machines,
+            self.servers,
+            lost(&self.looked) * 100.0,
+            self.rtt_ms
+        )
+    }
+}
+
+/// The network of the size, looked through once for all figures.
+fn surveyed(size: Size) -> Result<&'static Survey, String> {
+    static ALL: OnceLock<Result<Survey, String>> = OnceLock::new();
+    let survey = ALL.get_or_init(|| survey(size.of(1_000, 5_000, 10_000) as u32, size.of(1_000, 2_000, 10_000), None));
+    survey.as_ref().map_err(Clone::clone)
+}
+
+fn controlled(size: Size) -> Result<&'static Survey, String> {
+    static ALL: OnceLock<Result<Survey, String>> = OnceLock::new();
+    ALL.get_or_init(|| survey(size.of(1_600, 2_000, 3_000) as u32, 300, Some(Handicap::NamesOne))).as_ref().map_err(Clone::clone)
+}
+
+fn survey(machines: u32, looks: u64, handicap: Option<Handicap>) -> Result<Survey, String> {
+    let terrain = Terrain::world(3, Network { delay_us: 0, ..Network::default() });
+    let mut draws = Draws::new(3, "survey", &[]);
+    let mut machine = || draws.below(u64::from(machines)) as u32;
+    let trips = (0..1_001).map(|_| terrain.delay(machine(), machine()).as_secs_f64() * 2_000.0 + 5.0).collect();
+    let rtt_ms = quantile(trips, 500);
+    let mut net = Net::new(3, terrain, server_or_seed, handicap);
+    net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
+    let owners = publish(&mut net, 200, &mut draws)?;
+    let looked = look_up(&mut net, &owners, looks, &mut draws, |_| true)?;
+    Ok(Survey { machines, servers: net.servers(), rtt_ms, looked })
+}
