@@ -1,6 +1,6 @@
 //! The worst that peers and embedders do to a node, with every byte that it holds meanwhile counted, term by term.
 //!
-//! The process must count its allocations, and run nothing beside.
+//! The process must count its allocations.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use overcom_core::{
     Keep, Message, Node, Notice, OpId, Page, PipeId, Revocation, RevocationEntry, RevocationTarget, Rng, Seed, Send, Time, UserId,
     WallTime,
 };
-use stats_alloc::INSTRUMENTED_SYSTEM;
+use overcom_counted::count;
 
 const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
 /// A record of a link, with its length in front, and what of it is text.
@@ -20,10 +20,9 @@ const RECORD_TEXT: usize = RECORD - 2 - 16;
 const PEERS: u64 = 100_000;
 const STRANGERS: u64 = 200_000;
 
-/// What the process has on its heap.
+/// What this thread has on the heap.
 pub(crate) fn heap_bytes() -> i64 {
-    let stats = INSTRUMENTED_SYSTEM.stats();
-    stats.bytes_allocated as i64 - stats.bytes_deallocated as i64
+    count().held()
 }
 
 fn rng(label: &str, n: u64) -> Rng {

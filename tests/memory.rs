@@ -1,17 +1,15 @@
 //! A node's memory under the worst that peers and embedders do, against what its configuration says.
 //!
-//! A binary of its own: what is counted is the whole process, so nothing else may run beside it.
+//! A binary of its own, since an allocator is the whole program's.
 
 mod load;
 
-use std::alloc::System;
-
 use load::{Load, heap_bytes, large, lifted, loaded, tight, wordy};
 use overcom_core::Config;
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use overcom_counted::Counted;
 
 #[global_allocator]
-static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+static COUNTED: Counted = Counted;
 
 // spec-test: NODE-8
 #[test]

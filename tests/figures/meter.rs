@@ -1,13 +1,12 @@
-//! What a stretch of code costs: CPU time of this thread, and memory of this process, which must run one thread.
+//! What a stretch of code costs: CPU time of this thread, and the memory that it asks for.
 
-use std::alloc::System;
 use std::time::Duration;
 
+use overcom_counted::{Counted, count};
 use rustix::time::{ClockId, clock_gettime};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+static COUNTED: Counted = Counted;
 
 /// CPU time of this thread.
 pub(crate) fn cpu() -> Duration {
@@ -51,10 +50,9 @@ pub(crate) fn spent() -> Spent {
     Spent { cpu: cpu(), user: fields.next().unwrap_or(0), system: fields.next().unwrap_or(0) }
 }
 
-/// Bytes on the heap.
+/// Bytes on the heap that this thread has asked for and not given back.
 pub(crate) fn heap_bytes() -> u64 {
-    let stats = ALLOCATOR.stats();
-    (stats.bytes_allocated - stats.bytes_deallocated) as u64
+    u64::try_from(count().held()).unwrap_or(0)
 }
 
 /// How many bytes of heap go with `value`, found by dropping it.
@@ -64,10 +62,9 @@ pub(crate) fn heap_of<T>(value: T) -> u64 {
     before.saturating_sub(heap_bytes())
 }
 
-/// How often memory was asked for; a block that grows counts again.
+/// How often this thread asked for memory; a block that grows counts again.
 pub(crate) fn allocations() -> u64 {
-    let stats = ALLOCATOR.stats();
-    (stats.allocations + stats.reallocations) as u64
+    count().calls
 }
 
 /// CPU of one call of `work`, the mean of `times`.
