@@ -22,7 +22,8 @@ pub trait App {
     fn on_start(&mut self, cx: &mut AppCx<'_>, saved: Saved);
 
     /// Something happened. The notice counts as taken when this returns, in one atomic batch with what it saves and with
-    /// the messages that it sends.
+    /// the messages that it sends. If it panics and the program goes on, nothing of that call is saved, and the notice counts as
+    /// taken with the next one.
     fn on_notice(&mut self, cx: &mut AppCx<'_>, notice: Notice);
 
     /// The application's own deadline has come.
@@ -93,12 +94,14 @@ pub struct Hosted<A> {
     saved: Saved,
     started: bool,
     waiting: VecDeque<Notice>,
+    /// Notices that were handed over and not said to be taken yet: of calls that did not return.
+    owed: u64,
 }
 
 impl<A: App> Hosted<A> {
     /// Hosts `app` beside a node that was made with the same `seed`; the application's generator is forked from it.
     pub fn new(app: A, seed: &Seed) -> Self {
-        Self { app, rng: Rng::from_seed(seed).fork("app", 0), saved: Saved::new(), started: false, waiting: VecDeque::new() }
+        Self { app, rng: Rng::from_seed(seed).fork("app", 0), saved: Saved::new(), started: false, waiting: VecDeque::new(), owed: 0 }
     }
 
     /// The application, to look at.
@@ -144,10 +147,10 @@ impl<A: App> Hosted<A> {
         }
     }
 
-    fn on_notice(&mut self, driver: &mut Driver, now: Time, notice: Notice) {
+    pub(crate) fn on_notice(&mut self, driver: &mut Driver, now: Time, notice: Notice) {
         if let Notice::Restored { items, .. } = notice {
             self.saved.extend(items.into_iter().map(|item| (item.key, item.value)));
-            driver.handle(now, Event::taken(1, &[]));
+            driver.handle(now, Event::taken(core::mem::take(&mut self.owed).saturating_add(1), &[]));
             return;
         }
         if matches!(notice, Notice::Started { .. }) {
@@ -159,9 +162,11 @@ impl<A: App> Hosted<A> {
     }
 
     fn call<R>(&mut self, driver: &mut Driver, now: Time, taken: u64, speak: impl FnOnce(&mut A, &mut AppCx<'_>) -> R) -> R {
+        self.owed = self.owed.saturating_add(taken);
         let mut cx = AppCx { driver, rng: &mut self.rng, now, batch: Batch::default() };
         let result = speak(&mut self.app, &mut cx);
         let batch = cx.batch;
+        let taken = core::mem::take(&mut self.owed);
         if taken > 0 || !batch.is_empty() {
             driver.handle(now, Event::taken(taken, &batch.changes));
         }

@@ -217,6 +217,8 @@ pub enum FailReason {
     Unanswered,
     /// Its own life is over.
     Ended,
+    /// It is longer than what the device that it is for reads.
+    TooLong,
     /// `Forget` gave it up.
     Forgotten,
     /// The node's delegation ended meanwhile.
@@ -240,6 +242,9 @@ impl FailReason {
             Self::Refused(why) => why.explain(),
             Self::Unanswered => ("a link was up but the message was not taken", "the other application may be stuck; send again"),
             Self::Ended => ("the message's own life is over", "send it again, with a longer life"),
+            Self::TooLong => {
+                ("the message is longer than what the other device reads", "send less at once; its line_bytes_max says how much")
+            }
             Self::Forgotten => ("the user was forgotten", "introduce them again"),
             Self::Expired => ("this node's delegation has ended", "renew it: overcom delegate"),
             Self::InvitationUnknown => ("whoever invites does not know this invitation", "ask for another one"),

@@ -37,6 +37,7 @@ fn families() -> Vec<Family> {
         FailReason::Refused(CloseReason::App),
         FailReason::Unanswered,
         FailReason::Ended,
+        FailReason::TooLong,
         FailReason::Forgotten,
         FailReason::Expired,
         FailReason::InvitationUnknown,

@@ -194,11 +194,11 @@ impl Parts {
     fn resume(&mut self, peer: Peer, pipe: PipeId) {
         let streams = self.outbox.on_link(&mut self.cx, peer);
         let received = self.inbox.received(peer);
-        let (messages, bytes) = (self.cx.config.window_messages, self.cx.config.window_bytes);
+        let (messages, bytes, line) = (self.cx.config.window_messages, self.cx.config.window_bytes, self.cx.config.line_bytes_max);
         if let (Some(link), Some(last)) = (self.links.link(pipe), streams.last()) {
             link.stream_out = Some(last.id);
         }
-        self.links.say(&mut self.cx, pipe, &Line::Resume(Resume { streams, received, messages, bytes }), || Said::Hello);
+        self.links.say(&mut self.cx, pipe, &Line::Resume(Resume { streams, received, messages, bytes, line }), || Said::Hello);
         let me = self.me().user;
         if let Some(revocation) = self.own.revocations.of(me, self.own.app()).cloned() {
             self.links.say(&mut self.cx, pipe, &Line::Revocation(revocation), || Said::Revocation);

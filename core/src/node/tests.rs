@@ -15,6 +15,7 @@ mod contract;
 mod dht;
 mod finding;
 mod invitations;
+mod lengths;
 mod recordings;
 mod refusals;
 mod storage;

@@ -3,10 +3,11 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::stored::key;
 use super::{Entry, Outbox};
 use crate::cx::Cx;
 use crate::id::{Peer, UserId};
-use crate::notice::FailReason;
+use crate::notice::{FailReason, Notice};
 
 impl Outbox {
     /// Gives up messages to `user`: those whose life is over, those in RAM for devices without a link, or every one (spec: MSG-14).
@@ -36,6 +37,30 @@ impl Outbox {
             self.on_lost(cx, peer, &entry, which.reason(was_sent));
         }
         self.arm_end(cx, user);
+    }
+
+    /// Gives up what is longer than any line that a device reads, so that it holds up nothing behind it (spec: MSG-17).
+    pub(super) fn give_up_too_long(&mut self, cx: &mut Cx, peer: Peer) {
+        let Some(queue) = self.queues.get_mut(&peer) else { return };
+        let long = queue.take_too_long();
+        if long.is_empty() {
+            return;
+        }
+        for entry in long {
+            self.on_lost(cx, Some(peer), &entry, FailReason::TooLong);
+        }
+        self.arm_end(cx, peer.user);
+    }
+
+    fn on_lost(&mut self, cx: &mut Cx, peer: Option<Peer>, entry: &Entry, why: FailReason) {
+        cx.stats.messages_failed = cx.stats.messages_failed.saturating_add(1);
+        if entry.store.is_some() {
+            cx.store(false, |batch| batch.remove(key(entry.tag, peer)));
+        }
+        self.forget(cx, entry);
+        if self.settle_shared(cx, entry, false) == (false, 0) {
+            cx.notify(Notice::Failed { tag: entry.tag, why });
+        }
     }
 }
 

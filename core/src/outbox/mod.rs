@@ -13,7 +13,7 @@ use crate::command::{Keep, Send};
 use crate::cx::Cx;
 use crate::id::{DeviceId, OpId, Peer, StreamId, Tag, UserId};
 use crate::message::Message;
-use crate::notice::{FailReason, Notice};
+use crate::notice::Notice;
 use crate::time::WallTime;
 use crate::timer::TimerKey;
 use crate::view::OutboxView;
@@ -154,8 +154,13 @@ impl Outbox {
         if store.is_some() {
             let _ = save(cx, peer.user, Some(peer), &entry);
         }
+        let is_too_long = queue.is_too_long(&entry.message);
         queue.entries.push_back(entry);
         let is_linked = queue.is_linked();
+        if is_too_long {
+            self.give_up_too_long(cx, peer);
+            return false;
+        }
         if is_linked && !self.ready.contains(&peer) {
             self.ready.push(peer);
         }
@@ -242,8 +247,9 @@ impl Outbox {
             }
         }
         if let Some(queue) = self.queues.get_mut(&peer) {
-            queue.set_window(resume.messages, resume.bytes);
+            queue.set_window(resume.messages, resume.bytes, resume.line);
         }
+        self.give_up_too_long(cx, peer);
     }
 
     /// The peer knows more of this stream than this store does: everything goes on in a new one (spec: LINK-23).
@@ -401,17 +407,6 @@ impl Outbox {
         let of_user = queues.filter(|(_, queue)| !queue.is_linked()).flat_map(|(_, queue)| &mut queue.entries);
         for entry in of_user.chain(self.waiting.get_mut(&user).into_iter().flat_map(|waiting| &mut waiting.entries)) {
             entry.tries = entry.tries.saturating_add(1);
-        }
-    }
-
-    fn on_lost(&mut self, cx: &mut Cx, peer: Option<Peer>, entry: &Entry, why: FailReason) {
-        cx.stats.messages_failed = cx.stats.messages_failed.saturating_add(1);
-        if entry.store.is_some() {
-            cx.store(false, |batch| batch.remove(key(entry.tag, peer)));
-        }
-        self.forget(cx, entry);
-        if self.settle_shared(cx, entry, false) == (false, 0) {
-            cx.notify(Notice::Failed { tag: entry.tag, why });
         }
     }
 

@@ -6,10 +6,13 @@ use alloc::vec::Vec;
 
 use super::{Entry, Out, message_bytes};
 use crate::id::{OpId, StreamId};
+use crate::message::Message;
 use crate::wire::line::{Acknowledged, StreamStart};
 
 /// What may be under way before the peer has said its window (guess: the smallest profile's window).
 const FIRST_WINDOW: (u32, u32) = (16, 16 << 10);
+/// How long a line may be before the peer has said what it reads: as long as every peer reads (spec: MSG-17).
+const FIRST_LINE_BYTES: u32 = 4 << 10;
 /// Without a link.
 const NO_WINDOW: (u32, u32) = (0, 0);
 /// Streams of which messages may be under way at once: a reader remembers no more (spec: LINK-27).
@@ -19,7 +22,9 @@ const STREAMS_MAX: usize = 4;
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
     /// How many of the first entries are on their way on the present link.
-    sent: u32,
+    sent: u16,
+    /// The longest line that the peer reads, in KiB, rounded down; 0 until it has said so.
+    line_kib: u16,
     sent_bytes: u32,
     /// What was given up while it was under way: the reader counts it until it acknowledges it.
     given_up: Box<[GivenUp]>,
@@ -46,6 +51,7 @@ impl Queue {
         Self {
             entries: VecDeque::new(),
             sent: 0,
+            line_kib: 0,
             sent_bytes: 0,
             given_up: Box::default(),
             window: NO_WINDOW,
@@ -108,7 +114,7 @@ impl Queue {
     }
 
     fn reset(&mut self, window: (u32, u32)) {
-        (self.sent, self.sent_bytes, self.window) = (0, 0, window);
+        (self.sent, self.sent_bytes, self.window, self.line_kib) = (0, 0, window, 0);
         self.given_up = Box::default();
     }
 
@@ -116,9 +122,15 @@ impl Queue {
         self.window.0 > 0
     }
 
-    /// The peer has said its window.
-    pub(super) fn set_window(&mut self, messages: u32, bytes: u32) {
-        self.window = (messages.max(1), bytes.max(1));
+    /// The peer has said its window and the longest line that it reads.
+    pub(super) fn set_window(&mut self, messages: u32, bytes: u32, line: u32) {
+        self.window = (messages.clamp(1, u32::from(u16::MAX)), bytes.max(1));
+        self.line_kib = u16::try_from(line.max(FIRST_LINE_BYTES) >> 10).unwrap_or(u16::MAX);
+    }
+
+    /// Whether the peer has said that it does not read so long a line (spec: MSG-17).
+    pub(super) fn is_too_long(&self, message: &Message) -> bool {
+        self.line_kib > 0 && message_bytes(message) > u32::from(self.line_kib) << 10
     }
 
     /// Everything of the present stream goes on in another one.
@@ -150,9 +162,13 @@ impl Queue {
         if entry.store.is_some_and(|op| stored.is_none_or(|stored| op > stored)) {
             return Some(Held::Store);
         }
+        let line_bytes = message_bytes(&entry.message);
+        if self.line_kib == 0 && line_bytes > FIRST_LINE_BYTES {
+            return Some(Held::Window);
+        }
         let count = self.sent().saturating_add(self.given_up.len());
         let bytes = self.given_up.iter().fold(self.sent_bytes, |sum, message| sum.saturating_add(message.bytes));
-        let fits = count < self.window.0 as usize && bytes.saturating_add(message_bytes(&entry.message)) <= self.window.1;
+        let fits = count < self.window.0 as usize && bytes.saturating_add(line_bytes) <= self.window.1;
         if count > 0 && !(fits && self.may_name(entry.stream)) { Some(Held::Window) } else { None }
     }
 
@@ -227,6 +243,15 @@ impl Queue {
         gone
     }
 
+    /// Takes out what the peer does not read; nothing of it is under way.
+    pub(super) fn take_too_long(&mut self) -> Vec<Entry> {
+        let mut long = Vec::new();
+        while let Some(at) = self.entries.iter().position(|entry| self.is_too_long(&entry.message)) {
+            long.extend(self.remove(at));
+        }
+        long
+    }
+
     fn remove(&mut self, at: usize) -> Option<Entry> {
         let entry = self.entries.remove(at)?;
         if at < self.sent() {
@@ -254,7 +279,6 @@ pub(crate) enum Held {
 mod tests {
     use super::*;
     use crate::id::Tag;
-    use crate::message::Message;
     use crate::time::WallTime;
 
     // spec-test: NODE-8

@@ -101,6 +101,19 @@ pub(crate) struct Resume {
     pub(crate) messages: u32,
     /// How many bytes of messages you may have unacknowledged.
     pub(crate) bytes: u32,
+    /// The longest line that I read.
+    #[serde(default = "line_default", skip_serializing_if = "is_line_default")]
+    pub(crate) line: u32,
+}
+
+/// The longest line of who does not say it (spec: WIRE-1).
+const fn line_default() -> u32 {
+    1 << 20
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+const fn is_line_default(line: &u32) -> bool {
+    *line == line_default()
 }
 
 /// Where one stream goes on.
