@@ -1,7 +1,9 @@
 //! Entrances for fuzzers: each takes any bytes and answers whether its parser kept its promises. Not part of the API.
 
 mod peer;
+mod speaker;
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +25,7 @@ use crate::{
 };
 
 pub use peer::peer;
+pub use speaker::{Speaker, is_search, search_content};
 
 /// How many bytes one step of [`node`] takes.
 pub const STEP_BYTES: usize = 8;
@@ -74,6 +77,24 @@ pub fn carried(payload: &[u8]) -> bool {
     let line = [br#"{"message":{"number":1,"type":"bla","payload":"#.as_slice(), payload, b"}}"].concat();
     let text = core::str::from_utf8(&line).ok().filter(|_| check_line(&line).is_ok());
     text.is_some_and(|text| matches!(Line::parse(text), Ok(Line::Message(_))))
+}
+
+/// Whether a delegation or a revocation that is taken bare is also taken in every line that carries one, with every byte.
+pub fn carried_signed(bytes: &[u8]) -> bool {
+    let Ok(text) = core::str::from_utf8(bytes) else { return true };
+    let is_read = |line: String| check_line(line.as_bytes()).is_ok() && Line::parse(&line).is_ok_and(|read| is_said_again(&read, &line));
+    let delegation = Delegation::from_json(bytes).map_or(true, |_| {
+        is_read(format!(r#"{{"delegation":{text}}}"#))
+            && is_read(format!(r#"{{"hello":{{"delegation":{text},"boot":"AAAAAAAAAAA","time":1}}}}"#))
+            && is_read(format!(r#"{{"search":{{"budget":1,"content":{{}},"signature":"","delegation":{text}}}}}"#))
+    });
+    delegation && Revocation::from_json(bytes).map_or(true, |_| is_read(format!(r#"{{"revocation":{text}}}"#)))
+}
+
+fn is_said_again(line: &Line<'_>, text: &str) -> bool {
+    let mut out = Vec::new();
+    line.write(&mut out);
+    out.strip_suffix(b"\n") == Some(text.as_bytes())
 }
 
 fn is_written_once(line: &Line<'_>) -> bool {

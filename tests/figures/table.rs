@@ -131,6 +131,7 @@ pub(crate) struct Table {
     queue: VecDeque<usize>,
     deadlines: BTreeSet<(Time, usize)>,
     pipes: u64,
+    restarts: u64,
     /// Whether nodes are recorded from their start.
     records: bool,
     seed: u64,
@@ -150,6 +151,7 @@ impl Table {
             queue: VecDeque::new(),
             deadlines: BTreeSet::new(),
             pipes: 0,
+            restarts: 0,
             records: false,
             seed,
         }
@@ -164,17 +166,9 @@ impl Table {
     /// Seats a node, which reads its empty store at the next [`run`](Self::run). Returns its seat's number.
     pub(crate) fn seat(&mut self, config: Config, person: &Person) -> Result<usize, String> {
         let index = self.seats.len();
-        let seed = seed_of(self.seed, index as u64 + 1);
-        let recorder =
-            self.records.then(|| Recorder::start("figures", &index.to_string(), &config, &person.credentials, &seed, self.now, WALL));
-        let node = Node::new(config, person.credentials.clone(), seed, self.now, WALL).map_err(|why| why.to_string())?;
-        let mut driver = Driver::new(node);
-        if let Some(recorder) = recorder {
-            driver = driver.recorded(recorder);
-        }
         let octets = u32::try_from(index + 1).map_err(|why| why.to_string())?;
         let at = SocketAddr::from((Ipv4Addr::from(0x0A00_0000 + octets), 7575));
-        driver.handle(self.now, Event::addresses(&[at], false));
+        let driver = self.driver_of(index, at, config, person)?;
         self.seats.push(Seat {
             driver: Some(driver),
             desk: Desk::default(),
@@ -188,6 +182,33 @@ impl Table {
         self.places.insert(at, index);
         self.wake(index);
         Ok(index)
+    }
+
+    /// Ends a node and its pipes without a word, and starts it again on its store.
+    pub(crate) fn restart(&mut self, index: usize, config: Config, person: &Person) -> Result<(), String> {
+        self.unseat(index);
+        self.cut_all(index);
+        let driver = self.driver_of(index, self.seats[index].at, config, person)?;
+        self.seats[index].driver = Some(driver);
+        self.seats[index].desk = Desk::default();
+        self.wake(index);
+        Ok(())
+    }
+
+    fn driver_of(&mut self, index: usize, at: SocketAddr, config: Config, person: &Person) -> Result<Driver, String> {
+        // Every life of every seat has a seed of its own.
+        let is_first = index == self.seats.len();
+        self.restarts += u64::from(!is_first);
+        let seed = seed_of(self.seed, index as u64 + 1 + (if is_first { 0 } else { self.restarts } << 32));
+        let recorder =
+            self.records.then(|| Recorder::start("figures", &index.to_string(), &config, &person.credentials, &seed, self.now, WALL));
+        let node = Node::new(config, person.credentials.clone(), seed, self.now, WALL).map_err(|why| why.to_string())?;
+        let mut driver = Driver::new(node);
+        if let Some(recorder) = recorder {
+            driver = driver.recorded(recorder);
+        }
+        driver.handle(self.now, Event::addresses(&[at], false));
+        Ok(driver)
     }
 
     /// Takes a node away without a word, to look at what went with it.
@@ -288,6 +309,11 @@ impl Table {
         while let Some(pipe) = self.seats[index].pipes.keys().next().copied() {
             self.cut(index, pipe);
         }
+    }
+
+    /// Whether a seat still has this pipe.
+    pub(crate) fn has_pipe(&self, index: usize, pipe: PipeId) -> bool {
+        self.seats[index].pipes.contains_key(&pipe)
     }
 
     /// How many pipes a seat has open.
@@ -398,14 +424,14 @@ impl Table {
 
     fn write(&mut self, index: usize, pipe: PipeId, packet: Packet) {
         if let Some(end) = self.seats[index].pipes.get(&pipe).copied() {
-            match (end, &mut self.tap) {
-                (Some((other, theirs)), None) => self.tell(other, Event::pipe_bytes(theirs, packet.bytes())),
-                (Some((other, theirs)), Some(tap)) => {
-                    let mut bytes = packet.bytes().to_vec();
-                    tap(index, pipe, &mut bytes);
-                    self.tell(other, Event::pipe_bytes(theirs, &bytes));
-                }
-                (None, _) => {}
+            // A tap also hears what is written to a measurement's end.
+            let changed = self.tap.as_mut().map(|tap| {
+                let mut bytes = packet.bytes().to_vec();
+                tap(index, pipe, &mut bytes);
+                bytes
+            });
+            if let Some((other, theirs)) = end {
+                self.tell(other, Event::pipe_bytes(theirs, changed.as_deref().unwrap_or_else(|| packet.bytes())));
             }
             self.tell(index, Event::pipe_written(pipe));
         }

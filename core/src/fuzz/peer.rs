@@ -264,11 +264,11 @@ impl Meeting {
     }
 }
 
-fn prologue(kind: Kind, crypto: &Crypto) -> Vec<u8> {
+pub(super) fn prologue(kind: Kind, crypto: &Crypto) -> Vec<u8> {
     [kind.preamble(), crypto.name().as_bytes()].concat()
 }
 
 /// Bytes with their length in front.
-fn unit(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn unit(bytes: &[u8]) -> Option<Vec<u8>> {
     Some([&u16::try_from(bytes.len()).ok()?.to_be_bytes(), bytes].concat())
 }

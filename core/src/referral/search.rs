@@ -18,7 +18,7 @@ use crate::wire::line::{SearchContent, SearchLine};
 use crate::wire::{Limits, signing_bytes, walk};
 
 /// What a searcher's signature begins with (spec: FIND-7).
-const LABEL: &str = "overcom/1 search";
+pub(crate) const LABEL: &str = "overcom/1 search";
 /// How long a search is remembered, so that it is passed on once (spec: FIND-9).
 const REMEMBERED: Duration = Duration::from_secs(20 * 60);
 /// How long answers find their way back (spec: FIND-11).
