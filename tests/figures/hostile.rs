@@ -1,16 +1,16 @@
 //! `hostile-input`: what a stranger or somebody in the middle can send.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use overcom_core::{Command, Config, Crypto, Delegation, Event, Message, Notice, Path, Rng};
+use overcom_core::{Action, Command, Config, Crypto, Delegation, Event, Message, NodeSecret, Notice, Path, Rng, Solo, Time};
 
 use crate::figure::{Measured, Size};
 use crate::meter::heap_bytes;
-use crate::table::{Person, Table, seed_of};
+use crate::table::{Person, Table, WALL, seed_of};
 use crate::threads::each;
 
 /// Parts of the figure, each with draws of its own.
@@ -19,12 +19,15 @@ const PARTS: u64 = 20;
 /// Writes of a handshake in which each side has shown itself: two of the dialler, then both sides' hellos.
 const HANDSHAKE_WRITES: u64 = 5;
 
+/// Where a stranger is.
+const STRANGER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 255, 0, 1), 7575));
 /// Inputs of strangers for which the heap is looked at, two times.
 const HEAP_INPUTS: u64 = 60_000;
 
 /// Panics, sessions with whoever was changed on the way, messages out of changed records, changed delegations that
-/// verify, pipes or links left over, and heap beyond what a node says it may hold or that stays behind. Of one record every
-/// bit is changed once. The control changes nothing: sessions come up and messages arrive; and it lets every stranger in.
+/// verify, pipes or links left over, records that a DHT keeps for who has no token, answers of it longer than the questions,
+/// and heap beyond what a node says it may hold or that stays behind. Of one record every bit is changed once. The control
+/// changes nothing: sessions come up and messages arrive; and it lets every stranger in.
 pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
     // A trial is 22 inputs: 44,000 of them, a million, ten millions.
     let trials = size.of(2_000, 45_460, 454_560);
@@ -43,8 +46,8 @@ pub(crate) fn hostile_input(size: Size) -> Result<Measured, String> {
         size: trials * 22,
         seeds: 1,
         detail: format!(
-            "{found:?} of {trials} changed handshakes, {trials} changed records, {} strangers' inputs and as many delegations; \
-             heap at most {} of {} KiB; control: {} handshakes and records left as they are, and {} KiB with strangers unbounded",
+            "{found:?} of {trials} changed handshakes, {trials} changed records, {} strangers' inputs, half of them datagrams of \
+             a DHT, changed or said to another, and as many delegations; heap at most {} of {} KiB; control: {} handshakes and records left as they are, and {} KiB with strangers unbounded",
             trials * 10,
             peak >> 10,
             small().memory_bytes_max() >> 10,
@@ -98,6 +101,12 @@ struct Found {
     delegations: u64,
     leftovers: u64,
     heap: u64,
+    /// What a DHT keeps for strangers who never had a token.
+    records: u64,
+    /// Its answers that are longer than the questions.
+    longer: u64,
+    /// Its answers to strangers: no breach.
+    answered: u64,
     /// Bits of a record that were changed: no breach.
     bits: u64,
 }
@@ -110,11 +119,15 @@ impl Found {
         self.delegations += other.delegations;
         self.leftovers += other.leftovers;
         self.heap += other.heap;
+        self.records += other.records;
+        self.longer += other.longer;
+        self.answered += other.answered;
         self.bits += other.bits;
     }
 
     fn sum(&self) -> f64 {
-        (self.panics + self.sessions + self.messages + self.delegations + self.leftovers + self.heap) as f64
+        let breaches = [self.panics, self.sessions, self.messages, self.delegations, self.leftovers, self.heap, self.records, self.longer];
+        breaches.iter().sum::<u64>() as f64
     }
 }
 
@@ -199,7 +212,7 @@ fn record(people: &[Person; 2], mut changed: impl FnMut(&mut Vec<u8>) + 'static)
     Ok(Found { messages: messages.get(), ..Found::default() })
 }
 
-/// Bytes of nobody, in pipes and datagrams.
+/// Bytes of nobody, in pipes and datagrams: the pipes are a node's, the datagrams go to it and to a DHT that serves.
 fn strangers(person: &Person, rng: &mut Rng, inputs: u64) -> Result<Found, String> {
     let ups = Rc::new(Cell::new(0));
     let counter = Rc::clone(&ups);
@@ -211,24 +224,92 @@ fn strangers(person: &Person, rng: &mut Rng, inputs: u64) -> Result<Found, Strin
     table.seat(Config::test(), person)?;
     table.run();
     let before = state(&table);
+    let (letters, mut alone) = (letters()?, Alone::new()?);
     for _ in 0..inputs / 2 {
+        alone.take(&mut table, &mut letter(&letters, rng), rng);
         stranger(&mut table, rng);
         table.cut_all(0);
     }
     let leftovers = leftovers(&mut table) + u64::from(state(&table) != before);
-    Ok(Found { sessions: ups.get(), leftovers, ..Found::default() })
+    let (records, answered) = (alone.solo.view().records, alone.answered);
+    Ok(Found { sessions: ups.get(), leftovers, records, longer: alone.longer, answered, ..Found::default() })
 }
 
-/// A datagram and a new pipe with bytes of nobody.
+/// Datagrams of the DHT, of every kind, from the corpus of its fuzzer.
+fn letters() -> Result<Vec<Vec<u8>>, String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/datagram");
+    let entries = std::fs::read_dir(folder).map_err(|why| format!("{folder}: {why}"))?;
+    let mut paths: Vec<_> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(|why| why.to_string())?;
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).map_err(|why| why.to_string())).collect()
+}
+
+/// One of them, changed three times out of four, in one to three places.
+fn letter(letters: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = letters[rng.below(letters.len() as u64) as usize].clone();
+    if rng.below(4) > 0 {
+        (0..=rng.below(3)).for_each(|_| change(&mut bytes, rng.u64()));
+    }
+    bytes
+}
+
+/// A DHT that serves whoever asks, and what it did for strangers.
+struct Alone {
+    solo: Solo,
+    now: Time,
+    /// Answers; no breach.
+    answered: u64,
+    /// Answers that are longer than what was asked by somebody who has not proven where they are.
+    longer: u64,
+}
+
+impl Alone {
+    const AT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 7575));
+
+    fn new() -> Result<Self, String> {
+        let now = Time::from_secs(1);
+        let secret = NodeSecret::from_bytes([7; 32]);
+        let mut solo = Solo::new(Config::test(), &secret, &seed_of(1, 0), now, WALL).map_err(|why| why.to_string())?;
+        solo.set_serving(now, true);
+        solo.handle(now, Event::addresses(&[Self::AT], false));
+        Ok(Self { solo, now, answered: 0, longer: 0 })
+    }
+
+    /// A datagram from anywhere, in its own millisecond; the node on the table has it too.
+    fn take(&mut self, table: &mut Table, bytes: &mut Vec<u8>, rng: &mut Rng) {
+        let remote = SocketAddr::from((Ipv4Addr::from(0x0A40_0000 | rng.below(1 << 20) as u32), 7575));
+        table.tell(0, Event::datagram(Path { local: table.seats[0].at, remote }, bytes));
+        self.now = self.now + Duration::from_millis(1);
+        if self.solo.deadline().is_some_and(|due| due <= self.now) {
+            self.solo.handle(self.now, Event::Tick);
+        }
+        self.sent(None);
+        self.solo.handle(self.now, Event::datagram(Path { local: Self::AT, remote }, bytes));
+        self.sent(Some((remote, bytes.len())));
+    }
+
+    /// Takes what it has to send; `asked` is who has just asked, with how many bytes.
+    fn sent(&mut self, asked: Option<(SocketAddr, usize)>) {
+        while let Some(action) = self.solo.poll() {
+            let Action::SendDatagram { path, packet } = action else { continue };
+            if let Some((_, bytes)) = asked.filter(|(remote, _)| *remote == path.remote) {
+                self.answered += 1;
+                self.longer += u64::from(packet.bytes().len() > bytes);
+            }
+        }
+        while self.solo.told().is_some() {}
+    }
+}
+
+/// A new pipe with bytes of nobody.
 fn stranger(table: &mut Table, rng: &mut Rng) {
-    let (local, remote) = (table.seats[0].at, SocketAddr::from(([10, 255, 0, 1], 7575)));
     let mut bytes = b"overcom/1 user\n\0\x20".to_vec();
     let noise: [u8; 64] = rng.array();
     bytes.extend_from_slice(&noise[..rng.below(65) as usize]);
     if rng.below(4) > 0 {
         change(&mut bytes, rng.u64());
     }
-    table.tell(0, Event::datagram(Path { local, remote }, &bytes));
     let pipe = table.open_to(0);
     table.tell(0, Event::pipe_bytes(pipe, &bytes));
     table.run();
@@ -244,13 +325,16 @@ const fn small() -> Config {
 fn heap(config: Config) -> Result<(Found, u64), String> {
     let person = Person::draw(1, 0)?;
     let mut rng = Rng::from_seed(&seed_of(1, 0)).fork("heap", 0);
+    let letters = letters()?;
     let before = heap_bytes();
     let mut table = Table::new(1, |_, _| {});
     table.seat(config, &person)?;
     table.run();
+    let path = Path { local: table.seats[0].at, remote: STRANGER };
     let (mut peak, mut rests) = (0, [0; 2]);
     for rest in &mut rests {
         for _ in 0..HEAP_INPUTS / 2 {
+            table.tell(0, Event::datagram(path, &letter(&letters, &mut rng)));
             stranger(&mut table, &mut rng);
             peak = peak.max(heap_bytes().saturating_sub(before));
         }
