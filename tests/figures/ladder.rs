@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use overcom_core::trace::{Asked, Builds, Detail, Entry, Happened, Journal, Ladder, Observed, Said, Told, replay};
-use overcom_core::{CloseReason, FailReason, LinkPeer, Peer, Tag, Time, UserId};
+use overcom_core::{CloseReason, DeviceId, FailReason, LinkPeer, Peer, SearchId, Tag, Time, UserId};
 use overcom_simulator::{Inbox, Network, Scenario, Sim, fault, millis, secs};
 use serde_json::Value;
 
 use crate::figure::{Measured, Size};
 
 const SCENARIO: &str = include_str!("../scenarios/overcom.json");
+/// Lists every kind of event that there is.
+const FACE: &str = include_str!("../../core/API.txt");
 const SHIFT: Duration = Duration::from_millis(1);
 /// A number and a tag that no run comes to.
 const UNUSED: u64 = 1 << 40;
@@ -20,6 +22,11 @@ const DETAILS: [Detail; 2] = [Detail::App, Detail::Link];
 /// same cases in a raw trace, whose lines have numbers and times.
 pub(crate) fn ladder_diff(size: Size) -> Result<Measured, String> {
     let seeds = size.of(1, 10, 100);
+    let nobody = Peer { user: UserId::from_bytes([8; 32]), device: DeviceId::from_bytes([8; 16]) };
+    let forgotten = forgotten(FACE, &kinds(nobody));
+    if !forgotten.is_empty() {
+        return Err(format!("ladder-diff: no event is of these kinds: {}", forgotten.join(", ")));
+    }
     let mut found = Found::default();
     for seed in 0..seeds {
         for sim in [example(seed, Duration::ZERO)?, rough(seed)?] {
@@ -38,7 +45,7 @@ pub(crate) fn ladder_diff(size: Size) -> Result<Measured, String> {
         size: cases,
         seeds,
         detail: format!(
-            "{cases} events and shifts in ladders of {lines} lines in all; control: those that change more in a raw trace with numbers \
+            "{cases} events of every kind that core's face lists, and shifts, in ladders of {lines} lines in all; control: those that change more in a raw trace with numbers \
              and times"
         ),
     })
@@ -128,38 +135,101 @@ struct Kind {
 
 /// Events of every kind at a node, most of them on a link with another one whose journal is there.
 fn kinds(other: Peer) -> Vec<Kind> {
-    let (stranger, tag) = (UserId::from_bytes([9; 32]), Tag::new(UNUSED));
-    let kind = |what, lines| Kind { what, told_too: None, lines };
+    [said_kinds(other), told_kinds(other), asked_kinds(other)].into_iter().flatten().collect()
+}
+
+fn said_kinds(other: Peer) -> Vec<Kind> {
+    let stranger = UserId::from_bytes([9; 32]);
     let observed = |outward, what| Observed { with: Some(LinkPeer::User(other)), outward, what };
-    let said = |what, link| kind(Happened::Said(observed(true, what)), [0, link]);
-    let told = |what, app, link| kind(Happened::Told(what), [app, link]);
-    let asked = |what, tag| kind(Happened::Asked { what, tag }, [1, 0]);
+    let said = |what, link| Kind { what: Happened::Said(observed(true, what)), told_too: None, lines: [0, link] };
     let message = || Said::Message { kind: "more".into(), number: UNUSED };
+    let idle = || Said::Down(CloseReason::Idle);
     vec![
+        said(Said::Up, 1),
+        said(Said::Hello, 0),
         said(message(), 1),
+        // What the other end said it tells itself.
+        Kind { what: Happened::Said(observed(false, message())), ..said(message(), 0) },
+        // Of nothing that waits; those that take something are in every recording.
+        said(Said::Acknowledged { upto: 0 }, 0),
         said(Said::Search { wanted: stranger, searcher: other.user }, 1),
         said(Said::SearchAnswer { status: 404 }, 1),
         said(Said::SearchAnswer { status: 202 }, 0),
-        said(Said::Up, 1),
-        said(Said::Hello, 0),
+        said(Said::Join, 1),
+        said(Said::Joined { status: 200 }, 1),
+        said(Said::Joined { status: 410 }, 1),
         said(Said::Ping, 0),
+        said(Said::Pong, 0),
         said(Said::Delegation, 0),
-        // What the other end said it tells itself.
-        kind(Happened::Said(observed(false, message())), [0, 0]),
-        Kind {
-            told_too: Some(observed(false, Said::Down(CloseReason::Idle))),
-            ..kind(Happened::Said(observed(true, Said::Down(CloseReason::Idle))), [0, 1])
-        },
+        said(Said::Revocation, 0),
+        said(Said::Close(CloseReason::Idle), 0),
+        Kind { told_too: Some(observed(false, idle())), ..said(idle(), 1) },
+    ]
+}
+
+fn told_kinds(other: Peer) -> Vec<Kind> {
+    let tag = Tag::new(UNUSED);
+    let told = |what, app, link| Kind { what: Happened::Told(what), told_too: None, lines: [app, link] };
+    vec![
         told(Told::Got { from: other, kind: "more".into(), payload: None }, 1, 1),
-        told(Told::Failed(tag, FailReason::Ended), 1, 1),
         told(Told::Delivered(tag), 1, 0),
+        told(Told::Failed(tag, FailReason::Ended), 1, 1),
+        told(Told::Found(tag, other), 1, 0),
+        told(Told::Invited(tag), 1, 0),
+        told(Told::Joined(tag, other), 1, 0),
+        told(Told::JoinedBy(other), 1, 0),
         told(Told::Refused(CloseReason::Lost), 0, 1),
+        told(Told::Wanted(other, SearchId::from_bytes([9; 16])), 1, 0),
+        told(Told::Expired, 1, 1),
+        told(Told::Revoked, 1, 1),
         told(Told::Renewed, 1, 1),
+        told(Told::Stopped, 1, 1),
         told(Told::Quiet, 1, 1),
+    ]
+}
+
+fn asked_kinds(other: Peer) -> Vec<Kind> {
+    let (stranger, tag) = (UserId::from_bytes([9; 32]), Tag::new(UNUSED));
+    let asked = |what, tag| Kind { what: Happened::Asked { what, tag }, told_too: None, lines: [1, 0] };
+    vec![
         asked(Asked::Send { to: stranger, kind: "more".into(), payload: None }, Some(tag)),
+        // Refused.
         asked(Asked::Find(other.user), None),
+        asked(Asked::Find(other.user), Some(tag)),
+        asked(Asked::Introduce(other.user), Some(tag)),
+        asked(Asked::Forget(stranger), Some(tag)),
+        asked(Asked::Enter, Some(tag)),
+        asked(Asked::Renew, Some(tag)),
+        asked(Asked::Revoke, Some(tag)),
+        asked(Asked::Invite, Some(tag)),
+        asked(Asked::Join(other.user), Some(tag)),
+        asked(Asked::Withdraw, Some(tag)),
         asked(Asked::Suspend, Some(tag)),
     ]
+}
+
+/// The kinds of one of the enums that core's face lists and that no event here is of.
+fn forgotten(face: &str, kinds: &[Kind]) -> Vec<String> {
+    let names: Vec<String> = kinds.iter().map(|kind| name_of(&kind.what)).collect();
+    let listed = face.lines().filter_map(|line| {
+        let (of, rest) = line.strip_prefix("trace::")?.split_once(": ")?;
+        let kind = rest.split(' ').next()?;
+        let is_kind = ["Said", "Told", "Asked"].contains(&of) && kind.starts_with(|first: char| first.is_ascii_uppercase());
+        is_kind.then(|| format!("{of} {kind}"))
+    });
+    listed.filter(|kind| !names.contains(kind)).collect()
+}
+
+/// As core's face calls it: the enum and the kind.
+fn name_of(what: &Happened) -> String {
+    let (of, text) = match what {
+        Happened::Said(observed) => ("Said", format!("{:?}", observed.what)),
+        Happened::Told(told) => ("Told", format!("{told:?}")),
+        Happened::Asked { what, .. } => ("Asked", format!("{what:?}")),
+        other => ("Happened", format!("{other:?}")),
+    };
+    let kind: String = text.chars().take_while(char::is_ascii_alphanumeric).collect();
+    format!("{of} {kind}")
 }
 
 /// The example that Overcom began with, each step later by so much.
@@ -239,6 +309,16 @@ fn lines(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_that_no_event_is_of_is_named() {
+        let nobody = Peer { user: UserId::from_bytes([8; 32]), device: DeviceId::from_bytes([8; 16]) };
+        let mut all = kinds(nobody);
+        assert_eq!(forgotten(FACE, &all), Vec::<String>::new());
+        all.retain(|kind| !matches!(&kind.what, Happened::Told(Told::Stopped)));
+        assert_eq!(forgotten(FACE, &all), ["Told Stopped"]);
+        assert_eq!(forgotten("trace::Said: Unheard (u64)\ntrace::Said: #[x]", &all), ["Said Unheard"]);
+    }
 
     #[test]
     fn what_is_the_same_at_both_ends_is_not_changed() {
