@@ -1,5 +1,5 @@
 //! Every measurable promise of Overcom, by name: `figures NAME… | --list | --quick | --full | --write`; and `figures --digests N`,
-//! to compare builds.
+//! to compare builds. `figures --calls …` is no measurement but what `stdio` starts to kill it.
 //!
 //! One JSON line per figure: `{"figure","value","unit","target","pass","control","size","seeds","detail"}`; the process
 //! exits with 1 if one misses. `control` is the same figure with the mechanism or the defence off, and must miss.
@@ -72,6 +72,11 @@ fn run(arguments: Vec<String>) -> Result<bool, String> {
         let seeds = seeds.parse().map_err(|why| format!("--digests {seeds}: {why}"))?;
         determinism::digests(seeds)?.iter().try_for_each(|line| say(line))?;
         return Ok(true);
+    }
+    if let [flag, rest @ ..] = &arguments[..]
+        && flag == stdio::CALLS
+    {
+        return stdio::call(rest).map(|()| true);
     }
     let (flags, names): (Vec<String>, Vec<String>) = arguments.into_iter().partition(|argument| argument.starts_with("--"));
     let has = |flag: &str| flags.iter().any(|given| given == flag);

@@ -1,7 +1,9 @@
-//! `stdio`: requests through `overcom node` from another process, which is killed, as its peer is.
+//! `stdio`: requests through `overcom node` from another process; the node, its peer and the program that asks are killed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use overcom_core::Time;
@@ -12,6 +14,8 @@ use crate::figure::{Measured, Size};
 use crate::piped::Piped;
 use crate::scratch::Scratch;
 
+/// The option with which this program is started as the one that asks.
+pub(crate) const CALLS: &str = "--calls";
 /// Requests under way at once.
 const UNDER_WAY: usize = 128;
 /// How long the last of them may take, retries after kills included.
@@ -20,20 +24,24 @@ const MOMENT: Duration = Duration::from_millis(5);
 
 /// Requests that were lost, not answered or answered wrongly. The reader is killed when a third of them is answered,
 /// the node that is asked when half is; both come back, and what was not answered, or not said to be kept, is asked
-/// again. The control asks for messages in memory only, and the kill takes them.
+/// again. Then the program that asks is killed while its node holds messages for a reader who is away: whatever was said to be
+/// queued arrives. The control asks for messages in memory only, and the kill takes them.
 pub(crate) fn stdio(size: Size) -> Result<Measured, String> {
     let program = crate::program::overcom()?;
     let count = size.of(2_000, 10_000, 10_000);
     let (wrong, told) = run(&program, count, "disk", PATIENCE)?;
     let (control, _) = run(&program, 500, "memory", Duration::from_secs(5))?;
+    let (queued, lost) = caller_killed(&program, count / 10)?;
     Ok(Measured {
-        value: wrong as f64,
+        value: (wrong + lost) as f64,
         unit: "requests",
         target: 0.0,
         control: control as f64,
         size: count,
         seeds: 1,
-        detail: format!("{told}; control: 500 requests, messages in memory only"),
+        detail: format!(
+            "{told}; {lost} lost of {queued} queued for a program that was killed; control: 500 requests, messages in memory only"
+        ),
     })
 }
 
@@ -73,6 +81,74 @@ fn line(number: u64, keep: &str) -> String {
         Asked::Wrong("line_too_long", _) => "x".repeat(1_100_000) + "\n",
         Asked::Wrong(..) => format!("{{\"id\":{number},\n"),
     }
+}
+
+/// How many messages were said to be queued when the program that asked was killed, and how many of them never came.
+fn caller_killed(program: &Path, count: u64) -> Result<(usize, u64), String> {
+    let (ours, theirs) = (Scratch::new("stdio-killed"), Scratch::new("stdio-away"));
+    let away = Piped::on(program, theirs.path(), "127.0.0.1:0")?;
+    let (user, address) = (away.user().to_owned(), away.address().to_owned());
+    away.kill()?;
+    let itself = std::env::current_exe().map_err(|why| why.to_string())?;
+    let mut caller = Command::new(itself);
+    caller.arg(CALLS).arg(program).arg(ours.path()).args([&user, &address]).stdout(Stdio::piped());
+    let mut caller = caller.spawn().map_err(|why| why.to_string())?;
+    let lines = BufReader::new(caller.stdout.take().ok_or("a program without output")?).lines();
+    let mut queued = BTreeSet::new();
+    for line in lines.map_while(Result::ok) {
+        queued.extend(line.parse::<u64>());
+        if queued.len() as u64 == count {
+            // It goes on meanwhile: what it said before its end is read to the last line.
+            caller.kill().map_err(|why| why.to_string())?;
+        }
+    }
+    caller.wait().map_err(|why| why.to_string())?;
+    if (queued.len() as u64) < count {
+        return Err(format!("stdio: the program that asks ended by itself, after {} messages", queued.len()));
+    }
+    // Its node ends with its input, and lets the folder go.
+    let clock = Clock::start();
+    let again = loop {
+        match Piped::on(program, ours.path(), "127.0.0.1:0") {
+            Ok(node) => break node,
+            Err(why) if clock.now() > Time::ZERO + PATIENCE => return Err(format!("the node of a killed program stays: {why}")),
+            Err(_) => std::thread::sleep(MOMENT * 20),
+        }
+    };
+    let reader = Piped::on(program, theirs.path(), &address)?;
+    let (mut book, end) = (Book::default(), clock.now() + PATIENCE);
+    while !queued.is_subset(&book.arrived) && clock.now() < end {
+        again.rest().for_each(drop);
+        reader.line(MOMENT)?.iter().for_each(|line| book.on_reader(line));
+    }
+    Ok((queued.len(), queued.difference(&book.arrived).count() as u64))
+}
+
+/// The program that asks until it is killed: says the number of each message that its node says is queued, a line each.
+pub(crate) fn call(arguments: &[String]) -> Result<(), String> {
+    let [program, folder, user, address] = arguments else { return Err(format!("{CALLS} PROGRAM FOLDER USER ADDRESS")) };
+    let mut node = Piped::on(Path::new(program), Path::new(folder), "127.0.0.1:0")?;
+    let reader = json!({ "id": 0, "op": "introduce", "user": user, "addresses": [address], "name": "reader" });
+    node.write(format!("{reader}\n").as_bytes())?;
+    let (mut by_tag, mut open) = (BTreeMap::new(), 0_usize);
+    for number in 1.. {
+        while open == UNDER_WAY {
+            let line = node.line(PATIENCE)?.ok_or("the node says nothing")?;
+            if let (Some(tag), Some(id)) = (line["ok"]["tag"].as_u64(), line["id"].as_u64()) {
+                by_tag.insert(tag, id);
+            }
+            if line["notice"] == "queued"
+                && let Some(id) = line["tag"].as_u64().and_then(|tag| by_tag.remove(&tag))
+            {
+                writeln!(std::io::stdout(), "{id}").map_err(|why| why.to_string())?;
+                open -= 1;
+            }
+        }
+        let ask = json!({ "id": number, "op": "send", "to": "reader", "type": "n", "payload": number, "keep": "disk" });
+        node.write(format!("{ask}\n").as_bytes())?;
+        open += 1;
+    }
+    Ok(())
 }
 
 /// What is known so far.
