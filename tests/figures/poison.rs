@@ -168,11 +168,14 @@ impl Messages {
     fn new() -> Result<Self, String> {
         let (got, closed) = (Rc::new(RefCell::new([const { Vec::new() }; 3])), Rc::new(Cell::new(0)));
         let (reader, ends) = (Rc::clone(&got), Rc::clone(&closed));
-        let mut table = Table::new(1, move |seat, notice| match notice {
-            Notice::Message(message) => reader.borrow_mut()[seat].push(message.payload().to_string()),
+        let mut table = Table::new(1, move |seat, notice| {
+            if let Notice::Message(message) = &notice {
+                reader.borrow_mut()[seat].push(message.payload().to_string());
+            }
             // Restarts lose links; any other end is somebody's choice.
-            Notice::LinkDown { why, .. } if why != CloseReason::Lost => ends.set(ends.get() + 1),
-            _ => {}
+            if matches!(notice, Notice::LinkDown { why, .. } if why != CloseReason::Lost) {
+                ends.set(ends.get() + 1);
+            }
         });
         let people = [Person::draw(1, 0)?, Person::draw(1, 1)?, Person::draw(1, 2)?];
         table.linked_pair(Config::test(), [&people[0], &people[1]])?;

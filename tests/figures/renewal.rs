@@ -62,10 +62,13 @@ struct Days {
 fn without_service(interval: u64, config: Config) -> Result<Days, String> {
     let (arrived, downs) = (Rc::new(Cell::new(0_u64)), Rc::new(Cell::new(0_u64)));
     let (counter, fallen) = (Rc::clone(&arrived), Rc::clone(&downs));
-    let mut table = Table::new(1, move |seat, notice| match notice {
-        Notice::Message(_) if seat == 1 => counter.set(counter.get() + 1),
-        Notice::LinkDown { .. } => fallen.set(fallen.get() + 1),
-        _ => {}
+    let mut table = Table::new(1, move |seat, notice| {
+        if seat == 1 && matches!(notice, Notice::Message(_)) {
+            counter.set(counter.get() + 1);
+        }
+        if matches!(notice, Notice::LinkDown { .. }) {
+            fallen.set(fallen.get() + 1);
+        }
     });
     let people = [Person::draw(1, 0)?, Person::draw(1, 1)?];
     table.linked_pair(config, [&people[0], &people[1]])?;
