@@ -266,7 +266,7 @@ pub(crate) fn tight() -> Config {
 
 /// A few links with long lines.
 pub(crate) fn large() -> Config {
-    let links = Config::test().links_user_max(6).links_service_in_max(0).line_bytes_max(256 << 10);
+    let links = Config::test().dht(0).links_user_max(6).links_service_in_max(0).line_bytes_max(256 << 10);
     links.links_service_out_max(0).dials_max(2).pipes_pending_max(16).book_users_max(64).searches_max(512)
 }
 

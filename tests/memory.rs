@@ -25,7 +25,8 @@ fn no_load_makes_a_node_larger_than_it_says() {
         assert!(peak <= max, "{peak} of {max}");
         // And it is a load.
         assert!(peak * 3 >= max, "{peak} of {max}: {terms:?} of {:?}", config.memory_terms());
-        for (name, max) in config.memory_terms() {
+        // The DHT's term is held against its own load, in core.
+        for (name, max) in config.memory_terms().into_iter().filter(|(name, _)| *name != "dht") {
             let held = terms.iter().find(|(term, _)| *term == name).unwrap().1;
             assert!(held * 12 >= max as i64 && held <= max as i64, "{name}: {held} of {max}");
         }

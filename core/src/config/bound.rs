@@ -41,21 +41,24 @@ impl Config {
     /// - `changes`: other changes for the store, in the batch on its way and in the one that gathers.
     /// - `invitations`: own ones, joins, and answers that wait for the store.
     /// - `searches`: those that are remembered, and dials for others.
+    /// - `dht`: tables, look-ups and what they have found, requests on their way, the records that are kept, and what is to be
+    ///   stored of all this; nothing if the node takes no part in it.
     /// - `once`: spare buffers, and what one read becomes before it is settled.
-    pub const fn memory_terms(&self) -> [(&'static str, u64); 10] {
+    pub const fn memory_terms(&self) -> [(&'static str, u64); 11] {
         [
             ("links", self.pipes_proven_max() as u64 * self.link_memory_max()),
             ("pending", (self.pipes_pending_max as u64 + self.dials_max as u64) * self.pending_memory_max()),
             ("outbox", self.outbox_memory_max()),
             ("inbox", self.inbox_memory_max()),
             // An action and what is owed for it; the longest text in one is a host name.
-            ("notices", (self.notices_max as u64 + 17) * (2 * (112 + 16) + 256)),
+            ("notices", (self.notices_max as u64 + 17) * (2 * (120 + 16) + 256)),
             ("users", self.book_users_max as u64 * self.user_memory_max()),
             // The longest value is that of eight entry peers with long names.
             ("changes", 2 * self.gathering_max() as u64 * (2 * 48 + 48 + 3_456)),
             // An own one that is not stored yet, a join with its callers; for each link an answer and a question.
             ("invitations", self.invitations_max as u64 * (3_072 + self.links_user_max as u64 * (2 * 80 + 2 * 8))),
             ("searches", self.searches_max as u64 * 288 + self.dials_for_others_per_minute as u64 * 2 * 72),
+            ("dht", self.dht_memory_max()),
             ("once", (768 << 10) + 8 * self.buffer_bytes_max() as u64 + 8 * self.line_bytes_max as u64),
         ]
     }
@@ -95,6 +98,21 @@ impl Config {
     /// A user with eight addresses that are names, 64 finds, a round of dials, a revocation, marks, a queue and timers.
     const fn user_memory_max(&self) -> u64 {
         8_448 + self.devices_per_user_max as u64 * 288
+    }
+
+    /// Six realms with full tables, as many look-ups in each as may run, 512 requests that hold a record each, and two batches.
+    const fn dht_memory_max(&self) -> u64 {
+        if self.dht == 0 {
+            return 0;
+        }
+        // Main and spare entries of 48 bytes and as many that are asked again, what was pushed, leaves, walks and checks; twice.
+        let realm = 2 * ((1_440 + 1_024) * 48 + 1_440 * 40 + 2_048 * 40 + (24 << 10));
+        // Four paths of 24 candidates, 32 holders, and eight devices with both records and a delegation.
+        let look_up = (8 << 10) + 8 * 2_560;
+        let look_ups = 6 * (self.dht_look_ups_max as u64 + 8) * look_up + self.dht_look_ups_max as u64 * (8 << 10);
+        // Two ledgers of addresses and groups, cookies, delegations that were verified, numbers that were accepted, what was told.
+        let once = (384 << 10) + 1_024 * 128 + 1_024 * 64 + 256 * 2_560 + 512 * 1_536;
+        6 * realm + look_ups + once + 2 * self.dht_store_bytes as u64 + 3 * (6 * (32 << 10) + (32 << 10))
     }
 
     /// Plaintext that may wait for a pipe before messages are held back, and what one write takes: the reader's window, if it

@@ -71,9 +71,9 @@ impl Found {
             tag: self.tag,
             user: self.user,
             device: self.device,
-            addresses: address.addresses().to_vec(),
-            relays: address.relays().to_vec(),
-            prekey: self.record.as_ref().and_then(|record| record.prekey()).map(|prekey| *prekey.key()),
+            addresses: address.addresses().into(),
+            relays: address.relays().into(),
+            prekey: self.record.as_ref().and_then(|record| record.prekey()).map(|prekey| Box::new(*prekey.key())),
             sequence: address.sequence(),
             is_final: self.is_final,
         })
@@ -98,7 +98,7 @@ impl Told {
             }
             Self::Eclipse { .. } => DhtNotice::EclipseSuspected,
             Self::Fork { .. } => DhtNotice::Fork,
-            Self::Renewed(delegation) => DhtNotice::Renewed(delegation.clone()),
+            Self::Renewed(delegation) => DhtNotice::Renewed(Box::new(delegation.clone())),
             Self::Revoked(revocation) => DhtNotice::RevocationFound { user: revocation.user() },
             Self::Serves { .. } | Self::Resigned { .. } | Self::Store { .. } | Self::Numbers => return None,
         })

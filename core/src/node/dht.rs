@@ -19,6 +19,7 @@ use crate::dht::{Dht, Told};
 use crate::error::{CommandError, ResolveError};
 use crate::id::{OpId, Tag};
 use crate::notice::{DhtNotice, Notice};
+use crate::referral::book::ENTRIES_MAX;
 use crate::referral::dial::Target;
 use crate::time::Time;
 use crate::timer::TimerKey;
@@ -134,7 +135,7 @@ impl Parts {
             dht.on_addresses(&mut self.cx, &self.listening, false);
         }
         self.publish_own();
-        self.resolve_entries();
+        self.resolve_entries(true);
     }
 
     /// Begins the DHT if there is anybody to begin with, or something was kept of it.
@@ -162,7 +163,7 @@ impl Parts {
             return self.begin_dht_if_known();
         };
         dht.on_addresses(&mut self.cx, &self.listening, rebound);
-        self.resolve_entries();
+        self.resolve_entries(true);
     }
 
     /// The time that the DHT has asked for has come.
@@ -217,7 +218,7 @@ impl Parts {
                 if let Some(DhtNotice::Standing { family, reach, standing }) = told.notice() {
                     self.joint().on_standing((family, reach), standing);
                     if standing == DhtStanding::Isolated {
-                        self.resolve_entries();
+                        self.resolve_entries(true);
                     }
                 }
             }
@@ -337,7 +338,7 @@ impl Parts {
             Some((dht, cx)) => dht.set_entries(cx, &entries),
             None => return self.begin_dht_if_known(),
         }
-        self.resolve_entries();
+        self.resolve_entries(true);
     }
 
     /// Where entry peers are, as far as their names are known (spec: DHT-159).
@@ -350,18 +351,22 @@ impl Parts {
         self.book.entries.iter().flat_map(|peer| of(&peer.entry.address)).collect()
     }
 
-    /// Looks up the names of those entry peers that nobody dials.
-    fn resolve_entries(&mut self) {
+    /// Looks up the names of those entry peers that nobody dials: all of them, or those that are not known yet. As many at once
+    /// as there are entry peers, so that who changes them again and again does not flood the shell.
+    fn resolve_entries(&mut self, all: bool) {
         let undialled = self.book.entries.iter().skip(self.cx.config.links_service_out_max as usize);
-        let names: Vec<Address> =
-            undialled.map(|peer| peer.entry.address.clone()).filter(|address| matches!(address, Address::Name { .. })).collect();
         let Some(joint) = self.joint.as_mut().filter(|joint| joint.dht.is_some()) else { return };
-        joint.asked.clear();
-        for address in names {
-            if let Address::Name { name, port } = &address {
+        for address in undialled.map(|peer| &peer.entry.address) {
+            let is_asked = joint.asked.iter().any(|(_, asked)| asked == address);
+            let is_known = joint.names.iter().any(|(name, _)| name == address);
+            if let Address::Name { name, port } = address
+                && !is_asked
+                && (all || !is_known)
+                && joint.asked.len() < ENTRIES_MAX
+            {
                 let op = self.cx.op();
                 self.cx.actions.push_back(Action::Resolve { op, name: name.clone(), port: *port });
-                joint.asked.push((op, address));
+                joint.asked.push((op, address.clone()));
             }
         }
     }
@@ -374,14 +379,20 @@ impl Parts {
         };
         let Some(joint) = self.joint.as_mut().filter(|joint| joint.dht.is_some()) else { return };
         let asked = joint.asked.iter().position(|(asked, _)| *asked == op).map(|index| joint.asked.swap_remove(index).1);
-        let (Some(address), Ok(ips)) = (dialled.or(asked), outcome) else { return };
-        let Address::Name { port, .. } = &address else { return };
+        let Some(address) = dialled.or(asked) else { return };
+        let (Address::Name { port, .. }, ips) = (&address, outcome.unwrap_or_default()) else { return };
         // One of each family, so that two entry peers' names leave room for the others'.
         let first = |is_v6: bool| ips.iter().map(|ip| SocketAddr::new(*ip, *port)).find(|at| at.is_ipv6() == is_v6);
         let places: Vec<SocketAddr> = [first(true), first(false)].into_iter().flatten().collect();
+        let Some(joint) = &mut self.joint else { return };
         let is_entry = |name: &Address| self.book.entries.iter().any(|peer| peer.entry.address == *name);
+        // What a name led to stands until it leads elsewhere.
+        let before = joint.names.iter().find(|(name, _)| *name == address).map(|(_, places)| places.clone()).unwrap_or_default();
         joint.names.retain(|(name, _)| *name != address && is_entry(name));
-        joint.names.push((address, places));
+        if is_entry(&address) {
+            joint.names.push((address, if places.is_empty() { before } else { places }));
+        }
+        self.resolve_entries(false);
         let entries = self.entry_addresses();
         if let Some((dht, cx)) = self.dht() {
             dht.set_entries(cx, &entries);

@@ -13,6 +13,7 @@ use crate::*;
 mod behaviours;
 mod contract;
 mod dht;
+mod dht_hostile;
 mod finding;
 mod invitations;
 mod lengths;

@@ -1,6 +1,6 @@
 //! What a DHT tells, in a node or alone.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 
 use crate::id::{DeviceId, NodeKey, Tag, UserId};
@@ -21,11 +21,11 @@ pub enum DhtNotice {
         /// Which.
         device: DeviceId,
         /// Where to dial it, the best first.
-        addresses: Vec<SocketAddr>,
+        addresses: Box<[SocketAddr]>,
         /// Nodes that pass on to it: their keys, and where they are.
-        relays: Vec<(NodeKey, SocketAddr)>,
+        relays: Box<[(NodeKey, SocketAddr)]>,
         /// The X25519 key under which mail for it is sealed, if its device record came with the answer.
-        prekey: Option<[u8; 32]>,
+        prekey: Option<Box<[u8; 32]>>,
         /// The record's number: milliseconds since 1970, or a little more.
         sequence: u64,
         /// Enough nodes agree; else it is the first answer, which may be older.
@@ -70,7 +70,7 @@ pub enum DhtNotice {
     /// Somebody else publishes with this device's key: a copy of its files, or of a backup, runs elsewhere.
     Fork,
     /// The device's home has a newer delegation. A node takes it, and says [`Notice::Renewed`](crate::Notice::Renewed) instead.
-    Renewed(Delegation),
+    Renewed(Box<Delegation>),
     /// A user who is looked for has taken devices back that were not known to be; these are not dialled from now on.
     #[non_exhaustive]
     RevocationFound {

@@ -226,7 +226,7 @@ proptest! {
         let tag = world.with(3, |solo, now| solo.find(now, user(9), &app(), None, &[])).expect("a search");
         world.run_secs(6);
         let told = world.told(3);
-        let is_of = |notice: &&DhtNotice| matches!(notice, DhtNotice::Found { tag: of, is_final: true, addresses, .. } if *of == tag && *addresses == [lan(0)]);
+        let is_of = |notice: &&DhtNotice| matches!(notice, DhtNotice::Found { tag: of, is_final: true, addresses, .. } if *of == tag && **addresses == [lan(0)]);
         prop_assert!(told.iter().any(|notice| is_of(&notice)), "{told:?} {:?}", world.solo(3).view());
         prop_assert!(world.solo(3).view().requests <= 8, "nothing is left on its way");
     }

@@ -217,7 +217,7 @@ fn a_device_whose_delegation_ended_finds_its_renewal_within_seconds_of_its_being
         put(&mut world, server, Kind::Device, &record);
     }
     world.run_secs(6);
-    assert!(world.told(1).contains(&DhtNotice::Renewed(renewed.clone())));
+    assert!(world.told(1).contains(&DhtNotice::Renewed(Box::new(renewed.clone()))));
     world.with(1, |solo, now| solo.publish(now, keys.credentials(renewed)));
     world.run_secs(20);
     assert_eq!(found(&mut world, 3, 1, None, 6), [(device(1, 1), vec![lan(1)])]);

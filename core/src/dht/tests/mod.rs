@@ -393,7 +393,7 @@ fn node_key(n: u8) -> NodeKey {
 fn addresses(told: &[DhtNotice], is_wanted_final: bool) -> Vec<(crate::DeviceId, Vec<SocketAddr>)> {
     let found = told.iter().filter_map(|notice| {
         let DhtNotice::Found { device, addresses, is_final, .. } = notice else { return None };
-        (*is_final == is_wanted_final).then(|| (*device, addresses.clone()))
+        (*is_final == is_wanted_final).then(|| (*device, addresses.to_vec()))
     });
     found.collect()
 }

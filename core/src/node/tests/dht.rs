@@ -4,7 +4,7 @@ use super::super::explain_tests::identity;
 use super::*;
 
 /// The first is everybody's entry peer, and has none itself.
-fn entered(names: &[&str]) -> Net {
+pub(super) fn entered(names: &[&str]) -> Net {
     let mut net = Net::new(names);
     for at in 1..names.len() {
         enter(&mut net, at, 0);
@@ -13,11 +13,11 @@ fn entered(names: &[&str]) -> Net {
     net
 }
 
-fn entry(net: &Net, at: usize) -> Entry {
+pub(super) fn entry(net: &Net, at: usize) -> Entry {
     Entry { address: net.seats[at].at.into(), key: None }
 }
 
-fn enter(net: &mut Net, at: usize, peer: usize) {
+pub(super) fn enter(net: &mut Net, at: usize, peer: usize) {
     let entry = entry(net, peer);
     net.command(at, Command::enter([entry])).unwrap();
 }
@@ -35,7 +35,7 @@ fn located(net: &Net, at: usize, tag: Tag) -> (Vec<Vec<SocketAddr>>, Option<Resu
         if let Notice::Dht(DhtNotice::Found { tag: of, addresses, is_final: true, .. }) = notice
             && *of == tag
         {
-            places.push(addresses.clone());
+            places.push(addresses.to_vec());
         } else if let Notice::Dht(DhtNotice::Ended { tag: of, is_partial, .. }) = notice
             && *of == tag
         {
@@ -49,7 +49,7 @@ fn located(net: &Net, at: usize, tag: Tag) -> (Vec<Vec<SocketAddr>>, Option<Resu
     (places, end)
 }
 
-fn ask(net: &mut Net, at: usize, whom: usize) -> (Vec<Vec<SocketAddr>>, Option<Result<bool, FailReason>>) {
+pub(super) fn ask(net: &mut Net, at: usize, whom: usize) -> (Vec<Vec<SocketAddr>>, Option<Result<bool, FailReason>>) {
     let tag = locate(net, at, whom);
     net.pass(Duration::from_secs(6));
     located(net, at, tag)
@@ -60,7 +60,7 @@ fn published(net: &Net, at: usize, record: DhtRecord) -> usize {
     net.seats[at].table.notices.iter().filter(is_it).count()
 }
 
-fn suspend(net: &mut Net, at: usize) {
+pub(super) fn suspend(net: &mut Net, at: usize) {
     net.command(at, Command::Suspend).unwrap();
     net.pass(Duration::from_secs(1));
     assert!(net.has(at, |notice| *notice == Notice::Quiet));
@@ -375,43 +375,61 @@ fn the_same_inputs_give_the_same_datagrams() {
     assert!(first.len() > 100 && first == second, "{} and {}", first.len(), second.len());
 }
 
-/// Whatever a datagram holds: no panic, nothing kept that grows, and the node goes on.
 // spec-test: DHT-160
 #[test]
-fn mutated_datagrams_neither_stop_a_node_nor_make_it_grow() {
-    let mut net = entered(&["seed", "alice", "carol"]);
-    let mut rng = Rng::from_seed(&Seed::from_bytes([5; 32]));
-    net.weather = Some(alloc::boxed::Box::new(move |path, bytes: Vec<u8>| {
-        let mut all = vec![(path, bytes.clone())];
-        for _ in 0..4 {
-            let mut bad = bytes.clone();
-            for _ in 0..=rng.below(3) {
-                let at = rng.below(bad.len().max(1) as u64) as usize;
-                match rng.below(4) {
-                    0 => bad.truncate(at),
-                    1 => bad.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << rng.below(8)),
-                    2 => bad.insert(at.min(bad.len()), rng.below(256) as u8),
-                    _ => bad.extend_from_slice(&bytes[at.min(bytes.len())..]),
-                }
-            }
-            bad.truncate(1_500);
-            let local = if rng.below(2) == 0 { path.local } else { SocketAddr::from(([10, 0, 1, rng.below(256) as u8], 7_575)) };
-            all.push((Path { local, ..path }, bad));
-        }
-        all
-    }));
-    for _ in 0..20 {
-        net.pass(Duration::from_secs(300));
-        assert_eq!(ask(&mut net, 2, 1).0.len(), 1);
+fn a_device_whose_delegation_has_ended_takes_its_renewal_from_the_dht() {
+    let mut net = entered(&["seed", "alice"]);
+    let (week, now) = (Duration::from_secs(7 * 24 * 3_600), net.now);
+    let set_clock = |net: &mut Net, wall| {
+        net.seats.iter_mut().for_each(|seat| seat.driver.handle(now, Event::clock(wall)));
+        net.run();
+    };
+    set_clock(&mut net, WALL + week + Duration::from_secs(700));
+    assert!(net.has(1, |notice| *notice == Notice::Expired));
+    // Whoever holds the identity signs another for the same device, and has it published elsewhere.
+    let mut rng = Rng::from_seed(&Seed::from_bytes([7; 32])).fork("alice", 0);
+    let (identity, keys) = (IdentitySecret::from_bytes(rng.array()), DeviceKeys::draw(&mut rng));
+    let until = WALL + week + week;
+    let delegation = Delegation::sign(&identity, &keys.grant(AppId::new("test").unwrap(), WALL + week, until)).unwrap();
+    net.add("alice", keys.credentials(delegation), BTreeMap::new(), 3);
+    net.run();
+    set_clock(&mut net, WALL + week + Duration::from_secs(700));
+    enter(&mut net, 2, 0);
+    net.pass(Duration::from_secs(30));
+    assert!(net.has(1, |notice| *notice == Notice::Renewed { until }), "{:#?}", net.seats[1].table.notices);
+    assert_eq!(net.command(1, Command::find(net.user(0))).map(|_| ()), Ok(()), "commands are taken again");
+}
+
+// spec-test: DHT-163
+#[test]
+fn an_application_that_takes_nothing_hears_how_its_node_stands_once_there_is_room() {
+    let mut net = Net::empty(Config::test().notices_max(64));
+    for name in ["seed", "alice"] {
+        net.add(name, credentials(name, "test"), BTreeMap::new(), 0);
     }
-    net.weather = None;
-    net.pass(Duration::from_secs(600));
-    let view = net.seats[0].driver.node().dht().unwrap();
-    assert!(view.realms.len() == 1 && view.records <= 9 && view.heap_bytes < 64 << 10, "{view:?}");
-    assert!(net.seats[0].driver.node().stats().dht_dropped > 100);
-    // Asleep it takes none.
-    suspend(&mut net, 0);
-    let dropped = net.seats[0].driver.node().stats().datagrams_dropped;
-    net.pass(Duration::from_secs(600));
-    assert!(net.seats[0].driver.node().stats().datagrams_dropped > dropped && net.seats[0].driver.deadline().is_none());
+    net.run();
+    net.seats[1].takes = false;
+    let nobody = credentials("nobody", "test").delegation().user();
+    let standings = |net: &Net| {
+        let standing =
+            |notice: &Notice| if let Notice::Dht(DhtNotice::Standing { standing, .. }) = notice { Some(*standing) } else { None };
+        net.seats[1].table.notices.iter().filter_map(standing).collect::<Vec<_>>()
+    };
+    let before = net.seats[1].table.notices.len();
+    // Its DHT begins with the first of these, and nobody is there who could be waited for.
+    let asked = (0..40).filter(|_| net.command(1, Command::locate(nobody)).is_ok()).count();
+    assert_eq!(asked, 40);
+    enter(&mut net, 1, 0);
+    // Nobody answers any more, then somebody does, and again nobody.
+    let place = net.seats[0].at;
+    for at in ["10.0.0.250:7575".parse().unwrap(), place, "10.0.0.250:7575".parse().unwrap()] {
+        net.pass(Duration::from_secs(30));
+        net.seats[0].at = at;
+        net.pass(Duration::from_secs(7_200));
+    }
+    assert_eq!(standings(&net), [DhtStanding::Serving], "half of all places are for what else happens");
+    let (now, waiting) = (net.now, net.seats[1].table.notices.len() - before);
+    net.seats[1].driver.handle(now, Event::taken(waiting as u64, &[]));
+    net.run();
+    assert_eq!(standings(&net), [DhtStanding::Serving, DhtStanding::Isolated]);
 }
