@@ -30,6 +30,8 @@ pub(crate) struct Cx {
     untaken: VecDeque<Untaken>,
     /// How many of them are no messages.
     plain_untaken: u32,
+    /// With how many of those the application is through, behind a message that it has not taken.
+    plain_passed: u32,
     next_op: u64,
     buffers: Vec<Vec<u8>>,
     observed: Option<VecDeque<Observed>>,
@@ -38,8 +40,8 @@ pub(crate) struct Cx {
 /// What is owed when a notice is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Untaken {
-    /// Nothing.
-    Plain,
+    /// Nothing, for so many in a row.
+    Plain(u32),
     /// A message's acknowledgement: the number is the inbox's.
     Message(u64),
 }
@@ -66,6 +68,7 @@ impl Cx {
             stats: Stats::default(),
             untaken: VecDeque::new(),
             plain_untaken: 0,
+            plain_passed: 0,
             next_op: 0,
             buffers: Vec::new(),
             observed: None,
@@ -113,18 +116,22 @@ impl Cx {
     }
 
     fn notify_up_to(&mut self, bound: u32, notice: Notice) {
-        if self.plain_untaken >= bound {
+        if self.plain_waiting() >= bound {
             self.stats.notices_dropped = self.stats.notices_dropped.saturating_add(1);
             return;
         }
         self.plain_untaken = self.plain_untaken.saturating_add(1);
-        self.untaken.push_back(Untaken::Plain);
+        match self.untaken.back_mut() {
+            // One place for a run of them: however many pass behind a message, this grows with the messages only.
+            Some(Untaken::Plain(run)) => *run = run.saturating_add(1),
+            _ => self.untaken.push_back(Untaken::Plain(1)),
+        }
         self.actions.push_back(Action::Notify { notice });
     }
 
     /// Whether notices that must not be dropped can follow: half is kept for what else happens (guess).
     pub(crate) const fn has_notice_room(&self) -> bool {
-        self.plain_untaken < self.config.notices_max / 2
+        self.plain_waiting() < self.config.notices_max / 2
     }
 
     /// Queues a peer's message. Never dropped: the peers' windows bound them.
@@ -135,11 +142,26 @@ impl Cx {
 
     /// The application has taken the oldest notice: what is owed for it.
     pub(crate) fn take_notice(&mut self) -> Option<Untaken> {
-        let taken = self.untaken.pop_front()?;
-        if taken == Untaken::Plain {
-            self.plain_untaken = self.plain_untaken.saturating_sub(1);
+        if let Some(Untaken::Plain(run)) = self.untaken.front_mut()
+            && *run > 1
+        {
+            *run = run.saturating_sub(1);
+        } else if let message @ Untaken::Message(_) = self.untaken.pop_front()? {
+            return Some(message);
         }
-        Some(taken)
+        self.plain_untaken = self.plain_untaken.saturating_sub(1);
+        self.plain_passed = self.plain_passed.saturating_sub(1);
+        Some(Untaken::Plain(1))
+    }
+
+    /// With so many notices that are no messages the application is through, though older ones are not taken: they make
+    /// room for others (spec: NODE-17).
+    pub(crate) fn pass_notices(&mut self, notices: u64) {
+        self.plain_passed = u32::try_from(notices).unwrap_or(u32::MAX).min(self.plain_untaken);
+    }
+
+    const fn plain_waiting(&self) -> u32 {
+        self.plain_untaken.saturating_sub(self.plain_passed)
     }
 
     /// An empty buffer, used before if there is one.

@@ -117,6 +117,14 @@ pub enum Event<'a> {
         /// The application's own keys and values; see [`App`](crate::App).
         save: &'a [Change],
     },
+    /// The application is through with notices that are no messages, behind an older one that it has not taken: so many in all,
+    /// said anew whenever the number has changed. Optional: without it they count as waiting, and when too many do, further ones
+    /// are dropped. `Taken` counts them in their turn all the same.
+    #[non_exhaustive]
+    Passed {
+        /// How many of those that are not taken.
+        notices: u64,
+    },
 }
 
 /// Items in key order, and whether the range holds more.
@@ -192,6 +200,11 @@ impl<'a> Event<'a> {
     /// The application has taken notices.
     pub const fn taken(notices: u64, save: &'a [Change]) -> Self {
         Self::Taken { notices, save }
+    }
+
+    /// The application is through with notices behind an older one that it has not taken.
+    pub const fn passed(notices: u64) -> Self {
+        Self::Passed { notices }
     }
 }
 

@@ -334,6 +334,7 @@ pub(crate) fn step(node: &mut Node, now: &mut Time, bytes: &[u8; STEP_BYTES]) {
         14 => Event::stored(op, if e == 0 { Err(StoreError::Full) } else { Ok(()) }),
         15 => Event::loaded(op, Ok(Page { items: &[], more: e % 2 == 0 })),
         16 => {
+            node.handle(*now, Event::passed(u64::from(c)));
             let save = [Change { key: Vec::from([a]), value: (b % 2 == 0).then(|| Vec::from([c])) }];
             return node.handle(*now, Event::taken(u64::from(d), if e % 2 == 0 { &save } else { &[] }));
         }

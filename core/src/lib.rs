@@ -66,6 +66,7 @@
 //! | `Stored` | when it is as durable as was asked; it answers for all before it | no message leaves that is kept on disk |
 //! | `Loaded` | for each `Load`, in key order | the node never starts |
 //! | `Taken` | when the application has come back for more | peers stall at their window, notices are dropped, a start with many saved items waits |
+//! | `Passed` | when it is through with notices that are no messages, behind an older one that it has not taken | as above, if such notices are many |
 //!
 //! # Three kinds of time
 //!

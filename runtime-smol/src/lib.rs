@@ -66,6 +66,12 @@ impl Handle {
         self.remote.taken(notices);
     }
 
+    /// The application is through with so many notices in all that are no messages, behind an older one that it has not taken; see
+    /// [`Remote::passed`].
+    pub fn passed(&self, notices: u64) {
+        self.remote.passed(notices);
+    }
+
     /// Ends the node's future after its present turn.
     ///
     /// # Errors

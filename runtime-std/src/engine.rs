@@ -114,6 +114,8 @@ pub struct Engine<N: Net> {
     /// How many entries of the journal were shown.
     watch_seen: usize,
     is_stopping: bool,
+    /// What the node knows of [`Remote::passed`].
+    passed: u64,
     /// It was told something since the last turn.
     is_told: bool,
     report_due: Time,
@@ -173,7 +175,8 @@ impl<N: Net> Engine<N> {
             watch_seen: 0,
             outside,
             requests: asked,
-            remote: Remote { requests, waker, taken: Arc::default() },
+            remote: Remote { requests, waker, taken: Arc::default(), passed: Arc::default() },
+            passed: 0,
             recording,
             is_stopping: false,
             is_told: true,
@@ -305,6 +308,12 @@ impl<N: Net> Engine<N> {
         let taken = self.remote.taken.swap(0, Ordering::Relaxed);
         if taken > 0 {
             self.driver.handle(now, Event::taken(taken, &[]));
+        }
+        let passed = self.remote.passed.load(Ordering::Relaxed);
+        // What was taken may have been passed before: then the number is another one for the node.
+        if passed != self.passed || taken > 0 && passed > 0 {
+            self.passed = passed;
+            self.driver.handle(now, Event::passed(passed));
         }
         let mut asked = 0;
         while asked < INPUTS_MAX

@@ -26,6 +26,8 @@ pub struct Remote {
     pub(crate) waker: Waker,
     /// Notices that are taken and of which the node does not know yet.
     pub(crate) taken: Arc<AtomicU64>,
+    /// As in [`Remote::passed`].
+    pub(crate) passed: Arc<AtomicU64>,
 }
 
 impl Remote {
@@ -57,6 +59,13 @@ impl Remote {
     /// were handed over (spec: SHELL-14). The node is told in the engine's next turn.
     pub fn taken(&self, notices: u64) {
         self.taken.fetch_add(notices, Ordering::Relaxed);
+        (self.waker)();
+    }
+
+    /// The application is through with so many notices in all that are no messages and that it cannot say
+    /// [`taken`](Self::taken) of yet, as an older message is not taken. Say it anew when the number has changed.
+    pub fn passed(&self, notices: u64) {
+        self.passed.store(notices, Ordering::Relaxed);
         (self.waker)();
     }
 

@@ -9,6 +9,7 @@ mod places;
 mod schema;
 mod stdio;
 mod verbs;
+mod waiting;
 
 use std::process::{Command, ExitStatus};
 use std::time::Duration;

@@ -71,7 +71,8 @@ impl Solo {
             | Event::Resolved { .. }
             | Event::Stored { .. }
             | Event::Loaded { .. }
-            | Event::Taken { .. } => parts.cx.stats.events_dropped = parts.cx.stats.events_dropped.saturating_add(1),
+            | Event::Taken { .. }
+            | Event::Passed { .. } => parts.cx.stats.events_dropped = parts.cx.stats.events_dropped.saturating_add(1),
         }
     }
 

@@ -340,6 +340,10 @@ impl Parts {
                 }
                 self.load_held();
             }
+            Event::Passed { notices } => {
+                self.cx.pass_notices(notices);
+                self.load_held();
+            }
         }
     }
 
@@ -349,7 +353,7 @@ impl Parts {
         for _ in 0..notices {
             let next = match self.cx.take_notice() {
                 None => break,
-                Some(Untaken::Plain) => None,
+                Some(Untaken::Plain(_)) => None,
                 Some(Untaken::Message(number)) => self.inbox.on_taken(&mut self.cx, number),
             };
             let Some(next) = next else { continue };

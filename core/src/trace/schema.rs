@@ -140,6 +140,7 @@ pub enum RecordedEvent<'a> {
     Stored { op: OpId, outcome: Result<(), StoreError> },
     Loaded { op: OpId, outcome: Result<RecordedPage<'a>, StoreError> },
     Taken { notices: u64, save: Cow<'a, [Change]> },
+    Passed { notices: u64 },
 }
 
 /// A [`Page`] that can be written down.
@@ -205,6 +206,7 @@ impl<'a> RecordedEvent<'a> {
                 },
             },
             Event::Taken { notices, save } => Self::Taken { notices, save: Cow::Borrowed(save) },
+            Event::Passed { notices } => Self::Passed { notices },
         }
     }
 
@@ -228,6 +230,7 @@ impl<'a> RecordedEvent<'a> {
                 Event::loaded(*op, page.map_err(|why| *why))
             }
             Self::Taken { notices, save } => Event::taken(*notices, save),
+            Self::Passed { notices } => Event::passed(*notices),
         })
     }
 }
@@ -249,7 +252,8 @@ impl fmt::Debug for RecordedEvent<'_> {
             | Self::Resolved { .. }
             | Self::Stored { .. }
             | Self::Loaded { .. }
-            | Self::Taken { .. } => match self.as_event() {
+            | Self::Taken { .. }
+            | Self::Passed { .. } => match self.as_event() {
                 Some(event) => fmt::Debug::fmt(&event, f),
                 None => f.write_str("?"),
             },

@@ -249,6 +249,37 @@ fn notices_that_nobody_takes_are_bounded_and_counted() {
 
 // spec-test: NODE-17
 #[test]
+fn notices_that_the_application_is_through_with_behind_an_untaken_one_make_room_and_are_taken_in_their_turn() {
+    let mut node = lone(Config::test().notices_max(64));
+    let (now, mut pipes) = (Time::from_secs(1), 0);
+    let mut refuse = |node: &mut Node, count: u64| {
+        for _ in 0..count {
+            pipes += 1;
+            let pipe = PipeId::new(pipes);
+            node.handle(now, Event::pipe_opened(pipe, None, socket("10.0.0.1:7575"), socket("10.0.0.2:50000")));
+            node.handle(now, Event::pipe_closed(pipe));
+        }
+        drain(node).iter().filter(|action| matches!(action, Action::Notify { .. })).count() as u64
+    };
+    // Two are of its start.
+    let mut waiting = 2 + refuse(&mut node, 100);
+    assert_eq!((waiting, refuse(&mut node, 1)), (64, 0));
+    // All but one, again and again, as behind a message that nobody takes.
+    for _ in 0..10 {
+        node.handle(now, Event::passed(waiting - 1));
+        let more = refuse(&mut node, 100);
+        assert_eq!(more, 63);
+        waiting += more;
+    }
+    // More than there are is all of them, and what is taken makes room once.
+    node.handle(now, Event::passed(u64::MAX));
+    waiting += refuse(&mut node, 1);
+    node.handle(now, Event::taken(waiting, &[]));
+    assert_eq!(refuse(&mut node, 100), 64);
+}
+
+// spec-test: NODE-17
+#[test]
 fn an_application_that_left_too_many_notices_is_still_told_what_became_of_the_node() {
     let mut node = lone(Config::test().notices_max(64));
     let now = Time::from_secs(1);

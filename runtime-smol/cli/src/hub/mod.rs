@@ -11,7 +11,7 @@ use smol::future::or;
 
 use crate::book::Book;
 use crate::keeper::Keeper;
-use crate::proto::{Hello, Request, answer, line_of};
+use crate::proto::{Hello, Request, answer, line_of, missed_line};
 
 mod clock;
 mod ledger;
@@ -19,8 +19,8 @@ mod ops;
 
 use clock::ClockOff;
 pub(crate) use clock::clock_sentence;
-use ledger::Ledger;
 pub(crate) use ledger::SessionId;
+use ledger::{Kind, Ledger};
 
 /// Lines of all sessions that wait for the hub (guess: a turn's).
 const WAITING_MAX: usize = 256;
@@ -101,6 +101,9 @@ pub(crate) struct Hub {
     /// What peers have said of this machine's clock, if they did.
     clock_off: Option<ClockOff>,
     ends_when_alone: bool,
+    is_told_first: bool,
+    /// What the node was told last of notices behind a message that nobody takes.
+    passed: u64,
     clock: Clock,
     /// When a message was taken last.
     taken_at: Option<Time>,
@@ -129,6 +132,8 @@ impl Hub {
             keeper,
             clock_off: None,
             ends_when_alone: false,
+            is_told_first: false,
+            passed: 0,
             clock: Clock::start(),
             taken_at: None,
             ending: None,
@@ -140,8 +145,10 @@ impl Hub {
     pub(crate) async fn run(mut self) -> Ending {
         while self.ending.is_none() {
             let told = async { Input::Told(self.told.recv().await.ok()) };
-            let input =
-                if self.ledger.has_room() { or(async { Input::Notice(self.node.receive().await) }, told).await } else { told.await };
+            let noticed = async { Input::Notice(self.node.receive().await) };
+            // By turns, so that neither keeps the other waiting.
+            self.is_told_first = !self.is_told_first;
+            let input = if self.is_told_first { or(told, noticed).await } else { or(noticed, told).await };
             match input {
                 Input::Notice(Some(notice)) => self.on_notice(notice).await,
                 Input::Notice(None) => self.ending = Some(Ending::Gone),
@@ -168,6 +175,7 @@ impl Hub {
             Told::Flushed { session, notices } => {
                 if self.sessions.get(&session).is_some_and(|session| !session.is_explicit) {
                     self.ledger.taken(session, notices);
+                    self.hand_out(session, None);
                 }
             }
             Told::Leave { session } => {
@@ -207,19 +215,21 @@ impl Hub {
         if let Notice::Stopped { why, .. } = &notice {
             self.ending = Some(Ending::Storage(*why));
         }
-        let line = line_of(&notice, |user| self.book.name_of(user));
-        let Some((kind, line)) = line else {
-            self.ledger.add(notice, &[], false);
-            return;
-        };
-        let to: Vec<SessionId> =
-            self.sessions.iter().filter(|(_, session)| session.wants(kind, &notice)).map(|(number, _)| *number).collect();
+        let (name, line) = line_of(&notice, |user| self.book.name_of(user)).unwrap_or_default();
+        let to = self.who_wants(name, &notice);
         // A message waits until somebody listens to messages; one of a type that no listener wants is passed over.
-        let waits = matches!(notice, Notice::Message(_)) && !self.is_heard();
-        self.ledger.add(notice, &to, waits);
-        for session in to {
-            self.give(session, Out::Notice(format!("{line}\n")));
+        let kind = Kind::of(&notice);
+        let waits = kind == Kind::Message && !self.is_heard();
+        let number = self.ledger.add(notice, kind, &to, waits);
+        to.into_iter().for_each(|session| self.hand_out(session, Some((number, &line))));
+    }
+
+    /// Sessions that want a notice; nobody wants what has no name.
+    fn who_wants(&self, kind: &str, notice: &Notice) -> Vec<SessionId> {
+        if kind.is_empty() {
+            return Vec::new();
         }
+        self.sessions.iter().filter(|(_, session)| session.wants(kind, notice)).map(|(number, _)| *number).collect()
     }
 
     /// Whether somebody listens to messages.
@@ -229,18 +239,33 @@ impl Hub {
 
     /// Gives what nobody has to those who want it now.
     fn offer(&mut self) {
-        for (number, notice) in self.ledger.unclaimed() {
-            let Some((kind, line)) = line_of(&notice, |user| self.book.name_of(user)) else { continue };
-            let to: Vec<SessionId> =
-                self.sessions.iter().filter(|(_, session)| session.wants(kind, &notice)).map(|(number, _)| *number).collect();
-            for session in &to {
-                self.ledger.claim(number, *session);
-                self.give(*session, Out::Notice(format!("{line}\n")));
-            }
-            let may_wait = matches!(notice, Notice::Message(_)) && !self.is_heard();
-            if to.is_empty() && !may_wait {
+        let is_heard = self.is_heard();
+        for number in self.ledger.unclaimed() {
+            let Some(notice) = self.ledger.notice(number) else { continue };
+            let (name, line) = line_of(notice, |user| self.book.name_of(user)).unwrap_or_default();
+            let to = self.who_wants(name, notice);
+            if to.is_empty() && (Kind::of(notice) == Kind::Other || is_heard) {
                 self.ledger.pass(number);
             }
+            for session in to {
+                self.ledger.claim(number, session);
+                self.hand_out(session, Some((number, &line)));
+            }
+        }
+    }
+
+    /// Hands a session what is due to it, as much as it may have; the line of one notice may be known already.
+    fn hand_out(&mut self, session: SessionId, known: Option<(u64, &str)>) {
+        if let Some(count) = self.ledger.missed(session) {
+            self.give(session, Out::Notice(missed_line(count) + "\n"));
+        }
+        while let Some((number, notice)) = self.ledger.due(session) {
+            let line = match known.filter(|(known, _)| *known == number) {
+                Some((_, line)) => line.to_owned(),
+                None => line_of(notice, |user| self.book.name_of(user)).unwrap_or_default().1,
+            } + "\n";
+            self.ledger.hand(session, line.len());
+            self.give(session, Out::Notice(line));
         }
     }
 
@@ -255,6 +280,10 @@ impl Hub {
         let (taken, has_messages) = self.ledger.settle();
         if taken > 0 {
             self.handle.taken(taken);
+        }
+        let passed = self.ledger.passed();
+        if std::mem::replace(&mut self.passed, passed) != passed {
+            self.handle.passed(passed);
         }
         if has_messages {
             self.taken_at = Some(self.clock.now());

@@ -185,6 +185,7 @@ impl Hub {
             return Err(Fault::new("bad_field", "notices are taken as they are written", "ask for credit in the first line"));
         }
         if self.ledger.taken(session, notices) {
+            self.hand_out(session, None);
             return Ok(json!({}));
         }
         Err(Fault::field("notices", "so many were not given", "count the notices that were read since the last taken"))

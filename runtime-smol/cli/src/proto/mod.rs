@@ -9,7 +9,7 @@ mod said;
 
 pub(crate) use fault::Fault;
 pub(crate) use lines::{LINE_BYTES_MAX, Line, Lines};
-pub(crate) use notice::{NOTICES, line_of};
+pub(crate) use notice::{NOTICES, line_of, missed_line};
 pub(crate) use request::{Id, Op, Request, hint, parse, too_long};
 pub(crate) use said::{Hello, InvitationLine, LinkLine, OutboxLine, Shown, Why, answer};
 

@@ -33,6 +33,7 @@ pub(crate) const NOTICES: &[&str] = &[
     "twin",
     "stopped",
     "quiet",
+    "missed",
 ];
 
 /// One notice.
@@ -148,6 +149,11 @@ enum Told<'a> {
         why: Why,
     },
     Quiet,
+    /// Of the session itself: so many notices were not handed to it, since it had not taken those before them.
+    Missed {
+        count: u64,
+        hint: &'static str,
+    },
 }
 
 /// A reason: its code, what it means and what to do.
@@ -187,6 +193,12 @@ pub(crate) fn line_of<'a>(notice: &'a Notice, name_of: impl Fn(UserId) -> Option
     let kind =
         NOTICES.iter().find(|kind| line.strip_prefix(r#"{"notice":""#).is_some_and(|rest| rest.starts_with(&format!("{kind}\""))))?;
     Some((kind, line))
+}
+
+/// What a session is told that has taken too little to be handed all that it wanted. Messages are never among what it missed.
+pub(crate) fn missed_line(count: u64) -> String {
+    let hint = "take notices as they come; ask status, links and outbox for how things stand";
+    serde_json::to_string(&Told::Missed { count, hint }).unwrap_or_default()
 }
 
 fn told<'a>(notice: &'a Notice, name: Option<&'a str>) -> Option<Told<'a>> {
