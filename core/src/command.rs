@@ -244,9 +244,16 @@ impl Address {
     /// Whether it may be dialled at all; what a name stands for is looked at when it is known (spec: FIND-2).
     pub(crate) fn can_be_dialled(&self) -> bool {
         match self {
+            // A link-local address means nothing without the link; the shell could not dial it.
+            Self::Ip(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => false,
             Self::Ip(socket) => crate::address::scope(*socket).is_some(),
             Self::Name { .. } => true,
         }
+    }
+
+    /// Whether it means something on one link of this machine only.
+    pub(crate) const fn has_zone(&self) -> bool {
+        matches!(self, Self::Ip(SocketAddr::V6(v6)) if v6.scope_id() != 0)
     }
 }
 

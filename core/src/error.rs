@@ -184,7 +184,9 @@ impl CommandError {
             Self::Busy => ("too many wishes are on their way to the node", "ask again once one of them is answered"),
             Self::Payload(_) => ("the payload cannot be sent", "send JSON, each key once in its object, within the configured length"),
             Self::Kind => ("this is no message type", "take 1 to 64 bytes of text without control characters"),
-            Self::Address => ("the address book cannot take this", "give 1 to 8 addresses that can be dialled: HOST:PORT or [IPv6]:PORT"),
+            Self::Address => {
+                ("others cannot dial what is named, or it is too many or none", "give 1 to 8 addresses: HOST:PORT or [IPv6]:PORT")
+            }
             Self::Oneself => ("a device does not send messages to itself", "send to somebody else, or to another device"),
             Self::Renewal(_) => ("this delegation cannot replace the present one", "sign a newer one for this device: overcom delegate"),
             Self::Revocation(_) => ("this revocation cannot be taken", "sign it with the identity, for this app"),
@@ -279,7 +281,7 @@ impl InvitationError {
             Self::TooLong => ("its host names are too long for one line", "name fewer"),
             Self::App => ("it is for another application", "use it there"),
             Self::Own => ("it is one's own", "send it to somebody else"),
-            Self::Ended => ("its time is over", "ask for another one"),
+            Self::Ended => ("its time is over by this machine's clock", "set the clock if it is wrong, else ask for another one"),
         }
     }
 }

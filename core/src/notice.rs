@@ -249,7 +249,9 @@ impl FailReason {
             Self::Expired => ("this node's delegation has ended", "renew it: overcom delegate"),
             Self::InvitationUnknown => ("whoever invites does not know this invitation", "ask for another one"),
             Self::InvitationUsed => ("somebody else has used this invitation", "ask for another one, sent to nobody else"),
-            Self::InvitationEnded => ("the invitation's time is over", "ask for another one"),
+            Self::InvitationEnded => {
+                ("the invitation's time is over by the clock of whoever invites", "set whichever clock is wrong, else ask for another one")
+            }
             Self::NoNetwork => ("nobody of the network answers", "check the connection and the entry peers: overcom enter"),
         }
     }

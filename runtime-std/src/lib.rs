@@ -12,6 +12,7 @@ mod engine;
 mod entropy;
 pub mod keys;
 mod pipes;
+mod plain;
 mod remote;
 #[cfg(feature = "ring")]
 mod ring;
@@ -26,6 +27,7 @@ pub use clock::Clock;
 pub use engine::{Bare, Drive, Engine, Net, Rest};
 pub use entropy::{entropy, seed};
 pub use pipes::{Pipes, Stream};
+pub use plain::open_plain;
 pub use remote::Remote;
 #[cfg(feature = "ring")]
 pub use ring::ring_aead;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -139,13 +140,15 @@ enum Request {
 
 /// The storage thread: everything that is queued goes into one commit, answers in order.
 fn keep(mut store: impl Store, inbox: &Receiver<Request>, answers: &Sender<Finished>, waker: &Waker) {
-    // After a failure nothing more is stored: a later batch must not survive where an earlier one is lost.
+    // After a failure nothing more is stored: a later batch must not survive where an earlier one is lost (spec: SHELL-10).
     let mut broken = None;
+    // Nobody knows what a store is like that has panicked.
+    let mut has_panicked = false;
     while let Ok(first) = inbox.recv() {
         let mut next = Some(first);
         while let Some(request) = next.take() {
             let finished = match request {
-                Request::Load(op, from, to, limit) => Finished::Loaded(op, store.load(&from, &to, limit)),
+                Request::Load(op, from, to, limit) => Finished::Loaded(op, guarded(&mut has_panicked, || store.load(&from, &to, limit))),
                 Request::Store(op, batch, durable) => {
                     let mut last = op;
                     let mut batches = vec![(batch, durable)];
@@ -160,7 +163,7 @@ fn keep(mut store: impl Store, inbox: &Receiver<Request>, answers: &Sender<Finis
                         }
                     }
                     if broken.is_none() {
-                        broken = store.store(&batches).err();
+                        broken = guarded(&mut has_panicked, || store.store(&batches)).err();
                     }
                     Finished::Stored(last, broken.map_or(Ok(()), Err))
                 }
@@ -170,6 +173,17 @@ fn keep(mut store: impl Store, inbox: &Receiver<Request>, answers: &Sender<Finis
             waker();
         }
     }
+}
+
+/// What a store answers; that it failed, if it panics or has panicked. The panic itself is on standard error.
+fn guarded<T>(has_panicked: &mut bool, call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    if *has_panicked {
+        return Err(StoreError::Failed);
+    }
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        *has_panicked = true;
+        Err(StoreError::Failed)
+    })
 }
 
 fn start_lookups(answers: Sender<Finished>, waker: Waker) -> io::Result<SyncSender<(OpId, String, u16)>> {
@@ -297,6 +311,47 @@ mod tests {
         bench.work.store(op(2), batch(b"b"), true);
         assert_eq!(bench.wait(), Finished::Stored(op(2), Err(StoreError::Full)));
         assert_eq!(bench.calls.lock().unwrap().len(), 1);
+    }
+
+    /// Panics in the calls of one kind.
+    struct Panics {
+        in_load: bool,
+    }
+
+    impl Store for Panics {
+        fn store(&mut self, _: &[(Batch, bool)]) -> Result<(), StoreError> {
+            assert!(self.in_load, "a mistake in a store");
+            Ok(())
+        }
+
+        fn load(&mut self, _: &[u8], _: &[u8], _: u32) -> Result<Loaded, StoreError> {
+            assert!(!self.in_load, "a mistake in a store");
+            Ok((Vec::new(), false))
+        }
+    }
+
+    // spec-test: SHELL-10
+    #[test]
+    fn a_store_that_panics_has_failed_and_is_asked_nothing_more() {
+        for in_load in [true, false] {
+            let (wake, woken) = channel();
+            let wake = Mutex::new(wake);
+            let waker: Waker = Arc::new(move || wake.lock().unwrap().send(()).unwrap_or_default());
+            let mut work = Work::start(Panics { in_load }, waker).unwrap();
+            for number in 0..3 {
+                let is_load = in_load == (number % 2 == 0);
+                if is_load {
+                    work.load(op(number), vec![], vec![], 1);
+                } else {
+                    work.store(op(number), batch(b"a"), true);
+                }
+                woken.recv_timeout(Duration::from_secs(20)).unwrap();
+                let failed = Err(StoreError::Failed);
+                let expected =
+                    if is_load { Finished::Loaded(op(number), failed) } else { Finished::Stored(op(number), failed.map(|_: Loaded| ())) };
+                assert_eq!(work.next_finished(), Some(expected), "{number}");
+            }
+        }
     }
 
     #[test]

@@ -145,6 +145,24 @@ fn a_second_signal_ends_at_once_what_the_first_one_cannot() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for() {
+    for name in ["names.json", "device.json", "identity.json", "port", "lock"] {
+        let home = Home::new("fifo");
+        home.told(&["id"]);
+        let path = home.0.join("overcom").join(name);
+        let _ = std::fs::remove_file(&path);
+        let made = Command::new("mkfifo").arg(&path).status().expect("there is such a program");
+        assert!(made.success());
+        let mut command = Command::new(program());
+        command.arg("names").env("XDG_DATA_HOME", &home.0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let (status, errors) = ends(command.spawn().expect("the program starts"));
+        // A port that cannot be read is not remembered.
+        assert_eq!(status.code(), Some(i32::from(name != "port")), "{name}: {errors}");
+        assert!(errors.contains(name) || name == "port", "{name}: {errors}");
+    }
+}
+
+#[test]
 fn a_node_that_is_to_serve_takes_over_from_whoever_runs_one_now() {
     use std::io::BufRead as _;
     let home = Home::new("over");

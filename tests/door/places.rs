@@ -82,6 +82,27 @@ fn a_pipe_is_not_waited_for_but_refused() {
     assert!(output.status.code() == Some(2) && stderr(&output).contains("name a file"), "{}", stderr(&output));
 }
 
+#[test]
+fn a_port_that_somebody_else_has_stays_the_folder_s_and_this_is_told() {
+    let home = Home::new("port");
+    home.told(&["id"]);
+    let taken = std::net::TcpListener::bind("[::]:0").expect("there are ports");
+    let port = taken.local_addr().expect("bound").port();
+    let kept = home.0.join("overcom/port");
+    fs::write(&kept, format!("{port}\n")).expect("there is room");
+    let stands_in = home.run(["names"]);
+    assert_eq!(stands_in.status.code(), Some(0), "{}", stderr(&stands_in));
+    assert!(stderr(&stands_in).contains(&format!("port {port} is in use, so this node listens on ")), "{}", stderr(&stands_in));
+    assert_eq!(fs::read_to_string(&kept).expect("it is there"), format!("{port}\n"));
+    drop(taken);
+    let back = home.run(["names"]);
+    assert_eq!((back.status.code(), stderr(&back).as_str()), (Some(0), ""));
+    // Where none was kept, the first one is.
+    fs::remove_file(&kept).expect("it is there");
+    home.told(&["names"]);
+    assert!(fs::read_to_string(&kept).expect("it was kept").trim().parse::<u16>().is_ok_and(|port| port != 0));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_folder_that_others_may_write_into_is_refused_with_the_command_that_mends_it() {

@@ -436,6 +436,22 @@ fn one_pasted_line_brings_two_people_together_and_a_wrong_used_or_old_one_is_tol
     std::thread::sleep(std::time::Duration::from_millis(2_100));
     let ended = verb(&eve, &["join", &short]);
     assert_eq!(ended.status.code(), Some(2), "as every line that cannot be used: {}", stderr(&ended));
-    assert!(stderr(&ended).contains("time is over") && stderr(&ended).contains("ask for another"), "{}", stderr(&ended));
+    for part in
+        ["the invitation's time ended 20", ", and it is 20", " by this machine; set the clock if it is wrong, else ask for another one"]
+    {
+        assert!(stderr(&ended).contains(part), "{part}: {}", stderr(&ended));
+    }
     assert_eq!((stdout(&ended).as_str(), stderr(&ended).lines().count()), ("", 1));
+}
+
+#[test]
+fn a_message_to_oneself_alone_is_refused_and_one_to_another_device_of_one_s_own_is_kept() {
+    let home = Home::new("oneself");
+    let own = crate::cli::json(&home.told(&["id", "--json"]))["user"].as_str().expect("a user").to_owned();
+    let verb = |arguments: &[&str]| home.run(arguments.iter().copied().chain(LISTEN));
+    let refused = verb(&["send", &own, "note", "1"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("is yourself, and no other device of yours is known"), "{}", stderr(&refused));
+    assert!(verb(&["names", "add", "me", &own, "--at", "127.0.0.1:1"]).status.success());
+    assert!(verb(&["send", "me", "note", "1", "--no-wait"]).status.success());
 }

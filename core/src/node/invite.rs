@@ -25,7 +25,7 @@ impl Parts {
         if life.is_zero() || life > INVITATION_LIFE_MAX {
             return Err(CommandError::Life);
         }
-        if addresses.len() > ADDRESSES_MAX || !addresses.iter().all(Address::can_be_dialled) {
+        if addresses.len() > ADDRESSES_MAX || !addresses.iter().all(|address| address.can_be_dialled() && !address.has_zone()) {
             return Err(CommandError::Address);
         }
         let own = if addresses.is_empty() { self.reachable_at() } else { Vec::new() };

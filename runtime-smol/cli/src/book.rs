@@ -1,9 +1,8 @@
 //! Names of people, kept beside the keys. They work wherever ids do.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use overcom_core::UserId;
 use overcom_std::keys::write_private;
@@ -43,7 +42,7 @@ impl Book {
     pub(crate) fn open(folder: &Path) -> Result<Self, String> {
         let path = folder.join("names.json");
         let mut text = String::new();
-        match fs::File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text)) {
+        match overcom_std::open_plain(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text)) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Self { names: BTreeMap::new(), path }),
             Err(why) => return Err(format!("{}: {}", path.display(), overcom_std::advice(&why))),
             Ok(_) => {}
@@ -142,6 +141,8 @@ pub(crate) fn check(name: &str) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -95,6 +95,8 @@ pub(crate) struct Client {
     asked: u64,
     /// Notices that came while an answer was waited for.
     notices: VecDeque<Value>,
+    /// Whose node it is.
+    user: String,
     /// The node, if it is run for this verb.
     own: Option<Running>,
 }
@@ -121,7 +123,7 @@ impl Client {
         if let Some(app) = place.app.as_ref().filter(|app| app.as_str() != hello.app) {
             return Err(Fail::usage(format!("the node that runs speaks in the app {}, not {app}: stop it, or leave --app out", hello.app)));
         }
-        Ok(Self { lines, writer, asked: 0, notices: VecDeque::new(), own })
+        Ok(Self { lines, writer, asked: 0, notices: VecDeque::new(), user: hello.user, own })
     }
 
     /// Does `work` in a session with the node of this place, and ends the session however that goes.
@@ -139,8 +141,14 @@ impl Client {
 
     /// Reaches the node of this folder if one runs.
     pub(crate) async fn of_running(folder: &Path) -> Result<Option<Self>, Fail> {
-        let Some((lines, writer, _)) = in_time(folder, greeted(folder)).await? else { return Ok(None) };
-        Ok(Some(Self { lines, writer, asked: 0, notices: VecDeque::new(), own: None }))
+        let Some((lines, writer, hello)) = in_time(folder, greeted(folder)).await? else { return Ok(None) };
+        let user = hello["hello"]["user"].as_str().unwrap_or_default().to_owned();
+        Ok(Some(Self { lines, writer, asked: 0, notices: VecDeque::new(), user, own: None }))
+    }
+
+    /// The id of whose node it is.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
     }
 
     /// Whether the node runs for this verb only.

@@ -4,8 +4,7 @@
 //! its place. So before anything else is said, both ends prove that they can read a file that only the folder's owner may
 //! read. What they say for that is worth nothing on another connection.
 
-use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +17,8 @@ use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// How long the other end may take for its part (guess).
 const PROOF_WAIT: Duration = Duration::from_secs(2);
+/// No door's file is longer.
+const FILE_BYTES_MAX: u64 = 1_024;
 /// Of the secret, of what each end draws, and of a proof.
 const BYTES: usize = 32;
 
@@ -46,9 +47,9 @@ impl Door {
 
     /// The door that a node has written down, if there is one.
     pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
-        match fs::read(path) {
+        match overcom_std::open_plain(path) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => Ok(Some(serde_json::from_slice(&read?)?)),
+            file => Ok(Some(serde_json::from_reader(file?.take(FILE_BYTES_MAX))?)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Starting a node on a data folder.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ use crate::signal;
 
 /// How long a node may take to read its store (guess: a slow disk's worst).
 const START_MAX: Duration = Duration::from_secs(30);
+
+/// A port and the end of its line.
+const PORT_BYTES_MAX: u64 = 8;
 
 /// Where everything that goes into a node is written down.
 pub(crate) type Recording = Box<dyn io::Write + Send>;
@@ -155,20 +158,33 @@ fn keys(place: &Place) -> Result<Keeper, Fail> {
     }
 }
 
-/// Where it was told to listen, or where it listened before, or 7575, or anywhere; that port is kept.
+/// Where it was told to listen, or on the port by which others know it, or 7575, or anywhere. The first port is kept: one that
+/// only stands in for it, while somebody else has it, is not (spec: SHELL-5).
 fn bind(place: &Place, folder: &Path) -> Result<Bound, Fail> {
     let wrong = |why: sockets::BindError| Fail::failed(why.to_string());
     if let Some(local) = place.listen {
         return sockets::bind(local).map_err(wrong);
     }
     let path: PathBuf = folder.join("port");
-    let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u16>().ok()).filter(|port| *port != 0);
+    let before = remembered(&path);
     let bound = sockets::bind_anywhere(before).map_err(wrong)?;
     let port = bound.local.port();
-    if before != Some(port) {
-        write_private(&path, format!("{port}\n").as_bytes())?;
+    match before {
+        None => write_private(&path, format!("{port}\n").as_bytes())?,
+        Some(before) if before != port => {
+            let lead = "what others know of this node leads there: end what has it, then start again";
+            crate::say(&format!("port {before} is in use, so this node listens on {port} for now; {lead}"));
+        }
+        Some(_) => {}
     }
     Ok(bound)
+}
+
+/// The port of the folder, if one was kept.
+fn remembered(path: &Path) -> Option<u16> {
+    let mut text = String::new();
+    overcom_std::open_plain(path).ok()?.take(PORT_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok().filter(|port| *port != 0)
 }
 
 /// Waits until the node has read its state.

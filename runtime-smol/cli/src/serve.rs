@@ -43,8 +43,10 @@ impl Lock {
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         {
+            use rustix::fs::OFlags;
             use std::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+            // A pipe in its place is not waited for.
+            options.mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
         }
         let file = options.open(&path).map_err(|why| {
             if fs::symlink_metadata(&path).is_ok_and(|it| it.is_symlink()) {

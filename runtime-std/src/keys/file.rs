@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 use crate::entropy::entropy;
+use crate::plain::open_plain;
 
 /// No key file is longer.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -23,7 +24,7 @@ pub(super) enum Existing {
 
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, KeyError> {
     let failed = |why| KeyError::Io(path.into(), why);
-    let file = File::open(path).map_err(failed)?;
+    let file = open_plain(path).map_err(failed)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -6,6 +6,7 @@ use overcom_core::{Address, Command, CommandError, Delegation, Invitation, Invit
 use serde_json::{Value, json};
 
 use super::{Ending, Hub, SessionId};
+use crate::data::date;
 use crate::proto::{Fault, InvitationLine, LinkLine, NOTICES, Op, OutboxLine, Why};
 
 /// An invitation's life when nobody says: long enough to be read the next day (guess).
@@ -29,7 +30,7 @@ impl Hub {
             Op::Invite { life_s, addresses } => {
                 self.command(Command::invite(life_s.map_or(INVITATION_LIFE, Duration::from_secs), addresses)).await
             }
-            Op::Join { line } => self.command(Command::join(invitation(&line)?)).await,
+            Op::Join { line } => self.join(invitation(&line)?).await,
             Op::Invitations => self.invitations().await,
             Op::Withdraw { invitation } => self.withdraw(invitation).await,
             Op::Names => self.names().await,
@@ -102,6 +103,18 @@ impl Hub {
             self.book.add(&name, user).map_err(|fault| fault.after("the addresses are known, the name is not"))?;
         }
         Ok(done)
+    }
+
+    async fn join(&self, invitation: Invitation) -> Result<Value, Fault> {
+        let until = invitation.until();
+        self.command(Command::join(invitation)).await.map_err(|fault| {
+            let now = self.clock.wall();
+            if fault.code != "bad_invitation" || now < until {
+                return fault;
+            }
+            let message = format!("the invitation's time ended {}, and it is {} by this machine", date(until), date(now));
+            Fault { message, ..fault }
+        })
     }
 
     async fn invitations(&self) -> Result<Value, Fault> {

@@ -3,6 +3,10 @@
 use overcom_core::{CommandError, WireError};
 use serde::{Deserialize, Serialize};
 
+/// What may be named, and what nobody can dial.
+const UNDIALLED: &str = "name 1 to 8 addresses, HOST:PORT or [IPv6]:PORT, that others can dial: nobody can dial 0.0.0.0, [::], port 0 or a \
+                         link-local address (fe80::) of another link";
+
 /// An answer that says no: a code that stays the same, what is wrong, and the way out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Fault {
@@ -39,7 +43,7 @@ impl From<CommandError> for Fault {
             CommandError::Full => ("full", "wait for the notice ready, then ask again"),
             CommandError::Payload(_) => ("bad_payload", "send JSON without repeated keys, at most 12 deep and 1 MiB less 1 KiB long"),
             CommandError::Kind => ("bad_type", "use a short name, for instance note"),
-            CommandError::Address => ("bad_address", "write HOST:PORT or [IPv6]:PORT"),
+            CommandError::Address => ("bad_address", UNDIALLED),
             CommandError::Oneself => ("oneself", "name somebody else, or another device of yours"),
             CommandError::Renewal(_) => {
                 ("not_renewed", "have the identity sign for this device: overcom id --request, then overcom delegate")

@@ -109,7 +109,7 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
     };
     let device = DeviceFile::open(place.data.device()?).ok();
     let delegation = device.as_ref().and_then(DeviceFile::delegation);
-    checks.push(clock(now, status["clock_ahead_ms"].as_i64(), delegation));
+    checks.push(clock(now, status["clock_ahead_ms"].as_i64(), links["count"].as_u64().unwrap_or_default(), delegation));
     checks.push(delegated(now, delegation, place.data.identity()?.exists()));
     checks.push(port(&status));
     checks.push(datagrams());
@@ -178,7 +178,7 @@ fn keys(device: &Result<DeviceFile, Fail>, identity: &Path) -> Check {
     }
 }
 
-fn clock(now: WallTime, ahead_ms: Option<i64>, delegation: Option<&Delegation>) -> Check {
+fn clock(now: WallTime, ahead_ms: Option<i64>, peers: u64, delegation: Option<&Delegation>) -> Check {
     let says = format!("it is {} by this machine", date(now));
     if now < BUILT_AFTER {
         return Check::fail("clock", says, "set the clock: this program is younger than that");
@@ -189,7 +189,8 @@ fn clock(now: WallTime, ahead_ms: Option<i64>, delegation: Option<&Delegation>) 
     }
     match ahead_ms {
         Some(ahead_ms) => Check::fail("clock", says, clock_sentence(ahead_ms)),
-        None => Check::ok("clock", format!("{says}; no peer says otherwise")),
+        None if peers > 0 => Check::ok("clock", format!("{says}; {peers} linked, and no three of the last eight say otherwise")),
+        None => Check::ok("clock", format!("{says}; nobody is linked who could say otherwise: compare it with another clock")),
     }
 }
 
@@ -289,8 +290,8 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_well_has_a_next_step() {
         let bad = [
-            clock(WallTime::from_millis(1_000), None, None),
-            clock(NOW, Some(86_400_000), None),
+            clock(WallTime::from_millis(1_000), None, 0, None),
+            clock(NOW, Some(86_400_000), 3, None),
             delegated(NOW, None, true),
             port(&Value::Null),
             port(&json!({ "listening": "127.0.0.1:7575" })),
@@ -301,14 +302,16 @@ mod tests {
         for check in bad {
             assert!(check.state != State::Ok && check.next.is_some(), "{check:?}");
         }
-        assert!(words(&[clock(NOW, Some(-86_400_000), None)]).contains("next: this machine's clock is 24 hours behind"));
+        assert!(words(&[clock(NOW, Some(-86_400_000), 3, None)]).contains("next: this machine's clock is 24 hours behind"));
         let good = [
-            clock(NOW, None, None),
+            clock(NOW, None, 0, None),
+            clock(NOW, None, 8, None),
             port(&json!({ "listening": "[::]:7575" })),
             datagrams(),
             family("IPv4", &[([192, 0, 2, 1], 1).into()], SocketAddr::is_ipv4),
             entries(&json!({ "links": [{ "service": "ocn1" }] })),
         ];
+        assert!(clock(NOW, None, 0, None).found.contains("nobody is linked who could say otherwise"));
         for check in good {
             assert!(check.state == State::Ok && check.next.is_none(), "{check:?}");
         }

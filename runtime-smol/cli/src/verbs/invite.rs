@@ -141,6 +141,7 @@ async fn check_name(client: &mut Client, name: &str, user: &str) -> Result<(), F
 }
 
 async fn ask_to_join(client: &mut Client, invitation: &Invitation) -> Result<(), Fail> {
+    let clock = Clock::start();
     let request = json!({ "line": invitation.to_secret_text().as_str() });
     let tag = client.call("join", request).await?.get("tag").cloned().unwrap_or_default();
     while let Some(notice) = client.notice_within(JOINED_MAX).await? {
@@ -148,6 +149,13 @@ async fn ask_to_join(client: &mut Client, invitation: &Invitation) -> Result<(),
             continue;
         }
         let said = |key: &str| notice.get(key).and_then(Value::as_str).unwrap_or_default();
+        if said("why") == "invitation_ended" {
+            let (until, now) = (date(invitation.until()), date(clock.wall()));
+            let advice = "set the clock that is wrong, else ask for another one";
+            return Err(Fail::failed(format!(
+                "not joined: its time, until {until}, is over for whoever invites, and it is {now} by this machine; {advice}"
+            )));
+        }
         if said("notice") == "failed" {
             return Err(Fail::failed(format!("not joined: {}; {}", said("message"), said("hint"))));
         }

@@ -73,6 +73,7 @@ fn payload(arguments: &Arguments) -> Result<Box<RawValue>, Fail> {
 
 async fn send(client: &mut Client, arguments: &Arguments, payload: &RawValue) -> Result<String, Fail> {
     let clock = Clock::start();
+    not_to_oneself_alone(client, &arguments.to).await?;
     client.call("listen", json!({ "notices": ["queued", "delivered", "failed"] })).await?;
     // Not by json!, which would write its numbers in another form.
     let request = Request { to: &arguments.to, kind: &arguments.kind, payload };
@@ -96,6 +97,17 @@ async fn send(client: &mut Client, arguments: &Arguments, payload: &RawValue) ->
             _ => {}
         }
     }
+}
+
+/// Refuses oneself where no other device of one's own is known: it would wait for its whole life, and nobody could mend that.
+async fn not_to_oneself_alone(client: &mut Client, to: &str) -> Result<(), Fail> {
+    let why = client.call("why", json!({ "user": to })).await?;
+    let has_none = |key: &str| why[key].as_array().is_none_or(Vec::is_empty);
+    if why["user"] == client.user() && ["linked", "known", "addresses"].into_iter().all(has_none) {
+        let advice = "name somebody else, or say where another device of yours is: overcom names add NAME ID --at ADDRESS";
+        return Err(Fail::usage(format!("{to} is yourself, and no other device of yours is known here; {advice}")));
+    }
+    Ok(())
 }
 
 /// It is kept, and this is what it waits for.
