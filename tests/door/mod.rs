@@ -5,6 +5,7 @@ mod control;
 mod ending;
 mod examples;
 mod invitations;
+mod metrics;
 mod places;
 mod schema;
 mod stdio;

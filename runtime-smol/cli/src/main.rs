@@ -11,6 +11,7 @@ mod file;
 mod hub;
 mod id;
 mod keeper;
+mod metrics;
 mod proto;
 mod redact;
 mod run;
@@ -38,6 +39,7 @@ Examples:
   overcom doctor                          is everything there that a node needs?
   overcom node --serve                    a node for all these, until Ctrl-C or
   overcom stop                            ends it
+  overcom node --serve --metrics 127.0.0.1:9575    and what it counts, for Prometheus and the like
   overcom node                            a node for a program, in JSON Lines
   overcom id --request > request.json     an identity that is kept elsewhere: ask here,
   overcom delegate --request request.json > delegation.json      sign it there,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use overcom_core::{AppId, Config, Notice, Refusal};
-use overcom_smol::Node;
+use overcom_smol::{Handle, Node};
 use overcom_std::keys::{IdentityFile, write_private};
 use overcom_std::sockets::{self, Bound};
 use overcom_std::{Clock, RedbStore, Setup};
@@ -19,6 +19,7 @@ use crate::data::{Data, app, app_of, date};
 use crate::fail::Fail;
 use crate::hub::{Ending, Hub, Told};
 use crate::keeper::Keeper;
+use crate::metrics;
 use crate::proto::{Hello, PROTOCOL};
 use crate::serve::{Control, Lock};
 use crate::session::Entrance;
@@ -52,6 +53,8 @@ pub(crate) struct Running {
     hub: Task<Ending>,
     serving: Task<()>,
     engine: Task<io::Result<()>>,
+    handle: Handle,
+    metrics: Option<Task<()>>,
     _lock: Lock,
 }
 
@@ -84,10 +87,18 @@ impl Running {
         let control = Control::open(&folder, &lock).await;
         let control =
             control.map_err(|why| Fail::failed(format!("the control socket in {}: {}", folder.display(), overcom_std::advice(&why))))?;
+        let handle = node.handle();
         let (hub, tell) = Hub::new(node, hello, book, keeper);
         let entrance = Entrance::new(tell);
         let serving = smol::spawn(control.serve(entrance.clone()));
-        Ok(Self { entrance, hub: smol::spawn(hub.run()), serving, engine, _lock: lock })
+        Ok(Self { entrance, hub: smol::spawn(hub.run()), serving, engine, handle, metrics: None, _lock: lock })
+    }
+
+    /// Tells whoever asks there what the node counts, as long as it runs.
+    pub(crate) fn measure(&mut self, listener: TcpListener) -> Result<(), Fail> {
+        let listener = smol::Async::new(listener).map_err(|why| Fail::failed(format!("the metrics cannot be served: {why}")))?;
+        self.metrics = Some(smol::spawn(metrics::serve(listener.into(), self.handle.clone())));
+        Ok(())
     }
 
     /// Waits for its end, however it comes about; a signal is a wish like any other. Everything is free when this returns.
@@ -100,6 +111,9 @@ impl Running {
         let ending = or(self.hub, asks).await;
         // The socket goes before the lock, so that nobody who takes the lock finds it.
         self.serving.cancel().await;
+        if let Some(metrics) = self.metrics {
+            metrics.cancel().await;
+        }
         let recorded = self.engine.await;
         match ending {
             // Why nobody could be written to is told by whoever wrote.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::BufWriter;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +39,16 @@ pub(crate) struct Arguments {
     /// Take keys, addresses and contents out of the recording; then it shows what happened, but cannot be replayed
     #[arg(long, requires = "record")]
     redact: bool,
+    /// Tell what the node counts as OpenMetrics text at http://ADDR/metrics, to this machine only; port 0 takes any
+    #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
+    metrics: Option<SocketAddr>,
+}
+
+/// An address that only this machine reaches: who asks proves nothing.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let wrong = "write IP:PORT, for instance 127.0.0.1:9575";
+    let at: SocketAddr = text.parse().map_err(|_| wrong.to_owned())?;
+    if at.ip().is_loopback() { Ok(at) } else { Err("not of this machine alone: name 127.0.0.1 or [::1]".to_owned()) }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
@@ -47,11 +58,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
         Ok((path, file::open(path, Kind::Recording)?))
     };
     let record = arguments.record.as_deref().map(open).transpose()?;
+    let metrics = arguments.metrics.map(|at| {
+        let wrong = |why| Fail::failed(format!("{at} cannot be listened on: {why}; name another port with --metrics"));
+        TcpListener::bind(at).map_err(wrong)
+    });
+    let metrics = metrics.transpose()?;
     let done = smol::block_on(async {
         let look = async { if arguments.serve { next(&arguments.place).await } else { find(&arguments.place).await } };
         match unless_asked(look).await? {
-            Found::Free(lock) => run_here(arguments, lock, record).await,
+            Found::Free(lock) => run_here(arguments, lock, record, metrics).await,
             Found::Taken(..) if record.is_some() => Err(Fail::failed("the node of this folder runs already: stop it, then record")),
+            Found::Taken(..) if metrics.is_some() => Err(Fail::failed("the node of this folder runs already: stop it, then measure")),
             Found::Taken(lines, writer, hello) => unless_asked(pass_on(lines, writer, &hello)).await,
         }
     });
@@ -79,14 +96,20 @@ async fn next(place: &Place) -> Result<Found, Fail> {
     }
 }
 
-async fn run_here(arguments: &Arguments, lock: Lock, record: Option<(&Path, File)>) -> Result<(), Fail> {
+async fn run_here(arguments: &Arguments, lock: Lock, record: Option<(&Path, File)>, metrics: Option<TcpListener>) -> Result<(), Fail> {
     let recording = |(path, file): (&Path, File)| -> Result<Recording, Fail> {
         // Not before the lock says that no other node writes there, and not before the keys are read.
         file::empty(&file, path)?;
         let file = BufWriter::new(file);
         Ok(if arguments.redact { Box::new(Redacted::new(file)) } else { Box::new(file) })
     };
-    let running = unless_asked(Running::start(&arguments.place, lock, || record.map(recording).transpose())).await?;
+    let mut running = unless_asked(Running::start(&arguments.place, lock, || record.map(recording).transpose())).await?;
+    if let Some(listener) = metrics {
+        if let Ok(at) = listener.local_addr() {
+            crate::say(&format!("what it counts is at http://{at}/metrics"));
+        }
+        running.measure(listener)?;
+    }
     if arguments.serve {
         crate::say("the node runs; overcom send, listen and the others speak with it");
         return running.ended().await;
