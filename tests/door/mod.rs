@@ -6,6 +6,7 @@ mod ending;
 mod examples;
 mod invitations;
 mod metrics;
+mod network;
 mod places;
 mod schema;
 mod stdio;

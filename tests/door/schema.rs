@@ -6,21 +6,21 @@ use super::Talk;
 use crate::cli::Home;
 
 /// The schema, and the part of JSON Schema that it uses. A keyword that is not known here is a mistake in the schema.
-struct Schema(Value);
+pub(super) struct Schema(Value);
 
 impl Schema {
-    fn published() -> Self {
+    pub(super) fn published() -> Self {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime-smol/cli/schema/overcom.json");
         Self(serde_json::from_str(&std::fs::read_to_string(path).expect("it is there")).expect("it is JSON"))
     }
 
     /// What is wrong with `value` as a whole line that the program says.
-    fn line(&self, value: &Value) -> Result<(), String> {
+    pub(super) fn line(&self, value: &Value) -> Result<(), String> {
         self.check(&json!({ "oneOf": self.0["oneOf"] }), value)
     }
 
     /// What is wrong with `value` by the definition `name`.
-    fn named(&self, name: &str, value: &Value) -> Result<(), String> {
+    pub(super) fn named(&self, name: &str, value: &Value) -> Result<(), String> {
         self.check(&json!({ "$ref": format!("#/$defs/{name}") }), value)
     }
 
@@ -134,6 +134,8 @@ fn requests(user: &str, at: &str, bobs_line: &str, own: &str) -> Vec<(&'static s
         ("withdraw", json!({ "invitation": own })),
         ("names", json!({})),
         ("find", json!({ "user": "bob" })),
+        ("locate", json!({ "user": "bob", "app": null, "device": null })),
+        ("dht", json!({})),
         ("send", json!({ "to": "bob", "type": "note", "payload": { "a": [1, null] }, "keep": "disk", "life_s": 60, "device": null })),
         ("send", json!({ "to": "bob", "type": "note", "keep": "memory" })),
         // Nobody is there: it stays in the outbox.

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
-use verbs::{doctor, enter, invite, listen, names, node, report, send, stop, why};
+use verbs::{dht, doctor, enter, find, invite, listen, names, node, report, send, stop, why};
 
 const HELP: &str = "\
 Examples:
@@ -36,6 +36,9 @@ Examples:
   overcom send ann note '{\"milk\":2}'     and wait until it is delivered
   overcom listen --type note | jq .payload
   overcom why ann                         why does it not arrive?
+  overcom enter HOST:PORT                 take part in the network that finds people by id
+  overcom find ann                        where does the network say that ann is?
+  overcom dht                             how many nodes are there, and is all well?
   overcom doctor                          is everything there that a node needs?
   overcom node --serve                    a node for all these, until Ctrl-C or
   overcom stop                            ends it
@@ -82,6 +85,10 @@ enum Verb {
     Names(names::Arguments),
     /// Says what was tried to reach somebody, and what came of it
     Why(why::Arguments),
+    /// Asks the network where somebody's devices are
+    Find(find::Arguments),
+    /// Shows this node's place in the network that finds people, and how well it is there
+    Dht(dht::Arguments),
     /// Looks at everything that a node needs, and says the next step where something is missing
     Doctor(doctor::Arguments),
     /// Names the peers to enter the network by
@@ -125,6 +132,8 @@ fn carry_out(arguments: Arguments) -> Result<String, Fail> {
         Verb::Listen(arguments) => listen::run(&arguments),
         Verb::Names(arguments) => names::run(&arguments),
         Verb::Why(arguments) => why::run(&arguments),
+        Verb::Find(arguments) => find::run(&arguments),
+        Verb::Dht(arguments) => dht::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Enter(arguments) => enter::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),

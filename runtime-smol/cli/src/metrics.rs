@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use overcom_core::Node;
+use overcom_core::{DhtStanding, Node, RealmView};
 use overcom_smol::Handle;
 use serde_json::Value;
 use smol::future::or;
@@ -23,6 +23,9 @@ const REQUESTS_MAX: usize = 4;
 const REQUEST_BYTES_MAX: usize = 8 << 10;
 /// How long a request and its answer may take (guess: loopback's worst, on a busy machine).
 const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// What is told of each realm: its name, and how much it is.
+type Gauge = (&'static str, fn(&RealmView) -> u64);
 
 /// Answers until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, node: Handle) {
@@ -130,6 +133,21 @@ fn text(node: &Node) -> String {
         ("invitations_open", seen.invitations.len()),
     ] {
         let _ = writeln!(text, "# TYPE overcom_{name} gauge\novercom_{name} {count}");
+    }
+    let realms = seen.dht.map(|dht| dht.realms).unwrap_or_default();
+    let each: [Gauge; 5] = [
+        ("nodes", |realm| realm.nodes),
+        ("verified", |realm| realm.verified),
+        ("leaves", |realm| realm.leaves),
+        ("estimate", |realm| realm.estimate),
+        ("is_serving", |realm| u64::from(realm.standing == DhtStanding::Serving)),
+    ];
+    for (name, of) in each.into_iter().filter(|_| !realms.is_empty()) {
+        let _ = writeln!(text, "# TYPE overcom_dht_{name} gauge");
+        for realm in &realms {
+            let reach = format!("{:?}", realm.reach).to_lowercase();
+            let _ = writeln!(text, "overcom_dht_{name}{{family=\"{}\",reach=\"{reach}\"}} {}", realm.family, of(realm));
+        }
     }
     text + "# EOF\n"
 }

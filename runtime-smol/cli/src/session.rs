@@ -103,7 +103,7 @@ impl Room {
 /// What a request of so many bytes may take with its answer, in which a refusal may repeat a part of it.
 fn cost(request: &Request, length: usize) -> usize {
     let answer = match request.op {
-        Ok(Op::Names | Op::Links | Op::Outbox | Op::Invitations | Op::Why { .. }) => ANSWER_BYTES_MAX,
+        Ok(Op::Names | Op::Links | Op::Outbox | Op::Invitations | Op::Dht | Op::Why { .. }) => ANSWER_BYTES_MAX,
         Ok(_) | Err(_) => ANSWER_BYTES,
     };
     2 * length + answer

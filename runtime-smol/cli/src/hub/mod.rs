@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use overcom_core::{Command, Notice, StoreError, Time};
+use overcom_core::{Command, DhtNotice, DhtStanding, Notice, StoreError, Time};
 use overcom_smol::{Handle, Node};
 use overcom_std::Clock;
 use smol::channel::{Receiver, Sender, bounded};
@@ -12,6 +12,7 @@ use smol::future::or;
 use crate::book::Book;
 use crate::keeper::Keeper;
 use crate::proto::{Hello, Request, answer, line_of, missed_line};
+use crate::verbs::dht::{ECLIPSE, ENTER, FORK};
 
 mod clock;
 mod ledger;
@@ -100,6 +101,10 @@ pub(crate) struct Hub {
     keeper: Keeper,
     /// What peers have said of this machine's clock, if they did.
     clock_off: Option<ClockOff>,
+    /// When somebody seemed to surround a key that was looked for.
+    eclipse: Option<Time>,
+    /// Whether somebody else publishes with this device's key.
+    is_forked: bool,
     ends_when_alone: bool,
     is_told_first: bool,
     /// What the node was told last of notices behind a message that nobody takes.
@@ -131,6 +136,8 @@ impl Hub {
             book,
             keeper,
             clock_off: None,
+            eclipse: None,
+            is_forked: false,
             ends_when_alone: false,
             is_told_first: false,
             passed: 0,
@@ -212,6 +219,9 @@ impl Hub {
             self.clock_off = Some(ClockOff::new(*ahead_ms, &self.clock));
             crate::say(&clock_sentence(*ahead_ms));
         }
+        if let Notice::Dht(notice) = &notice {
+            self.on_dht(notice);
+        }
         if let Notice::Stopped { why, .. } = &notice {
             self.ending = Some(Ending::Storage(*why));
         }
@@ -222,6 +232,24 @@ impl Hub {
         let waits = kind == Kind::Message && !self.is_heard();
         let number = self.ledger.add(notice, kind, &to, waits);
         to.into_iter().for_each(|session| self.hand_out(session, Some((number, &line))));
+    }
+
+    /// What a person at this machine is to know of the network; programs and other terminals hear the notice.
+    fn on_dht(&mut self, notice: &DhtNotice) {
+        match notice {
+            DhtNotice::EclipseSuspected => {
+                self.eclipse = Some(self.clock.now());
+                crate::say(&format!("somebody seems to surround what is looked for in the network: {ECLIPSE}"));
+            }
+            DhtNotice::Fork => {
+                self.is_forked = true;
+                crate::say(&format!("somebody else publishes with this device's key: {FORK}"));
+            }
+            DhtNotice::Standing { standing: DhtStanding::Isolated, .. } => {
+                crate::say(&format!("nobody of the network answers: {ENTER}"));
+            }
+            _ => {}
+        }
     }
 
     /// Sessions that want a notice; nobody wants what has no name.

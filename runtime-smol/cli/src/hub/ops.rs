@@ -22,6 +22,11 @@ impl Hub {
                 let user = self.book.find(&user)?;
                 self.command(Command::find(user)).await
             }
+            Op::Locate { user, app, device } => {
+                let user = self.book.find(&user)?;
+                self.command(Command::Locate { user, app, device }).await
+            }
+            Op::Dht => self.dht().await,
             Op::Introduce { user, addresses, name } => self.introduce(&user, addresses, name).await,
             Op::Forget { user } => {
                 let user = self.book.find(&user)?;
@@ -103,6 +108,12 @@ impl Hub {
             self.book.add(&name, user).map_err(|fault| fault.after("the addresses are known, the name is not"))?;
         }
         Ok(done)
+    }
+
+    async fn dht(&self) -> Result<Value, Fault> {
+        let dht = self.look(|node| node.inspect().dht).await?;
+        let suspected = self.eclipse.map(|at| self.clock.now().since(at).as_secs());
+        shown(json!({ "dht": dht, "eclipse_suspected_s": suspected, "is_forked": self.is_forked }))
     }
 
     async fn join(&self, invitation: Invitation) -> Result<Value, Fault> {

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use overcom_core::{CloseReason, FailReason, Notice, UserId};
+use overcom_core::{CloseReason, DhtNotice, DhtReach, DhtRecord, DhtStanding, FailReason, Notice, UserId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::said::With;
+use crate::verbs::dht::{ECLIPSE, FORK};
 
 /// Every kind of notice that is told.
 pub(crate) const NOTICES: &[&str] = &[
@@ -34,6 +35,13 @@ pub(crate) const NOTICES: &[&str] = &[
     "stopped",
     "quiet",
     "missed",
+    "located",
+    "looked_up",
+    "published",
+    "standing",
+    "eclipse_suspected",
+    "fork",
+    "revocation_found",
 ];
 
 /// One notice.
@@ -149,11 +157,56 @@ enum Told<'a> {
         why: Why,
     },
     Quiet,
+    Located {
+        tag: u64,
+        user: String,
+        name: Option<&'a str>,
+        device: String,
+        addresses: &'a [SocketAddr],
+        relays: Vec<Relay>,
+        /// Whether enough nodes agree.
+        agreed: bool,
+    },
+    LookedUp {
+        tag: u64,
+        found: bool,
+        partial: bool,
+    },
+    Published {
+        record: DhtRecord,
+        reach: DhtReach,
+        acknowledged: u8,
+        of: u8,
+        enough: bool,
+    },
+    Standing {
+        family: u8,
+        reach: DhtReach,
+        standing: DhtStanding,
+        message: String,
+    },
+    EclipseSuspected {
+        hint: &'static str,
+    },
+    Fork {
+        hint: &'static str,
+    },
+    RevocationFound {
+        user: String,
+        name: Option<&'a str>,
+    },
     /// Of the session itself: so many notices were not handed to it, since it had not taken those before them.
     Missed {
         count: u64,
         hint: &'static str,
     },
+}
+
+/// A node that passes on to a device.
+#[derive(Serialize)]
+struct Relay {
+    key: String,
+    address: SocketAddr,
 }
 
 /// A reason: its code, what it means and what to do.
@@ -252,7 +305,34 @@ fn told<'a>(notice: &'a Notice, name: Option<&'a str>) -> Option<Told<'a>> {
         },
         Notice::Stopped { why, .. } => Told::Stopped { why: Why::new(why, why.explain()) },
         Notice::Quiet => Told::Quiet,
+        Notice::Dht(notice) => return of_dht(notice, name),
         // What was saved by an application of the node's own, and its start, are no news to a session.
-        Notice::Restored { .. } | Notice::Started { .. } | Notice::Dht(_) | _ => return None,
+        Notice::Restored { .. } | Notice::Started { .. } | _ => return None,
+    })
+}
+
+fn of_dht<'a>(notice: &'a DhtNotice, name: Option<&'a str>) -> Option<Told<'a>> {
+    Some(match notice {
+        DhtNotice::Found { tag, user, device, addresses, relays, is_final, .. } => Told::Located {
+            tag: tag.number(),
+            user: user.to_string(),
+            name,
+            device: device.to_string(),
+            addresses,
+            relays: relays.iter().map(|(key, address)| Relay { key: key.to_string(), address: *address }).collect(),
+            agreed: *is_final,
+        },
+        DhtNotice::Ended { tag, is_found, is_partial, .. } => Told::LookedUp { tag: tag.number(), found: *is_found, partial: *is_partial },
+        DhtNotice::Published { record, reach, acknowledged, of, is_enough, .. } => {
+            Told::Published { record: *record, reach: *reach, acknowledged: *acknowledged, of: *of, enough: *is_enough }
+        }
+        DhtNotice::Standing { family, reach, standing, .. } => {
+            Told::Standing { family: *family, reach: *reach, standing: *standing, message: standing.to_string() }
+        }
+        DhtNotice::EclipseSuspected => Told::EclipseSuspected { hint: ECLIPSE },
+        DhtNotice::Fork => Told::Fork { hint: FORK },
+        DhtNotice::RevocationFound { user, .. } => Told::RevocationFound { user: user.to_string(), name },
+        // A node takes a renewal, and says `renewed`.
+        DhtNotice::Renewed(_) | _ => return None,
     })
 }

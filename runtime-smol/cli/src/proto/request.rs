@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use overcom_core::{Address, DeviceId, Entry, InvitationId, Keep};
+use overcom_core::{Address, AppId, DeviceId, Entry, InvitationId, Keep};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -45,6 +45,10 @@ pub(crate) enum Op {
     Send { to: String, device: Option<DeviceId>, kind: String, payload: Option<Box<str>>, keep: Keep, life_s: Option<u64> },
     /// Find a user and link with one of their devices.
     Find { user: String },
+    /// Ask the DHT where a user's devices are, without linking.
+    Locate { user: String, app: Option<AppId>, device: Option<DeviceId> },
+    /// The DHT at a glance.
+    Dht,
     /// Put a user's addresses into the address book, and a name with them.
     Introduce { user: String, addresses: Vec<Address>, name: Option<String> },
     /// Take a user out of the address book and give up what waits for them.
@@ -110,6 +114,12 @@ ops! {
         life_s: fields.may("life_s", "whole seconds, at most 604800")?,
     });
     "find" => |fields| Ok(Op::Find { user: fields.need("user", WHO)? });
+    "locate" => |fields| Ok(Op::Locate {
+        user: fields.need("user", WHO)?,
+        app: fields.may("app", "an app's id, for instance overcom")?,
+        device: fields.may("device", "the device as a message from it shows it")?,
+    });
+    "dht" => |_| Ok(Op::Dht);
     "introduce" => |fields| Ok(Op::Introduce {
         user: fields.need("user", WHO)?,
         addresses: fields.need("addresses", "a list of 1 to 8 texts HOST:PORT or [IPv6]:PORT")?,

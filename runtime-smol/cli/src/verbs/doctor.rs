@@ -17,6 +17,7 @@ use crate::data::{DAY_MS, date, own};
 use crate::fail::Fail;
 use crate::hub::clock_sentence;
 use crate::run::Place;
+use crate::verbs::dht::{ECLIPSE, ENTER, FORK};
 
 /// 2026-01-01: no clock that is right says less to a program that was made later.
 const BUILT_AFTER: WallTime = WallTime::from_millis(1_767_225_600_000);
@@ -95,16 +96,16 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
     let device = place.data.open_device();
     checks.push(keys(&device, &place.data.identity()?));
     // A node that runs may have signed another meanwhile; one that cannot start says why.
-    let (status, links) = match smol::block_on(Client::with(place, ask)) {
-        Ok((status, links)) => {
+    let (status, links, dht) = match smol::block_on(Client::with(place, ask)) {
+        Ok((status, links, dht)) => {
             let running = if status["own"] == true { "none was running; one ran for this" } else { "one is running" };
             checks.push(Check::ok("node", running));
-            (status, links)
+            (status, links, dht)
         }
         Err(why) if why.is_asked() => return Err(why),
         Err(why) => {
             checks.push(Check::fail("node", "it does not start", why.to_string()));
-            (Value::Null, Value::Null)
+            (Value::Null, Value::Null, Value::Null)
         }
     };
     let device = DeviceFile::open(place.data.device()?).ok();
@@ -117,16 +118,18 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
     checks.push(family("IPv4", &found, SocketAddr::is_ipv4));
     checks.push(family("IPv6", &found, SocketAddr::is_ipv6));
     checks.push(entries(&links));
+    checks.push(network(&dht));
     Ok(checks)
 }
 
-async fn ask(client: &mut Client) -> Result<(Value, Value), Fail> {
+async fn ask(client: &mut Client) -> Result<(Value, Value, Value), Fail> {
     let mut status = client.call("status", json!({})).await?;
     if let Some(status) = status.as_object_mut() {
         status.insert("own".into(), client.is_own().into());
     }
     let links = client.call("links", json!({})).await?;
-    Ok((status, links))
+    let dht = client.call("dht", json!({})).await?;
+    Ok((status, links, dht))
 }
 
 fn disk(folder: &Path) -> Check {
@@ -265,6 +268,22 @@ fn entries(links: &Value) -> Check {
     }
 }
 
+fn network(dht: &Value) -> Check {
+    let realms = dht["dht"]["realms"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let verified: u64 = realms.iter().filter_map(|realm| realm["verified"].as_u64()).sum();
+    if dht["is_forked"] == true {
+        return Check::warn("network", "somebody else publishes with this device's key", FORK);
+    }
+    if dht["eclipse_suspected_s"].is_u64() {
+        return Check::warn("network", "somebody seems to surround what is looked for", ECLIPSE);
+    }
+    match realms.len() {
+        0 => Check::warn("network", "this node takes no part in it yet: nobody is found by id alone", ENTER),
+        _ if verified == 0 => Check::warn("network", "nobody of it has answered", ENTER),
+        _ => Check::ok("network", format!("{verified} nodes of it have answered; overcom dht says more")),
+    }
+}
+
 fn words(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
@@ -298,6 +317,10 @@ mod tests {
             family("IPv6", &[], SocketAddr::is_ipv6),
             entries(&json!({ "links": [{ "user": "oc1" }] })),
             disk(Path::new("/dev/null/no")),
+            network(&json!({ "dht": null })),
+            network(&json!({ "dht": { "realms": [{ "verified": 0 }] } })),
+            network(&json!({ "dht": { "realms": [{ "verified": 3 }] }, "eclipse_suspected_s": 1 })),
+            network(&json!({ "dht": { "realms": [{ "verified": 3 }] }, "is_forked": true })),
         ];
         for check in bad {
             assert!(check.state != State::Ok && check.next.is_some(), "{check:?}");
@@ -310,6 +333,7 @@ mod tests {
             datagrams(),
             family("IPv4", &[([192, 0, 2, 1], 1).into()], SocketAddr::is_ipv4),
             entries(&json!({ "links": [{ "service": "ocn1" }] })),
+            network(&json!({ "dht": { "realms": [{ "verified": 3 }] }, "eclipse_suspected_s": null, "is_forked": false })),
         ];
         assert!(clock(NOW, None, 0, None).found.contains("nobody is linked who could say otherwise"));
         for check in good {

@@ -1,7 +1,9 @@
 //! The verbs that speak with a node.
 
+pub(crate) mod dht;
 pub(crate) mod doctor;
 pub(crate) mod enter;
+pub(crate) mod find;
 pub(crate) mod invite;
 pub(crate) mod listen;
 pub(crate) mod names;

@@ -103,7 +103,9 @@ async fn send(client: &mut Client, arguments: &Arguments, payload: &RawValue) ->
 async fn not_to_oneself_alone(client: &mut Client, to: &str) -> Result<(), Fail> {
     let why = client.call("why", json!({ "user": to })).await?;
     let has_none = |key: &str| why[key].as_array().is_none_or(Vec::is_empty);
-    if why["user"] == client.user() && ["linked", "known", "addresses"].into_iter().all(has_none) {
+    let is_alone = why["user"] == client.user() && ["linked", "known", "addresses"].into_iter().all(has_none);
+    // The network may know of another one.
+    if is_alone && client.call("dht", json!({})).await?["dht"].is_null() {
         let advice = "name somebody else, or say where another device of yours is: overcom names add NAME ID --at ADDRESS";
         return Err(Fail::usage(format!("{to} is yourself, and no other device of yours is known here; {advice}")));
     }

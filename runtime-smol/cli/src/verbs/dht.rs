@@ -1,0 +1,132 @@
+//! `overcom dht`: this node's place in the network that finds people, and how well it is there.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::fail::Fail;
+use crate::run::Place;
+
+/// What to do where nobody of the network is known, or nobody answers.
+pub(crate) const ENTER: &str = "overcom enter HOST:PORT names a peer to enter by";
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overcom dht           how many nodes this one knows, how many there are, and whether all is well
+  overcom dht --json    the same for a program, one JSON object")]
+pub(crate) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    let answer = smol::block_on(Client::with(&arguments.place, async |client| client.call("dht", json!({})).await))?;
+    Ok(if arguments.json { format!("{answer}\n") } else { words(&answer) })
+}
+
+fn words(answer: &Value) -> String {
+    let mut text = String::new();
+    let realms = answer["dht"]["realms"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if realms.is_empty() {
+        let _ = writeln!(text, "this node takes no part in the network yet\n  next: {ENTER}");
+    }
+    for realm in realms {
+        let number = |key: &str| realm[key].as_u64().unwrap_or_default();
+        let said = |key: &str| realm[key].as_str().unwrap_or_default();
+        let _ = writeln!(text, "IPv{}, {}: {}", number("family"), reach(said("reach")), standing(said("standing")));
+        let (nodes, verified, leaves, estimate) = (number("nodes"), number("verified"), number("leaves"), number("estimate"));
+        let _ = writeln!(text, "  {nodes} nodes known, {verified} have answered, {leaves} neighbours; about {estimate} serve in all");
+        if let Some(address) = realm["address"].as_str() {
+            let _ = writeln!(text, "  others find this node at {address}");
+        }
+        if let Some(rtt_ms) = realm["rtt_ms"].as_u64() {
+            let _ = writeln!(text, "  half of them answer within {rtt_ms} ms");
+        }
+        if let Some(next) = next(said("standing")) {
+            let _ = writeln!(text, "  next: {next}");
+        }
+    }
+    let number = |key: &str| answer["dht"][key].as_u64().unwrap_or_default();
+    if answer["dht"].is_object() {
+        let _ = writeln!(
+            text,
+            "{} records kept ({} bytes), {} look-ups under way",
+            number("records"),
+            number("record_bytes"),
+            number("look_ups")
+        );
+    }
+    if let Some(secs) = answer["eclipse_suspected_s"].as_u64() {
+        let _ = writeln!(text, "{secs} s ago somebody seemed to surround what was looked for\n  next: {ECLIPSE}");
+    }
+    if answer["is_forked"] == true {
+        let _ = writeln!(text, "somebody else publishes with this device's key\n  next: {FORK}");
+    }
+    text
+}
+
+/// What to do about a key that is surrounded, in a sentence's second half.
+pub(crate) const ECLIPSE: &str = "ask again by another connection, or have them send an invitation";
+/// What to do about a copy of the device.
+pub(crate) const FORK: &str = "stop the other process that uses a copy of this device's keys";
+
+fn reach(reach: &str) -> &str {
+    match reach {
+        "loopback" => "this machine",
+        "private" => "this network",
+        _ => "everywhere",
+    }
+}
+
+/// How a node stands, in words.
+pub(crate) fn standing(standing: &str) -> &str {
+    match standing {
+        "isolated" => "isolated, nobody answers",
+        "address_unknown" => "its own address is not known",
+        "serving" => "serving, it keeps records for others",
+        _ => "asking only",
+    }
+}
+
+/// What to do about how it stands, if anything.
+pub(crate) fn next(standing: &str) -> Option<&'static str> {
+    match standing {
+        "isolated" => Some("look at the connection; overcom enter HOST:PORT names a peer to enter by"),
+        "address_unknown" => Some("nothing, if it lasts a minute; else look whether a firewall keeps UDP out"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_the_estimate_and_the_health_are_said_in_words_and_what_is_not_well_has_a_next_step() {
+        let none = words(&json!({ "dht": null, "eclipse_suspected_s": null, "is_forked": false }));
+        assert!(none.contains("no part in the network yet") && none.contains("next: overcom enter"), "{none}");
+        let realm = |standing: &str| {
+            json!({ "family": 4, "reach": "global", "standing": standing, "nodes": 12, "verified": 10, "leaves": 4, "estimate": 30,
+                "address": "192.0.2.1:7575", "rtt_ms": 80 })
+        };
+        for (how, is_well) in [("serving", true), ("client", true), ("isolated", false), ("address_unknown", false)] {
+            let dht = json!({ "realms": [realm(how)], "records": 3, "record_bytes": 900, "look_ups": 1 });
+            let said = words(&json!({ "dht": dht, "eclipse_suspected_s": null, "is_forked": false }));
+            assert!(
+                said.starts_with("IPv4, everywhere: ")
+                    && said.contains("12 nodes known, 10 have answered")
+                    && said.contains("about 30 serve"),
+                "{said}"
+            );
+            assert_eq!(said.contains("next: "), !is_well, "{said}");
+        }
+        let ill = words(&json!({ "dht": { "realms": [realm("serving")] }, "eclipse_suspected_s": 7, "is_forked": true }));
+        assert!(ill.contains("7 s ago") && ill.matches("next: ").count() == 2, "{ill}");
+    }
+}

@@ -1,0 +1,129 @@
+//! `overcom find`: where the network says that somebody is.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use overcom_core::Time;
+use overcom_std::Clock;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::fail::Fail;
+use crate::run::Place;
+
+/// A look-up ends by itself after some five seconds (guess: a slow machine's twice that).
+const LOOK_UP_MAX: Duration = Duration::from_secs(10);
+/// How often a node that has just begun asks again while nobody has answered it (guess: a round trip of the slowest network).
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overcom find ann            where ann's devices are, by the network alone; nobody is linked with
+  overcom find oc1… --json    the same for a program, one JSON object")]
+pub(crate) struct Arguments {
+    /// Who: a name (overcom names), or an id oc1…
+    #[arg(value_name = "NAME")]
+    who: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// For how many seconds to try while nobody of the network answers
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    wait: u64,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    let devices = smol::block_on(Client::with(&arguments.place, async |client| find(client, arguments).await))?;
+    if arguments.json {
+        return Ok(format!("{}\n", json!({ "devices": devices })));
+    }
+    Ok(words(&devices))
+}
+
+/// What was heard of each device last.
+async fn find(client: &mut Client, arguments: &Arguments) -> Result<Vec<Value>, Fail> {
+    let (clock, patience) = (Clock::start(), Duration::from_secs(arguments.wait));
+    client.call("listen", json!({ "notices": ["located", "looked_up", "failed"] })).await?;
+    loop {
+        let tag = client.call("locate", json!({ "user": arguments.who })).await?["tag"].clone();
+        let mut devices = BTreeMap::new();
+        let ended = loop {
+            let Some(notice) = client.notice_within(LOOK_UP_MAX).await? else {
+                return Err(Fail::failed("the look-up did not end in time; is this machine very busy? Try again"));
+            };
+            if notice["tag"] != tag {
+                continue;
+            }
+            match (notice["notice"].as_str(), notice["device"].as_str()) {
+                (Some("located"), Some(device)) => drop(devices.insert(device.to_owned(), notice)),
+                _ => break notice,
+            }
+        };
+        if ended["notice"] == "looked_up" && !devices.is_empty() {
+            return Ok(devices.into_values().map(shown).collect());
+        }
+        // A node that has just begun knows nobody yet.
+        let is_early = ended["why"] == "no_network" && clock.now().since(Time::ZERO) < patience;
+        if !is_early {
+            let said = |key: &str| ended[key].as_str().unwrap_or_default();
+            return Err(Fail::failed(match said("message") {
+                "" => "nobody who should know has heard of them; are they on, and part of the network?".to_owned(),
+                message => format!("not found: {message}; {}", said("hint")),
+            }));
+        }
+        smol::Timer::after(ASK_AGAIN).await;
+    }
+}
+
+/// The notice without what only a session needs.
+fn shown(mut notice: Value) -> Value {
+    if let Some(fields) = notice.as_object_mut() {
+        fields.retain(|name, _| !matches!(name.as_str(), "notice" | "tag"));
+    }
+    notice
+}
+
+fn words(devices: &[Value]) -> String {
+    let mut text = String::new();
+    for device in devices {
+        let said = |key: &str| device[key].as_str();
+        let who = said("name").or(said("user")).unwrap_or_default();
+        let doubt = if device["agreed"] == true { "" } else { "  (the first answer; the others have not come in time)" };
+        let _ = writeln!(text, "{who}  device {}{doubt}", said("device").unwrap_or_default());
+        let places = device["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for place in places {
+            let _ = writeln!(text, "  {}", place.as_str().unwrap_or_default());
+        }
+        for relay in device["relays"].as_array().into_iter().flatten() {
+            let _ = writeln!(text, "  through {}", relay["address"].as_str().unwrap_or_default());
+        }
+        if places.is_empty() && device["relays"].as_array().is_none_or(Vec::is_empty) {
+            let _ = writeln!(text, "  nowhere: it has withdrawn where it was");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_device_is_shown_with_where_it_is_and_one_that_is_nowhere_says_so() {
+        let device = |device: &str, addresses: &[&str]| {
+            shown(
+                json!({ "notice": "located", "tag": 1, "user": "oc1x", "name": null, "device": device, "addresses": addresses, "relays": [], "agreed": device == "a" }),
+            )
+        };
+        let devices = [device("a", &["192.0.2.1:7575"]), device("b", &[])];
+        assert!(devices[0].get("tag").is_none() && devices[0].get("notice").is_none());
+        let text = words(&devices);
+        assert!(text.starts_with("oc1x  device a\n  192.0.2.1:7575\noc1x  device b  (the first answer"), "{text}");
+        assert!(text.ends_with("\n  nowhere: it has withdrawn where it was\n"), "{text}");
+    }
+}

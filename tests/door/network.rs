@@ -1,0 +1,72 @@
+//! The network that finds people: three folders, one of them the entry of the others.
+
+use serde_json::json;
+
+use super::schema::Schema;
+use super::{LISTEN, PATIENCE, Talk};
+use crate::cli::{Home, json, stderr, stdout};
+
+/// Asks again until it is so, or nobody waits any longer.
+fn in_time(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = overcom_std::Clock::start();
+    while !is_so() {
+        assert!(begun.now().since(overcom_core::Time::ZERO) < 3 * PATIENCE, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn somebody_is_found_by_id_alone_through_one_entry_and_a_message_arrives() {
+    let [entry, ann, bob] = ["entry", "ann", "bob"].map(|name| Home::new(&format!("network-{name}")));
+    let (entries, mut anns, mut bobs) = (Talk::start(&entry), Talk::start(&ann), Talk::start(&bob));
+    let verb = |home: &Home, arguments: &[&str]| home.run(arguments.iter().copied().chain(LISTEN));
+    for talk in [&mut anns, &mut bobs] {
+        talk.ok("enter", json!({ "entries": [entries.address()] }));
+    }
+    let user = anns.user().to_owned();
+    in_time("ann is published", || anns.notice("published")["record"] == "address");
+    // Nobody has introduced them.
+    assert_eq!(bobs.ok("names", json!({})), json!({ "names": {}, "unnamed": [] }));
+    in_time("ann is found", || verb(&bob, &["find", &user, "--json"]).status.success());
+    let found = json(&stdout(&verb(&bob, &["find", &user, "--json"])));
+    let device = &found["devices"][0];
+    assert_eq!((&device["user"], found["devices"].as_array().map(Vec::len)), (&json!(user), Some(1)), "{found}");
+    assert!(device["addresses"].as_array().is_some_and(|all| all.contains(&json!(anns.address()))), "{found}");
+    let told = stdout(&verb(&bob, &["find", &user]));
+    assert!(told.contains(&user) && told.contains(anns.address()), "{told}");
+    let sent = verb(&bob, &["send", &user, "note", "{\"milk\":2}"]);
+    assert!(sent.status.success() && stdout(&sent).starts_with("delivered in "), "{}", stderr(&sent));
+    assert_eq!(anns.notice("message")["payload"], json!({ "milk": 2 }));
+
+    // How it stands there, by the schema and in words.
+    let at_a_glance = json(&stdout(&verb(&bob, &["dht", "--json"])));
+    Schema::published().named("ok/dht", &at_a_glance).expect("as it is published");
+    let realms = at_a_glance["dht"]["realms"].as_array().expect("a list");
+    assert!(realms.iter().any(|realm| realm["reach"] == "loopback" && realm["verified"].as_u64() > Some(0)), "{at_a_glance}");
+    let words = stdout(&verb(&bob, &["dht"]));
+    assert!(words.contains("this machine: ") && words.contains("have answered") && words.contains("serve in all"), "{words}");
+    assert!(stdout(&verb(&bob, &["doctor"])).contains("network"));
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let missing = verb(&bob, &["find", &nobody]);
+    assert_eq!((missing.status.code(), stdout(&missing).as_str()), (Some(1), ""), "{}", stderr(&missing));
+    for talk in [anns, bobs, entries] {
+        let (told, status, _) = talk.end();
+        assert_eq!(status.code(), Some(0));
+        for line in told {
+            Schema::published().line(&line).expect("a line that is published");
+        }
+    }
+}
+
+#[test]
+fn who_takes_no_part_in_the_network_is_told_how_to() {
+    let home = Home::new("network-alone");
+    let verb = |arguments: &[&str]| home.run(arguments.iter().copied().chain(LISTEN));
+    let words = stdout(&verb(&["dht"]));
+    assert!(words.contains("no part in the network yet") && words.contains("overcom enter HOST:PORT"), "{words}");
+    Schema::published().named("ok/dht", &json(&stdout(&verb(&["dht", "--json"])))).expect("as it is published");
+    let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let alone = verb(&["find", &nobody, "--wait", "0"]);
+    assert_eq!(alone.status.code(), Some(1), "{}", stderr(&alone));
+    assert!(stderr(&alone).contains("overcom enter"), "{}", stderr(&alone));
+}
