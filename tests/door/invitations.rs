@@ -48,7 +48,7 @@ fn invitations_are_listed_with_who_has_used_them_and_withdrawn_ones_lead_nowhere
 #[test]
 fn an_invitation_names_no_address_that_nobody_can_dial() {
     let home = Home::new("undialled");
-    for at in ["0.0.0.0:5", "[::]:5", "[fe80::1]:5", "[fe80::1%1]:5", "127.0.0.1:0"] {
+    for at in ["0.0.0.0:5", "[::]:5", "[fe80::1]:5", "[fe80::1%1]:5"] {
         let refused = verb(&home, &["invite", "--at", at]);
         assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(2), ""), "{at}");
         assert!(stderr(&refused).contains("others cannot dial") && stderr(&refused).contains("link-local"), "{at}: {}", stderr(&refused));

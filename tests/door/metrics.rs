@@ -1,10 +1,12 @@
-//! What a node counts, as scrapers ask for it.
+//! What a node counts, as scrapers ask for it, and what it logs.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
-use super::{LISTEN, PATIENCE};
+use serde_json::json;
+
+use super::{LISTEN, PATIENCE, Talk};
 use crate::cli::{Home, program, stderr};
 
 /// A plain request; the status line and the body.
@@ -54,4 +56,30 @@ fn the_counters_are_scraped_with_a_plain_get_on_loopback_and_nowhere_else() {
     drop(node.stdin.take());
     assert!(node.wait().expect("it runs").success());
     drop(silent);
+}
+
+#[test]
+fn a_log_says_what_happens_and_with_whom_at_debug_only_and_no_content_ever() {
+    for (level, is_named) in [("info", false), ("debug", true)] {
+        let (ann, bob) = (Home::new(&format!("log-ann-{level}")), Home::new(&format!("log-bob-{level}")));
+        let (mut anns, mut bobs) = (Talk::start_with(&ann, &["--log", level]), Talk::start(&bob));
+        anns.ok("invite", json!({}));
+        anns.notice("invited");
+        anns.meet(&bobs, "bob");
+        anns.ok("send", json!({ "to": "bob", "type": "note", "payload": "milk" }));
+        anns.notice("delivered");
+        bobs.meet(&anns, "ann");
+        bobs.ok("send", json!({ "to": "ann", "type": "note", "payload": "bread" }));
+        anns.notice("message");
+        let user = bobs.user().to_owned();
+        let (_, status, log) = anns.end();
+        assert_eq!(status.code(), Some(0));
+        for said in ["the node runs", "link_up", "delivered", "invited", "message", "the node has ended"] {
+            assert!(log.contains(said), "{said}: {log}");
+        }
+        assert_eq!((log.contains(&user), log.contains("127.0.0.1")), (is_named, is_named), "{log}");
+        for secret in ["oci1", "milk", "bread"] {
+            assert!(!log.contains(secret), "{log}");
+        }
+    }
 }

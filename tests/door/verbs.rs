@@ -324,7 +324,7 @@ fn the_doctor_looks_at_everything_and_its_exit_code_says_whether_a_check_failed(
     let fresh = home.told(&["doctor", LISTEN[0], LISTEN[1]]);
     assert!(fresh.contains("there is no identity yet") && !fresh.contains("elsewhere"), "{fresh}");
     let healthy = home.told(&["doctor", LISTEN[0], LISTEN[1]]);
-    for part in ["disk", "keys", "node", "clock", "delegation", "port", "UDP loopback", "IPv4", "IPv6", "entry nodes"] {
+    for part in ["disk", "keys", "node", "clock", "delegation", "port", "UDP loopback", "IPv4", "IPv6", "entry nodes", "network"] {
         assert!(healthy.contains(part), "{part} is missing in {healthy}");
     }
     assert!(
@@ -332,7 +332,7 @@ fn the_doctor_looks_at_everything_and_its_exit_code_says_whether_a_check_failed(
         "{healthy}"
     );
     let checks = crate::cli::json(&home.told(&["doctor", "--json", LISTEN[0], LISTEN[1]]));
-    assert_eq!(checks["checks"].as_array().map(Vec::len), Some(10));
+    assert_eq!(checks["checks"].as_array().map(Vec::len), Some(11));
     std::fs::write(home.0.join("overcom").join("store.redb"), "this is no store").expect("there is room");
     let ill = home.run(["doctor", LISTEN[0], LISTEN[1]]);
     assert_eq!(ill.status.code(), Some(1));

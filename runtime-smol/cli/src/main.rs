@@ -11,6 +11,7 @@ mod file;
 mod hub;
 mod id;
 mod keeper;
+mod log;
 mod metrics;
 mod proto;
 mod redact;

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 /// Fields whose texts are words of this program.
-const KEPT: &[&str] = &["build", "shell", "crypto", "digest", "keep", "why", "outcome", "Err", "notice", "phase", "version"];
+const KEPT: &[&str] =
+    &["build", "shell", "crypto", "digest", "keep", "why", "outcome", "Err", "notice", "phase", "version", "reach", "standing"];
 /// Events and commands that are no more than their name.
 const WORDS: &[&str] = &["tick", "suspend"];
 

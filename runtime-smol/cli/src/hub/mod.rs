@@ -11,8 +11,9 @@ use smol::future::or;
 
 use crate::book::Book;
 use crate::keeper::Keeper;
+use crate::log;
 use crate::proto::{Hello, Request, answer, line_of, missed_line};
-use crate::verbs::dht::{ECLIPSE, ENTER, FORK};
+use crate::verbs::dht::{ADDRESS, ECLIPSE, ENTER, FORK};
 
 mod clock;
 mod ledger;
@@ -150,6 +151,7 @@ impl Hub {
 
     /// Runs until the node is to end, and ends it: sockets and store are free when this returns.
     pub(crate) async fn run(mut self) -> Ending {
+        log::started(&self.hello.app);
         while self.ending.is_none() {
             let told = async { Input::Told(self.told.recv().await.ok()) };
             let noticed = async { Input::Notice(self.node.receive().await) };
@@ -226,6 +228,9 @@ impl Hub {
             self.ending = Some(Ending::Storage(*why));
         }
         let (name, line) = line_of(&notice, |user| self.book.name_of(user)).unwrap_or_default();
+        if !name.is_empty() {
+            log::notice(name, &notice);
+        }
         let to = self.who_wants(name, &notice);
         // A message waits until somebody listens to messages; one of a type that no listener wants is passed over.
         let kind = Kind::of(&notice);
@@ -236,19 +241,16 @@ impl Hub {
 
     /// What a person at this machine is to know of the network; programs and other terminals hear the notice.
     fn on_dht(&mut self, notice: &DhtNotice) {
-        match notice {
-            DhtNotice::EclipseSuspected => {
-                self.eclipse = Some(self.clock.now());
-                crate::say(&format!("somebody seems to surround what is looked for in the network: {ECLIPSE}"));
-            }
-            DhtNotice::Fork => {
-                self.is_forked = true;
-                crate::say(&format!("somebody else publishes with this device's key: {FORK}"));
-            }
-            DhtNotice::Standing { standing: DhtStanding::Isolated, .. } => {
-                crate::say(&format!("nobody of the network answers: {ENTER}"));
-            }
-            _ => {}
+        if let DhtNotice::EclipseSuspected = notice {
+            self.eclipse = Some(self.clock.now());
+            crate::say(&format!("somebody seems to surround what is looked for in the network: {ECLIPSE}"));
+        } else if let DhtNotice::Fork = notice {
+            self.is_forked = true;
+            crate::say(&format!("somebody else publishes with this device's key: {FORK}"));
+        } else if let DhtNotice::Standing { standing: DhtStanding::Isolated, .. } = notice {
+            crate::say(&format!("nobody of the network answers: {ENTER}"));
+        } else if let DhtNotice::Standing { standing: DhtStanding::AddressUnknown, .. } = notice {
+            crate::say(&format!("nobody of the network has said where this node is: {ADDRESS}"));
         }
     }
 
@@ -369,5 +371,6 @@ impl Hub {
         .await;
         self.sessions.clear();
         self.node.abandon().await;
+        log::ended();
     }
 }

@@ -71,6 +71,8 @@ fn words(answer: &Value) -> String {
     text
 }
 
+/// What to do where nobody says where this node is.
+pub(crate) const ADDRESS: &str = "nothing, if it lasts no longer than a minute; else look whether a firewall keeps UDP out";
 /// What to do about a key that is surrounded, in a sentence's second half.
 pub(crate) const ECLIPSE: &str = "ask again by another connection, or have them send an invitation";
 /// What to do about a copy of the device.
@@ -98,7 +100,7 @@ pub(crate) fn standing(standing: &str) -> &str {
 pub(crate) fn next(standing: &str) -> Option<&'static str> {
     match standing {
         "isolated" => Some("look at the connection; overcom enter HOST:PORT names a peer to enter by"),
-        "address_unknown" => Some("nothing, if it lasts a minute; else look whether a firewall keeps UDP out"),
+        "address_unknown" => Some(ADDRESS),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ use smol::io::{AsyncWriteExt as _, copy};
 use crate::client::{Found, find, made};
 use crate::fail::Fail;
 use crate::file::{self, Kind};
+use crate::log;
 use crate::proto::{Line, Lines};
 use crate::redact::Redacted;
 use crate::run::{Place, Recording, Running};
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
     /// Take keys, addresses and contents out of the recording; then it shows what happened, but cannot be replayed
     #[arg(long, requires = "record")]
     redact: bool,
+    /// Tell on standard error what the node does; names and addresses of people at debug only, contents and keys never
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<log::Level>,
     /// Tell what the node counts as OpenMetrics text at http://ADDR/metrics, to this machine only; port 0 takes any
     #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
     metrics: Option<SocketAddr>,
@@ -52,6 +56,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    arguments.log.into_iter().for_each(log::start);
     // Before anything is run: whoever names a place that cannot be written to hears so at once.
     let open = |path| -> Result<_, Fail> {
         file::keep_out(path, &arguments.place.data.folder()?)?;

@@ -83,7 +83,7 @@ fn write(arguments: &Arguments, mut out: File, trace: Option<File>) -> Result<()
 
 async fn ask(client: &mut Client) -> Result<Vec<(&'static str, Value)>, Fail> {
     let mut answers = Vec::new();
-    for op in ["status", "links", "outbox"] {
+    for op in ["status", "links", "outbox", "dht"] {
         answers.push((op, client.call(op, json!({})).await?));
     }
     Ok(answers)

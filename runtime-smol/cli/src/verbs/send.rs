@@ -102,14 +102,17 @@ async fn send(client: &mut Client, arguments: &Arguments, payload: &RawValue) ->
 /// Refuses oneself where no other device of one's own is known: it would wait for its whole life, and nobody could mend that.
 async fn not_to_oneself_alone(client: &mut Client, to: &str) -> Result<(), Fail> {
     let why = client.call("why", json!({ "user": to })).await?;
-    let has_none = |key: &str| why[key].as_array().is_none_or(Vec::is_empty);
-    let is_alone = why["user"] == client.user() && ["linked", "known", "addresses"].into_iter().all(has_none);
     // The network may know of another one.
-    if is_alone && client.call("dht", json!({})).await?["dht"].is_null() {
+    if is_oneself_alone(client, &why) && client.call("dht", json!({})).await?["dht"].is_null() {
         let advice = "name somebody else, or say where another device of yours is: overcom names add NAME ID --at ADDRESS";
         return Err(Fail::usage(format!("{to} is yourself, and no other device of yours is known here; {advice}")));
     }
     Ok(())
+}
+
+fn is_oneself_alone(client: &Client, why: &Value) -> bool {
+    let has_none = |key: &str| why[key].as_array().is_none_or(Vec::is_empty);
+    why["user"] == client.user() && ["linked", "known", "addresses"].into_iter().all(has_none)
 }
 
 /// It is kept, and this is what it waits for.
@@ -117,5 +120,7 @@ async fn waiting(client: &mut Client, arguments: &Arguments) -> Result<Fail, Fai
     let why = client.call("why", json!({ "user": arguments.to })).await?;
     let text = explained(&why, &arguments.to);
     let advice = if client.is_own() { "it goes on with overcom node --serve" } else { "the node goes on" };
-    Ok(Fail::later(format!("not delivered within {} s, but kept for 7 days: {advice}\n{}", arguments.wait, text.trim_end())))
+    let oneself = if is_oneself_alone(client, &why) { "that is yourself, and no other device of yours is known\n" } else { "" };
+    let (wait, text) = (arguments.wait, text.trim_end());
+    Ok(Fail::later(format!("not delivered within {wait} s, but kept for 7 days: {advice}\n{oneself}{text}")))
 }
