@@ -104,6 +104,33 @@ pub(crate) const FIGURES: &[Figure] = &[
         promise: "records lost over 1 in 1,000, and bytes a second over 300, under churn without owners: at most 1",
         measure: dht::survival,
     },
+    Figure {
+        name: "dht-colluders",
+        promise: "look-ups lost over 1 in 1,000 with 20 % of colluders, over 34 in 1,000 with half: at most 1",
+        measure: dht::colluders,
+    },
+    Figure { name: "dht-eclipse", promise: "keys that one /24 hides, or a hundred /16 beyond 1 in 1,000: 0", measure: dht::eclipse },
+    Figure {
+        name: "dht-rollback",
+        promise: "records that were replaced, over 1 in 1,000 for who knew better, over 1 in 100 else: at most 1",
+        measure: dht::rollback,
+    },
+    Figure { name: "dht-flood", promise: "records lost to a flood from one /24 over 1 in 1,000: at most 1", measure: dht::flood },
+    Figure {
+        name: "dht-hostile",
+        promise: "p95 of answers under 20,000 hostile datagrams a second over twice that before, and cores: at most 1",
+        measure: dht::hostile,
+    },
+    Figure {
+        name: "dht-start",
+        promise: "first record after a cold start over 6 round trips, after one with an old table over 1.5 s: at most 1",
+        measure: dht::start,
+    },
+    Figure {
+        name: "dht-million",
+        promise: "a million machines over 20 GiB, ten minutes, and 15 million requests over theirs: at most 1",
+        measure: dht::million,
+    },
     Figure { name: "dht-memory", promise: "heap of a server over 64 KiB, of a client over 16: at most 1", measure: dht::memory },
     Figure { name: "dht-idle", promise: "bytes a day of a server over 40 MB, of a client over 3: at most 1", measure: dht::idle_bytes },
     Figure {

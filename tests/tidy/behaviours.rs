@@ -110,7 +110,7 @@ fn entries(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The names of all tests: functions under `#[test]`, and the cases of suites that bring their own harness.
-fn test_names(files: &[File]) -> BTreeSet<String> {
+pub(super) fn test_names(files: &[File]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let is_suite = file.path.contains("conformance");

@@ -3,6 +3,7 @@
 //! Each rule is a pure function from text to findings, so that a test can show it failing on bad text as well as
 //! passing on the repository.
 
+mod attacks;
 mod behaviours;
 mod cites;
 mod modules;

@@ -50,7 +50,7 @@ fn lossy(machines: u32, looks: u64, handicap: Option<Handicap>) -> Result<Vec<Lo
     net.run(Duration::from_millis(1))?;
     let mut draws = Draws::new(4, "loss", &[]);
     let owners = publish(&mut net, 100, &mut draws)?;
-    look_up(&mut net, &owners, looks, &mut draws, |_| true)
+    look_up(&mut net, &owners, looks, &mut draws)
 }
 
 /// Look-ups while machines stay for Weibull sessions of 42 minutes (shape 0.59) and are away for as long: the share that finds nothing over one
@@ -101,22 +101,22 @@ fn churned(machines: u32, hours: u64, handicap: Option<Handicap>) -> Result<Chur
     net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
     let mut draws = Draws::new(5, "churn", &[]);
     let mut owners = Vec::new();
-    for machine in (0..stays).filter(|machine| net.swarm.machine(*machine).is_some_and(serves)).take(100).collect::<Vec<_>>() {
+    for machine in (0..stays).filter(|machine| net.peer(*machine).is_some_and(serves)).take(100).collect::<Vec<_>>() {
         let owner = Owner::draw(5, u64::from(machine))?;
         net.ask(machine, |peer, now| peer.solo.publish(now, owner.credentials.clone()))?;
         owners.push(owner);
     }
     net.run(Duration::from_secs(10))?;
-    let before = look_up(&mut net, &owners, 500, &mut draws, |_| true)?;
+    let before = look_up(&mut net, &owners, 500, &mut draws)?;
     net.swarm.churn(Churn { members: stays..machines, session: Lasting::SESSIONS, absence: Lasting::SESSIONS });
     let mut looked = Vec::new();
     // A network that began as a whole is young: half of the time is not looked at.
     net.run(HOUR * hours as u32 / 2)?;
     for _ in 0..hours * 5 {
         net.run(HOUR / 10)?;
-        looked.extend(look_up(&mut net, &owners, LOOKS, &mut draws, |_| true)?);
+        looked.extend(look_up(&mut net, &owners, LOOKS, &mut draws)?);
     }
-    Ok(Churned { before, looked, up: net.swarm.machines().count() as f64, servers: net.servers() })
+    Ok(Churned { before, looked, up: net.peers().count() as f64, servers: net.servers() })
 }
 
 /// A record of each of so many owners who have gone for good, while machines come and go: the share that nobody finds at the end
@@ -180,7 +180,7 @@ fn survived(machines: u32, hours: u64, absence: Lasting) -> Result<Survived, Str
     let moved = net.moved();
     for _ in 0..hours * 10 {
         net.run(HOUR / 10)?;
-        up += net.swarm.machines().count() as f64;
+        up += net.peers().count() as f64;
         steps += 1.0;
     }
     let up = up / steps;
@@ -201,8 +201,7 @@ fn unfound(net: &mut Net, published: &[Owner], draws: &mut Draws) -> Result<f64,
             peer.solo.find(now, owner.user, &app()?, None, &[]).map_err(|why| why.to_string())
         })??;
         net.run(Duration::from_secs(6))?;
-        let trace = net.swarm.with(reader, |peer, _| peer.trace.take()).map_err(super::net::failed)?.flatten();
-        gone += u32::from(trace.is_none_or(|trace| trace.looked_up().hops.is_none()));
+        gone += u32::from(net.looked_up(reader)?.is_none_or(|looked| looked.hops.is_none()));
     }
     Ok(f64::from(gone) / sample as f64)
 }

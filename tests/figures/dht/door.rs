@@ -20,22 +20,22 @@ const SETTLE: Duration = Duration::from_secs(900);
 const MACHINES: u32 = 100;
 
 /// A server with a table and records, and its place.
-struct Door {
-    net: Net,
-    machine: u32,
-    owners: Vec<Owner>,
-    draws: Draws,
+pub(super) struct Door {
+    pub(super) net: Net,
+    pub(super) machine: u32,
+    pub(super) owners: Vec<Owner>,
+    pub(super) draws: Draws,
 }
 
 /// What came back to whoever asked, and what went elsewhere.
 #[derive(Default)]
-struct Answer {
-    back: Vec<Vec<u8>>,
+pub(super) struct Answer {
+    pub(super) back: Vec<Vec<u8>>,
     elsewhere: Vec<Vec<u8>>,
 }
 
 impl Door {
-    fn new(seed: u64, config: Config) -> Result<Self, String> {
+    pub(super) fn new(seed: u64, config: Config) -> Result<Self, String> {
         let mut net = Net::new(seed, Terrain::flat(Network::default()), move |_| config, None);
         net.grow(MACHINES, Duration::from_secs(3), SETTLE)?;
         let mut draws = Draws::new(seed, "door", &[]);
@@ -45,17 +45,17 @@ impl Door {
     }
 
     /// Somebody from `from` says something; nothing of what comes of it reaches the network.
-    fn say(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<Answer, String> {
+    pub(super) fn say(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<Answer, String> {
         let path = Path { local: address(self.machine), remote: from };
         self.net.ask(self.machine, |peer, now| tell(peer, now, path, bytes))
     }
 
-    fn exchange(&mut self) -> String {
+    pub(super) fn exchange(&mut self) -> String {
         base64(&self.draws.u64().to_be_bytes())
     }
 
     /// A cookie for an address.
-    fn cookie(&mut self, from: SocketAddr) -> Result<String, String> {
+    pub(super) fn cookie(&mut self, from: SocketAddr) -> Result<String, String> {
         let ping = json!({"v": 1, "t": self.exchange(), "q": "ping", "pad": ".".repeat(160)});
         let answer = self.say(from, ping.to_string().as_bytes())?;
         let reply: Value = answer.back.first().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
@@ -118,7 +118,7 @@ fn tell(peer: &mut Peer, now: Time, path: Path, bytes: &[u8]) -> Answer {
 }
 
 /// Somebody outside of the network, in a /24 of its own.
-fn stranger(n: u32) -> SocketAddr {
+pub(super) fn stranger(n: u32) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from_bits((64 << 24) + (n << 8) + 7), 7_575))
 }
 

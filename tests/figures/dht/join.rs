@@ -27,7 +27,7 @@ pub(crate) fn join(size: Size) -> Result<Measured, String> {
     let share = lost_after(&mut net, looks)?;
     let standing = net.servers();
     let time = took / (ALLOWED * f64::from(machines) / 10_000.0);
-    let mut crippled = grown(machines.min(500), Some(Handicap::AsksOnce { entry: address(0), has_asked: false }))?;
+    let mut crippled = grown(machines.min(500), Some(Handicap::AsksOnce { entry: Some(address(0)), has_asked: false }))?;
     let control = lost_after(&mut crippled, 200)? * 1e6 / LOST_PPM;
     Ok(Measured {
         value: time.max(share * 1e6 / LOST_PPM),
@@ -47,7 +47,7 @@ pub(crate) fn join(size: Size) -> Result<Measured, String> {
 fn lost_after(net: &mut Net, looks: u64) -> Result<f64, String> {
     let mut draws = Draws::new(1, "join", &[]);
     let owners = publish(net, 100, &mut draws)?;
-    Ok(lost(&look_up(net, &owners, looks, &mut draws, |_| true)?))
+    Ok(lost(&look_up(net, &owners, looks, &mut draws)?))
 }
 
 fn grown(machines: u32, handicap: Option<Handicap>) -> Result<Net, String> {

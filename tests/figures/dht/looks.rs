@@ -1,6 +1,6 @@
 //! Publishing and looking in a network, and what many look-ups come to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use overcom_simulator::Draws;
@@ -34,33 +34,45 @@ pub(crate) fn publish(net: &mut Net, count: u64, draws: &mut Draws) -> Result<Ve
     Ok(owners)
 }
 
-/// So many look-ups, of published devices by machines by chance that pass.
-pub(crate) fn look_up(
+/// So many look-ups, of published devices by machines by chance.
+pub(crate) fn look_up(net: &mut Net, owners: &[Owner], count: u64, draws: &mut Draws) -> Result<Vec<LookedUp>, String> {
+    look_up_from(net, owners, count, draws, any)
+}
+
+/// So many look-ups, of published devices by machines that are picked.
+pub(crate) fn look_up_from(
     net: &mut Net,
     owners: &[Owner],
     count: u64,
     draws: &mut Draws,
-    passes: impl Fn(u32) -> bool,
+    pick: impl Fn(&Net, &mut Draws) -> u32,
 ) -> Result<Vec<LookedUp>, String> {
     let mut all = Vec::new();
     while (all.len() as u64) < count {
-        let mut readers: Vec<u32> = Vec::new();
+        let mut pairs: BTreeMap<u32, &Owner> = BTreeMap::new();
         let batch = AT_ONCE.min(count as usize - all.len()).min(net.swarm.len() as usize / 2);
-        while readers.len() < batch.max(1) {
-            let reader = any(net, draws);
-            if passes(reader) && !readers.contains(&reader) {
-                let owner = &owners[draws.below(owners.len() as u64) as usize];
-                find(net, reader, owner)?;
-                readers.push(reader);
-            }
+        while pairs.len() < batch.max(1) {
+            let reader = pick(net, draws);
+            pairs.entry(reader).or_insert_with(|| &owners[draws.below(owners.len() as u64) as usize]);
         }
-        net.run(LOOK)?;
-        for reader in readers {
-            // Who has left meanwhile has not looked.
-            if let Some(trace) = net.swarm.with(reader, |peer, _| peer.trace.take()).map_err(super::net::failed)?.flatten() {
-                all.push(trace.looked_up());
-            }
-        }
+        // Who has left meanwhile has not looked.
+        all.extend(look_up_each(net, pairs)?.into_iter().map(|(_, looked)| looked));
+    }
+    Ok(all)
+}
+
+/// Machines look each for a device, all at once.
+pub(crate) fn look_up_each<'a>(
+    net: &mut Net,
+    pairs: impl IntoIterator<Item = (u32, &'a Owner)> + Clone,
+) -> Result<Vec<(u32, LookedUp)>, String> {
+    for (reader, owner) in pairs.clone() {
+        find(net, reader, owner)?;
+    }
+    net.run(LOOK)?;
+    let mut all = Vec::new();
+    for (reader, _) in pairs {
+        all.extend(net.looked_up(reader)?.map(|looked| (reader, looked)));
     }
     Ok(all)
 }

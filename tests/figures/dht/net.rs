@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use overcom_core::{
     Action, AppId, Config, Credentials, Crypto, Delegation, DeviceKeys, DhtNotice, DhtStanding, Event, IdentitySecret, NodeSecret, Packet,
-    Rng, Seed, Solo, Tag, Time, UserId, WallTime,
+    Path, Rng, Seed, Solo, Tag, Time, UserId, WallTime,
 };
+use overcom_simulator::swarm::byzantine::{Byzantine, Letter, Vice};
 use overcom_simulator::swarm::{Birth, Machine, Swarm, Terrain};
 use overcom_simulator::{Draws, Failure};
+use serde_json::value::RawValue;
 
-use super::trace::{HEADERS, Trace};
+use super::fields::Fields;
+use super::trace::{HEADERS, LookedUp, Trace};
 
 /// 2026-01-01T00:00Z, when every run begins.
 const EPOCH_MS: u64 = 1_767_225_600_000;
@@ -24,19 +27,23 @@ pub(crate) struct Peer {
     pub(crate) solo: Solo,
     /// What it says and hears, while somebody wants to know.
     pub(crate) trace: Option<Box<Trace>>,
-    /// For controls: what of it does not happen.
-    pub(crate) handicap: Option<Handicap>,
+    /// Answers, and does nothing of its own accord, but while somebody has asked it for something.
+    pub(crate) rests: bool,
+    is_asked: bool,
     /// To whom it spoke, while somebody wants to know.
     pub(crate) spoken: Option<BTreeSet<SocketAddr>>,
     /// What all of the network have sent and received, with [`HEADERS`], in this life or another.
     moved: Option<Rc<Cell<u64>>>,
 }
 
+/// A machine of a network, with a vice or without.
+pub(crate) type Member = Byzantine<Peer>;
+
 /// What a machine of a control does not do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Handicap {
     /// Says nothing more to this address, after its first datagram, as long as nothing came from there.
-    AsksOnce { entry: SocketAddr, has_asked: bool },
+    AsksOnce { entry: Option<SocketAddr>, has_asked: bool },
     /// Of the nodes that it would name, it names the farthest alone.
     NamesOne,
 }
@@ -45,17 +52,15 @@ impl Peer {
     /// A machine of a swarm.
     pub(crate) fn new(config: Config, birth: &Birth, entries: &[SocketAddr]) -> Self {
         let mut draws = birth.draws;
-        // The installation stays the same; what a process draws does not.
-        let secret = NodeSecret::from_bytes(Draws::new(0, "installation", &[u64::from(birth.machine)]).bytes());
         let seed = Seed::from_bytes(draws.bytes());
-        let solo = Solo::new(config, &secret, &seed, birth.now, birth.wall);
+        let solo = Solo::new(config, &installation(birth.machine), &seed, birth.now, birth.wall);
         // Every configuration here is a profile with numbers inside their ranges.
         let mut solo = solo.unwrap_or_else(|why| panic!("{why}"));
         let others: Vec<SocketAddr> = entries.iter().copied().filter(|entry| *entry != birth.address).collect();
         if !others.is_empty() {
             solo.set_entries(birth.now, &others);
         }
-        Self { solo, trace: None, handicap: None, spoken: None, moved: None }
+        Self { solo, trace: None, rests: false, is_asked: false, spoken: None, moved: None }
     }
 
     /// Begins to watch.
@@ -74,13 +79,6 @@ impl Peer {
             moved.set(moved.get() + bytes as u64 + HEADERS);
         }
     }
-
-    fn is_held_back(&mut self, to: SocketAddr) -> bool {
-        match &mut self.handicap {
-            Some(Handicap::AsksOnce { entry, has_asked }) if *entry == to => std::mem::replace(has_asked, true),
-            _ => false,
-        }
-    }
 }
 
 impl Machine for Peer {
@@ -89,11 +87,6 @@ impl Machine for Peer {
             self.count(bytes.len());
             if let Some(trace) = &mut self.trace {
                 trace.on_received(path.remote, bytes);
-            }
-            if let Some(Handicap::AsksOnce { entry, .. }) = self.handicap
-                && entry == path.remote
-            {
-                self.handicap = None;
             }
         }
         self.solo.handle(now, event);
@@ -105,9 +98,8 @@ impl Machine for Peer {
     }
 
     fn poll(&mut self) -> Option<Action> {
-        loop {
-            let action = self.solo.poll()?;
-            let Action::SendDatagram { path, packet } = &action else { return Some(action) };
+        let action = self.solo.poll()?;
+        if let Action::SendDatagram { path, packet } = &action {
             if let Some(trace) = &mut self.trace {
                 trace.on_sent(path.remote, packet.bytes());
             }
@@ -115,18 +107,12 @@ impl Machine for Peer {
                 spoken.insert(path.remote);
             }
             self.count(packet.bytes().len());
-            if self.handicap == Some(Handicap::NamesOne) {
-                let packet = names_one(packet.bytes());
-                return Some(Action::SendDatagram { path: *path, packet });
-            }
-            if !self.is_held_back(path.remote) {
-                return Some(action);
-            }
         }
+        Some(action)
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.solo.deadline()
+        self.solo.deadline().filter(|_| self.is_asked || !self.rests)
     }
 
     fn recycle(&mut self, packet: Packet) {
@@ -134,16 +120,41 @@ impl Machine for Peer {
     }
 }
 
-/// A reply without all but the last of the nodes that it names.
-fn names_one(bytes: &[u8]) -> Packet {
-    let mut datagram: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
-    if let Some(nodes) = datagram.get_mut("nodes").and_then(serde_json::Value::as_array_mut)
-        && nodes.len() > 1
-    {
-        nodes.drain(..nodes.len() - 1);
-        return Packet::from(datagram.to_string().into_bytes());
+impl Vice for Handicap {
+    fn on_send(&mut self, _now: Time, mut letter: Letter, out: &mut Vec<Letter>) {
+        match self {
+            Self::AsksOnce { entry, has_asked } => {
+                if *entry == Some(letter.path.remote) && std::mem::replace(has_asked, true) {
+                    return;
+                }
+            }
+            Self::NamesOne => letter.bytes = names_one(letter.bytes),
+        }
+        out.push(letter);
     }
-    Packet::from(bytes.to_vec())
+
+    fn on_hear(&mut self, _now: Time, path: Path, _bytes: &[u8], _out: &mut Vec<Letter>) -> bool {
+        if let Self::AsksOnce { entry, .. } = self
+            && *entry == Some(path.remote)
+        {
+            *entry = None;
+        }
+        true
+    }
+}
+
+/// A reply without all but the last of the nodes that it names.
+fn names_one(bytes: Vec<u8>) -> Vec<u8> {
+    let Some(mut fields) = Fields::read(&bytes) else { return bytes };
+    let nodes: Vec<&RawValue> = fields.json("nodes").and_then(|nodes| serde_json::from_str(nodes).ok()).unwrap_or_default();
+    let Some(last) = nodes.last().map(|node| format!("[{}]", node.get())) else { return bytes };
+    fields.replace("nodes", &last);
+    fields.bytes()
+}
+
+/// The secret of a machine's installation, which stays the same; what a process draws does not.
+pub(crate) fn installation(machine: u32) -> NodeSecret {
+    NodeSecret::from_bytes(Draws::new(0, "installation", &[u64::from(machine)]).bytes())
 }
 
 /// A user with one device, in the ideal mode of cryptography.
@@ -196,7 +207,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 
 /// A network whose machines come by the wire alone: all know the first one's address and nothing else.
 pub(crate) struct Net {
-    pub(crate) swarm: Swarm<Peer>,
+    pub(crate) swarm: Swarm<Member>,
     moved: Rc<Cell<u64>>,
 }
 
@@ -208,14 +219,14 @@ impl Net {
         let shared = Rc::clone(&moved);
         let swarm = Swarm::new(seed, terrain, move |birth| {
             let mut peer = Peer::new(config(birth.machine), birth, &[entry]);
-            (peer.handicap, peer.moved) = (handicap, Some(Rc::clone(&shared)));
-            peer
+            peer.moved = Some(Rc::clone(&shared));
+            member(peer, handicap)
         });
         Self { swarm, moved }
     }
 
     /// With machines of another make.
-    pub(crate) fn of(swarm: Swarm<Peer>) -> Self {
+    pub(crate) fn of(swarm: Swarm<Member>) -> Self {
         Self { swarm, moved: Rc::default() }
     }
 
@@ -241,12 +252,45 @@ impl Net {
 
     /// Asks a machine for something; an error if it is down.
     pub(crate) fn ask<R>(&mut self, machine: u32, ask: impl FnOnce(&mut Peer, Time) -> R) -> Result<R, String> {
-        self.swarm.with(machine, ask).map_err(failed)?.ok_or_else(|| format!("machine {machine} is down"))
+        let answer = self.swarm.with(machine, |member, now| {
+            let peer = member.machine_mut();
+            peer.is_asked = true;
+            ask(peer, now)
+        });
+        answer.map_err(failed)?.ok_or_else(|| format!("machine {machine} is down"))
+    }
+
+    /// What came of what a machine was watched at; `None` if it has left meanwhile.
+    pub(crate) fn looked_up(&mut self, machine: u32) -> Result<Option<LookedUp>, String> {
+        let trace = self.swarm.with(machine, |member, _| {
+            let peer = member.machine_mut();
+            peer.is_asked = false;
+            peer.trace.take()
+        });
+        Ok(trace.map_err(failed)?.flatten().map(|trace| trace.looked_up()))
+    }
+
+    /// A machine; `None` while it is down.
+    pub(crate) fn peer(&self, machine: u32) -> Option<&Peer> {
+        self.swarm.machine(machine).map(Member::machine)
+    }
+
+    /// All that are up.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (u32, &Peer)> {
+        self.swarm.machines().map(|(machine, member)| (machine, member.machine()))
     }
 
     /// How many serve somewhere.
     pub(crate) fn servers(&self) -> u32 {
-        self.swarm.machines().filter(|(_, peer)| serves(peer)).count() as u32
+        self.peers().filter(|(_, peer)| serves(peer)).count() as u32
+    }
+}
+
+/// With what it does not do.
+pub(crate) fn member(peer: Peer, handicap: Option<Handicap>) -> Member {
+    match handicap {
+        Some(handicap) => Member::turned(peer, handicap),
+        None => Member::honest(peer),
     }
 }
 
@@ -279,7 +323,7 @@ pub(crate) fn failed(failure: Failure) -> String {
 pub(crate) fn any(net: &Net, draws: &mut Draws) -> u32 {
     loop {
         let machine = draws.below(u64::from(net.swarm.len())) as u32;
-        if net.swarm.machine(machine).is_some() {
+        if net.peer(machine).is_some() {
             return machine;
         }
     }
@@ -290,7 +334,7 @@ pub(crate) fn any_server(net: &Net, draws: &mut Draws) -> Result<u32, String> {
     // Enough that of even a few one is found.
     for _ in 0..100 * net.swarm.len() {
         let machine = any(net, draws);
-        if net.swarm.machine(machine).is_some_and(serves) {
+        if net.peer(machine).is_some_and(serves) {
             return Ok(machine);
         }
     }

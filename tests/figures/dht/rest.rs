@@ -116,7 +116,7 @@ fn moved(net: &Net) -> Vec<(u32, u64)> {
         let datagrams = stats.dht_in + stats.dht_requests_out + stats.dht_replies_out;
         stats.dht_bytes_in + stats.dht_bytes_out + datagrams * HEADERS
     };
-    net.swarm.machines().map(|(machine, peer)| (machine, of(peer))).collect()
+    net.peers().map(|(machine, peer)| (machine, of(peer))).collect()
 }
 
 /// Addresses to which a machine speaks in its first 30 seconds over 60, and a client in an idle hour over 200: the worse, the most of those that are looked at. In the control a server is held to 60 in an hour.

@@ -8,7 +8,7 @@ use overcom_core::DhtNotice;
 use overcom_simulator::swarm::{Swarm, Terrain, address};
 use overcom_simulator::{Draws, Network};
 
-use super::net::{Handicap, Net, Owner, Peer, failed, server};
+use super::net::{Handicap, Net, Owner, Peer, failed, member, server};
 use crate::figure::{Measured, Size};
 
 /// All begin within this.
@@ -125,9 +125,7 @@ impl fmt::Display for Fault {
 fn run(machines: u32, ground: Ground, seed: u64, asks_once: bool) -> Result<Option<Fault>, String> {
     let entry = ground.address(0);
     let swarm = Swarm::new(seed, Terrain::flat(ground.network()), move |birth| {
-        let mut peer = Peer::new(server(), birth, &[entry]);
-        peer.handicap = asks_once.then_some(Handicap::AsksOnce { entry, has_asked: false });
-        peer
+        member(Peer::new(server(), birth, &[entry]), asks_once.then_some(Handicap::AsksOnce { entry: Some(entry), has_asked: false }))
     });
     let mut net = Net::of(swarm);
     net.swarm.add(machines);
@@ -141,7 +139,7 @@ fn run(machines: u32, ground: Ground, seed: u64, asks_once: bool) -> Result<Opti
     let publisher = draws.below(u64::from(machines)) as u32;
     net.ask(publisher, |peer, now| peer.solo.publish(now, owner.credentials.clone()))?;
     net.run(LOOK)?;
-    let holders = net.swarm.machines().filter(|(machine, peer)| *machine != publisher && peer.solo.view().records >= 2).count() as u32;
+    let holders = net.peers().filter(|(machine, peer)| *machine != publisher && peer.solo.view().records >= 2).count() as u32;
     let mut readers = Vec::new();
     for _ in 0..READERS_MAX.min(u64::from(machines)) {
         let reader = draws.below(u64::from(machines)) as u32;

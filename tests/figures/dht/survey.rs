@@ -93,9 +93,9 @@ pub(crate) fn requests(size: Size) -> Result<Measured, String> {
     let (mut cold, mut live) = (Vec::new(), Vec::new());
     for _ in 0..looks.div_ceil(100) {
         net.run(FORGET)?;
-        cold.extend(look_up(&mut net, &owners, 100, &mut draws.clone(), |_| true)?);
+        cold.extend(look_up(&mut net, &owners, 100, &mut draws.clone())?);
         // The same readers look for the same devices.
-        live.extend(look_up(&mut net, &owners, 100, &mut draws, |_| true)?);
+        live.extend(look_up(&mut net, &owners, 100, &mut draws)?);
     }
     let first = |looked: &[LookedUp], what| mean_of(looked, |looked| looked.first, what);
     let ended = |looked: &[LookedUp], what| mean_of(looked, |looked| looked.ended, what);
@@ -166,6 +166,6 @@ fn survey(machines: u32, looks: u64, handicap: Option<Handicap>) -> Result<Surve
     let mut net = Net::new(3, terrain, server_or_seed, handicap);
     net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
     let owners = publish(&mut net, 200, &mut draws)?;
-    let looked = look_up(&mut net, &owners, looks, &mut draws, |_| true)?;
+    let looked = look_up(&mut net, &owners, looks, &mut draws)?;
     Ok(Survey { machines, servers: net.servers(), rtt_ms, looked })
 }

@@ -24,6 +24,7 @@ pub(crate) struct Trace {
     ended: Option<Seen>,
     /// How many hops away the first was that gave a record.
     record_hops: Option<u32>,
+    sequences: Option<(u64, u64)>,
     is_over: bool,
 }
 
@@ -51,6 +52,8 @@ pub(crate) struct LookedUp {
     /// The whole.
     pub(crate) ended: Option<Seen>,
     pub(crate) hops: Option<u32>,
+    /// The numbers of the first record that was told, and of the last.
+    pub(crate) sequences: Option<(u64, u64)>,
 }
 
 impl Trace {
@@ -64,12 +67,13 @@ impl Trace {
             first: None,
             ended: None,
             record_hops: None,
+            sequences: None,
             is_over: false,
         }
     }
 
     pub(crate) fn looked_up(&self) -> LookedUp {
-        LookedUp { first: self.first, ended: self.ended, hops: self.record_hops }
+        LookedUp { first: self.first, ended: self.ended, hops: self.record_hops, sequences: self.sequences }
     }
 
     pub(crate) fn on_sent(&mut self, to: SocketAddr, bytes: &[u8]) {
@@ -104,8 +108,9 @@ impl Trace {
 
     pub(crate) fn on_told(&mut self, now: Time, told: &DhtNotice) {
         let seen = Seen { after: now.since(self.began), cost: self.cost };
-        if let DhtNotice::Found { .. } = told {
+        if let DhtNotice::Found { sequence, .. } = told {
             self.first.get_or_insert(seen);
+            self.sequences = Some((self.sequences.map_or(*sequence, |(first, _)| first), *sequence));
         } else if let DhtNotice::Ended { .. } = told {
             self.is_over = true;
             self.ended = Some(seen);

@@ -1,0 +1,329 @@
+//! `dht-colluders`, `dht-eclipse` and `dht-rollback`: look-ups among machines that work together against them.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::rc::Rc;
+use std::time::Duration;
+
+use overcom_simulator::swarm::byzantine::Colludes;
+use overcom_simulator::swarm::{Swarm, Terrain, address};
+use overcom_simulator::{Draws, Network};
+
+use super::atlas::{Atlas, Place, prefix};
+use super::gang::{Asked, Denies, Rewinds, hint};
+use super::looks::{look_up_each, look_up_from, lost};
+use super::net::{Member, Net, Owner, failed, server};
+use crate::figure::{Measured, Size};
+
+const SEED: u64 = 13;
+/// Owners for whom others look.
+const OWNERS: u64 = 200;
+/// A round trip takes 100 ms in the middle.
+const TRIP: Network =
+    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
+
+/// Who of a network is in the gang.
+type IsMember = fn(u32) -> bool;
+
+/// So many thousandths are members, by chance.
+fn drawn<const THOUSANDTHS: u32>(machine: u32) -> bool {
+    Draws::new(SEED, "gang", &[u64::from(machine)]).chance(THOUSANDTHS * 1_000)
+}
+
+/// A network in which everybody knows as many others as after days, and does nothing but answer, and what it is asked for.
+/// Members of the gang have the vice that `turn` gives them.
+fn network(atlas: &Rc<Atlas>, turn: impl Fn(u32, super::net::Peer) -> Member + 'static) -> Result<Net, String> {
+    let shared = Rc::clone(atlas);
+    let mut swarm = Swarm::new(SEED, Terrain::flat(TRIP), move |birth| {
+        let mut peer = shared.peer(server(), birth, true);
+        peer.rests = true;
+        turn(birth.machine, peer)
+    });
+    swarm.start_when_touched(atlas.len());
+    for machine in 0..atlas.len() {
+        if let Some(place) = atlas.place(machine).filter(|place| place.at != address(machine)) {
+            swarm.place(machine, &[place.at]).map_err(failed)?;
+        }
+    }
+    Ok(Net::of(swarm))
+}
+
+/// A network with a gang that denies.
+fn denied(atlas: &Rc<Atlas>, is_member: IsMember) -> Result<Net, String> {
+    let plan = Rc::new(RefCell::new(Denies { atlas: Rc::clone(atlas), is_member, asked: Asked::default() }));
+    network(
+        atlas,
+        move |machine, peer| {
+            if is_member(machine) { Member::turned(peer, Colludes::new(Rc::clone(&plan))) } else { Member::honest(peer) }
+        },
+    )
+}
+
+/// Devices published by honest machines, who then rest.
+fn publish(net: &mut Net, count: u64, draws: &mut Draws, pick: impl Fn(&mut Draws) -> u32) -> Result<Vec<(u32, Owner)>, String> {
+    let (mut owners, mut machines) = (Vec::new(), BTreeSet::new());
+    while (owners.len() as u64) < count {
+        let machine = pick(draws);
+        if machines.insert(machine) {
+            let owner = Owner::draw(SEED, owners.len() as u64)?;
+            announce(net, machine, &owner, 7_575)?;
+            owners.push((machine, owner));
+        }
+    }
+    net.run(Duration::from_secs(20))?;
+    for machine in machines {
+        net.looked_up(machine)?;
+    }
+    Ok(owners)
+}
+
+/// Publishes a device at a port of its machine.
+fn announce(net: &mut Net, machine: u32, owner: &Owner, port: u16) -> Result<(), String> {
+    let at = SocketAddr::new(net.swarm.address(machine).ip(), port);
+    net.ask(machine, |peer, now| {
+        if port == 7_575 {
+            peer.solo.publish(now, owner.credentials.clone());
+        }
+        peer.solo.set_addresses(now, &[at]);
+    })
+}
+
+/// A machine by chance that is not in the gang.
+fn honest(machines: u32, is_member: IsMember) -> impl Fn(&mut Draws) -> u32 {
+    move |draws| loop {
+        let machine = draws.below(u64::from(machines)) as u32;
+        if !is_member(machine) {
+            return machine;
+        }
+    }
+}
+
+/// Look-ups that find nothing where one machine in five, and where one in two, names only others of its kind and hides what
+/// it keeps, over one in 1,000 and over 34 in 1,000: the worse. Everybody knows as many as after days; who neither looks nor
+/// publishes only answers. In the control four in five are of that kind.
+pub(crate) fn colluders(size: Size) -> Result<Measured, String> {
+    let (machines, looks) = (size.of(1_000, 10_000, 100_000) as u32, size.of(200, 2_000, 20_000));
+    let atlas = Rc::new(Atlas::of(machines));
+    let fifth = colluded(&atlas, looks, drawn::<200>)?;
+    let half = colluded(&atlas, looks, drawn::<500>)?;
+    let most = colluded(&atlas, looks.min(300), drawn::<800>)?;
+    Ok(Measured {
+        value: (fifth / 0.001).max(half / 0.034),
+        unit: "of what is allowed",
+        target: 1.0,
+        control: most / 0.034,
+        size: u64::from(machines),
+        seeds: 1,
+        detail: format!(
+            "of {looks} look-ups {:.3} % lost with one colluder in five, {:.3} % with one in two; control: four in five, {:.1} %",
+            fifth * 100.0,
+            half * 100.0,
+            most * 100.0
+        ),
+    })
+}
+
+fn colluded(atlas: &Rc<Atlas>, looks: u64, is_member: IsMember) -> Result<f64, String> {
+    let mut net = denied(atlas, is_member)?;
+    let mut draws = Draws::new(SEED, "colluders", &[]);
+    let pick = honest(atlas.len(), is_member);
+    let owners: Vec<Owner> = publish(&mut net, OWNERS, &mut draws, &pick)?.into_iter().map(|(_, owner)| owner).collect();
+    Ok(lost(&look_up_from(&mut net, &owners, looks, &mut draws, |_, draws| pick(draws))?))
+}
+
+/// Addresses of an attacker, and how many honest machines there are.
+struct Siege {
+    honest: u32,
+    ips: Vec<Ipv4Addr>,
+}
+
+impl Siege {
+    /// All of one /24.
+    fn street(honest: u32) -> Self {
+        Self { honest, ips: (0..=255).map(|last| Ipv4Addr::new(85, 1, 2, last)).collect() }
+    }
+
+    /// A thousand addresses in a hundred /16.
+    fn hundred(honest: u32) -> Self {
+        let ip = |n: u32| Ipv4Addr::new(64 + (n % 100 / 25) as u8, (n % 25) as u8 * 10, (n / 100) as u8 * 20, 7);
+        Self { honest, ips: (0..1_000).map(ip).collect() }
+    }
+
+    /// At each address a node of each of the eight variants, at a port of its own; all that keys allow besides is where in
+    /// one 2²³th of the key space each lies.
+    fn atlas(&self) -> Atlas {
+        let mut places: Vec<Place> = (0..self.honest).map(|machine| Place::of(machine, address(machine), machine as u8 & 7)).collect();
+        for ip in &self.ips {
+            for variant in 0..8 {
+                let at = SocketAddr::V4(SocketAddrV4::new(*ip, 7_000 + u16::from(variant)));
+                places.push(Place::of(places.len() as u32, at, variant));
+            }
+        }
+        Atlas::new(places)
+    }
+
+    /// The share of so many keys that are published and then not found.
+    fn share(&self, atlas: Atlas, keys: u64, is_member: IsMember) -> Result<f64, String> {
+        let atlas = Rc::new(atlas);
+        let mut net = denied(&atlas, is_member)?;
+        let mut draws = Draws::new(SEED, "eclipse", &[]);
+        let pick = honest(self.honest, is_member);
+        let (mut gone, mut left) = (0.0, keys);
+        while left > 0 {
+            let batch = left.min(u64::from(self.honest) / 4);
+            let owners = publish(&mut net, batch, &mut draws, &pick)?;
+            let mut readers = BTreeSet::new();
+            while (readers.len() as u64) < batch {
+                readers.insert(pick(&mut draws));
+            }
+            let pairs: Vec<(u32, &Owner)> = readers.into_iter().zip(owners.iter().map(|(_, owner)| owner)).collect();
+            let looked: Vec<_> = look_up_each(&mut net, pairs)?.into_iter().map(|(_, looked)| looked).collect();
+            gone += lost(&looked) * batch as f64;
+            left -= batch;
+        }
+        Ok(gone / keys as f64)
+    }
+}
+
+const fn beyond<const HONEST: u32>(machine: u32) -> bool {
+    machine >= HONEST
+}
+
+/// Of 1,000 keys those that are not found although they are published, among 1,000 machines, while somebody who has all
+/// addresses of one /24 runs a node of each id that they allow and denies; and the same with 1,000 addresses in 100 /16
+/// among 10,000 machines, over one in 1,000: the sum. In the control the attacker has all the addresses that it wants for a few keys.
+pub(crate) fn eclipse(size: Size) -> Result<Measured, String> {
+    let keys = size.of(100, 1_000, 1_000);
+    let street = Siege::street(1_000);
+    let by_street = street.share(street.atlas(), keys, beyond::<1_000>)?;
+    let hundred = Siege::hundred(10_000);
+    let by_hundred = if size == Size::Quick { None } else { Some(hundred.share(hundred.atlas(), keys, beyond::<10_000>)?) };
+    let walled = size.of(5, 20, 20);
+    let control = surrounded(1_000, walled)?;
+    Ok(Measured {
+        value: by_street * keys as f64 + (by_hundred.unwrap_or(0.0) / 0.001).max(1.0) - 1.0,
+        unit: "keys, and what is beyond 1 in 1,000",
+        target: 0.0,
+        control: control * walled as f64,
+        size: keys,
+        seeds: 1,
+        detail: format!(
+            "one /24 among 1,000 machines: {:.2} %; 1,000 addresses in 100 /16 among 10,000: {}; control: 48 of any addresses nearest \
+             to each of {walled} keys, {:.0} %",
+            by_street * 100.0,
+            by_hundred.map_or("not at this size".into(), |share| format!("{:.2} %", share * 100.0)),
+            control * 100.0
+        ),
+    })
+}
+
+/// An attacker who finds, for each key, as many addresses as a look-up asks at most whose ids lie nearer than those of all others.
+fn surrounded(machines: u32, keys: u64) -> Result<f64, String> {
+    const EACH: usize = 48;
+    let siege = Siege { honest: machines, ips: Vec::new() };
+    let mut places: Vec<Place> = (0..machines).map(|machine| Place::of(machine, address(machine), machine as u8 & 7)).collect();
+    let bits = machines.ilog2() + 4;
+    for n in 0..keys {
+        let target = hint(&Owner::draw(SEED, n)?.home);
+        let mut draws = Draws::new(SEED, "siege", &[n]);
+        let mut found = 0;
+        while found < EACH {
+            // Every draw another block.
+            let ip = Ipv4Addr::from_bits(64 << 24 | draws.below(1 << 26) as u32);
+            let variant = draws.below(8) as u8;
+            let [first, second, third] = prefix(ip, variant);
+            let begins = u32::from_be_bytes([first, second, third, 0]);
+            if (begins ^ (target >> 32) as u32).leading_zeros() >= bits {
+                places.push(Place::of(places.len() as u32, SocketAddr::V4(SocketAddrV4::new(ip, 7_575)), variant));
+                found += 1;
+            }
+        }
+    }
+    siege.share(Atlas::new(places), keys, beyond::<1_000>)
+}
+
+/// The share of look-ups that end with a record that its owner has replaced, while one machine in five hands out the first that
+/// any of them was given: over one in 1,000 where the reader has found the newer one before, over one in 100 where it
+/// has not: the worse. In the control the first answer counts.
+pub(crate) fn rollback(size: Size) -> Result<Measured, String> {
+    let (machines, count) = (size.of(500, 5_000, 10_000) as u32, size.of(100, 200, 200));
+    let rounds = size.of(2, 20, 100);
+    let atlas = Rc::new(Atlas::of(machines));
+    let plan = Rc::new(RefCell::new(Rewinds::default()));
+    let is_member: IsMember = drawn::<200>;
+    let mut net =
+        network(
+            &atlas,
+            move |machine, peer| {
+                if is_member(machine) { Member::turned(peer, Colludes::new(Rc::clone(&plan))) } else { Member::honest(peer) }
+            },
+        )?;
+    let mut draws = Draws::new(SEED, "rollback", &[]);
+    let pick = honest(machines, is_member);
+    let owners = publish(&mut net, count, &mut draws, &pick)?;
+    for (machine, owner) in &owners {
+        announce(&mut net, *machine, owner, 7_576)?;
+    }
+    net.run(Duration::from_secs(40))?;
+    let mut stale = Stale::default();
+    for _ in 0..rounds {
+        let mut readers = BTreeSet::new();
+        while readers.len() < owners.len() {
+            readers.insert(pick(&mut draws));
+        }
+        let pairs: Vec<(u32, &Owner)> = readers.into_iter().zip(owners.iter().map(|(_, owner)| owner)).collect();
+        // The second time they know what is new, unless they were deceived.
+        for is_known in [false, true] {
+            let looked = look_up_each(&mut net, pairs.iter().copied())?;
+            stale.note(&looked.iter().map(|(_, looked)| looked.sequences).collect::<Vec<_>>(), is_known);
+        }
+    }
+    Ok(stale.measured(machines))
+}
+
+/// What readers were told, by the owner's number, in rounds.
+#[derive(Default)]
+struct Stale {
+    told: Vec<(usize, bool, (u64, u64))>,
+    unfound: u32,
+}
+
+impl Stale {
+    fn note(&mut self, sequences: &[Option<(u64, u64)>], is_known: bool) {
+        for (owner, told) in sequences.iter().enumerate() {
+            match told {
+                Some(told) => self.told.push((owner, is_known, *told)),
+                None => self.unfound += 1,
+            }
+        }
+    }
+
+    fn measured(&self, machines: u32) -> Measured {
+        let newest = |owner: usize| self.told.iter().filter(|(of, ..)| *of == owner).map(|(.., told)| told.1).max().unwrap_or(0);
+        let newest: Vec<u64> = (0..=self.told.iter().map(|(owner, ..)| *owner).max().unwrap_or(0)).map(newest).collect();
+        let share = |is_known: bool, of: fn(&(u64, u64)) -> u64| {
+            let all: Vec<bool> =
+                self.told.iter().filter(|told| told.1 == is_known).map(|(owner, _, told)| of(told) < newest[*owner]).collect();
+            all.iter().filter(|is_stale| **is_stale).count() as f64 / (all.len() as f64).max(1.0)
+        };
+        let (first, known, taken) = (share(false, |told| told.1), share(true, |told| told.1), share(false, |told| told.0));
+        Measured {
+            value: (known / 0.001).max(first / 0.01),
+            unit: "of what is allowed",
+            target: 1.0,
+            control: taken / 0.01,
+            size: u64::from(machines),
+            seeds: 1,
+            detail: format!(
+                "{} look-ups, {} found nothing; stale in the end: {:.3} % of who knew the newer one, {:.3} % of who did not; control: \
+                 the first answer, {:.2} %",
+                self.told.len(),
+                self.unfound,
+                known * 100.0,
+                first * 100.0,
+                taken * 100.0
+            ),
+        }
+    }
+}
