@@ -128,7 +128,9 @@ fn colluded(atlas: &Rc<Atlas>, looks: u64, is_member: IsMember) -> Result<f64, S
     let mut net = denied(atlas, is_member)?;
     let mut draws = Draws::new(SEED, "colluders", &[]);
     let pick = honest(atlas.len(), is_member);
-    let owners: Vec<Owner> = publish(&mut net, OWNERS, &mut draws, &pick)?.into_iter().map(|(_, owner)| owner).collect();
+    // Of a small network few are honest.
+    let owners = OWNERS.min(u64::from(atlas.len()) / 20);
+    let owners: Vec<Owner> = publish(&mut net, owners, &mut draws, &pick)?.into_iter().map(|(_, owner)| owner).collect();
     Ok(lost(&look_up_from(&mut net, &owners, looks, &mut draws, |_, draws| pick(draws))?))
 }
 
