@@ -137,19 +137,41 @@ fn a_failure_is_one_sentence_with_a_way_out_and_its_exit_code() {
     let no_identity = home.run_with(["delegate", "--request", "-"], &request);
     assert_eq!((no_identity.status.code(), stderr(&no_identity).lines().count()), (Some(1), 1));
     assert!(stderr(&no_identity).contains("overcom id makes one"), "{}", stderr(&no_identity));
-    for (arguments, code) in [
-        (vec!["delegate", "--request", "no-such-file"], 2),
-        (vec!["delegate", "--install", "-"], 2),
-        (vec!["id", "--app", "No App"], 2),
-        (vec!["id", "--name", "../x"], 2),
-        (vec!["shout"], 2),
-        (vec![], 2),
+    let user = json(&home.told(&["id", "--json"]))["user"].as_str().expect("a user").to_owned();
+    let signed = stdout(&home.run_with(["delegate", "--request", "-"], &request));
+    let other = stdout(&Home::new("failures-other").run_with(["id", "--request"], ""));
+    let others = stdout(&home.run_with(["delegate", "--request", "-"], &other));
+    let cut = &signed[..signed.len() / 2];
+    let forged = signed.replace("\"overcom\"", "\"bank\"");
+    let install = ["delegate", "--install", "-"];
+    let folder = env::temp_dir();
+    let folder = folder.to_str().expect("text");
+    for (arguments, input, way_out) in [
+        (vec!["delegate", "--request", "no-such-file"], "", "name another one"),
+        (vec!["delegate", "--request", "-"], "{}", "make one with overcom id --request"),
+        (install.to_vec(), "{}", "; text stands in quotes; look for"),
+        (install.to_vec(), cut, "; text stands in quotes; look for"),
+        (install.to_vec(), &forged, "; ask for it again"),
+        (install.to_vec(), &others, "; make the request on this one"),
+        (vec!["send", &user, "note", "{"], "", "or say --text"),
+        (vec!["send", "nobody", "note"], "", "overcom names add NAME ID adds one"),
+        (vec!["report", "--trace", folder], "", "; name a file"),
+        (vec!["id", "--app", "No App"], "", "For more information, try '--help'"),
+        (vec!["id", "--name", "../x"], "", "use 1 to 64 letters, digits, - and _"),
+        (vec!["shout"], "", "For more information, try '--help'"),
+        (vec![], "", "Usage: overcom"),
     ] {
-        let output = home.run_with(&arguments, "{}");
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
-        assert!(stdout(&output).is_empty() && !stderr(&output).is_empty(), "{arguments:?}");
-        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+        let output = home.run_with(&arguments, input);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(stdout(&output).is_empty() && told.contains(way_out), "{arguments:?}: {told}");
+        assert!(!told.contains("panicked") && (told.lines().count() == 1 || !told.starts_with("overcom: ")), "{arguments:?}: {told}");
     }
+    let mut bytes = Command::new(program());
+    bytes.args(["send", &user, "note", "-"]).env("XDG_DATA_HOME", &home.0).stdin(fs::File::open(program()).expect("it is there"));
+    let refused = bytes.output().expect("it starts");
+    assert_eq!((refused.status.code(), stderr(&refused).lines().count()), (Some(2), 1), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("for instance in base64"), "{}", stderr(&refused));
 }
 
 #[test]

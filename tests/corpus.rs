@@ -8,10 +8,12 @@ use overcom_core::fuzz;
 mod key_file;
 #[path = "fuzz/entrances/scenario.rs"]
 mod scenario;
+#[path = "fuzz/entrances/script.rs"]
+mod script;
 
 type Entrance = fn(&[u8]) -> bool;
 
-const ENTRANCES: [(&str, Entrance); 15] = [
+const ENTRANCES: [(&str, Entrance); 16] = [
     ("strict", fuzz::strict),
     ("line", fuzz::line),
     ("datagram", fuzz::datagram),
@@ -26,6 +28,7 @@ const ENTRANCES: [(&str, Entrance); 15] = [
     ("peer", fuzz::peer),
     ("node", fuzz::node),
     ("scenario", scenario::scenario),
+    ("script", script::script),
     ("key_file", key_file::key_file),
 ];
 

@@ -59,6 +59,44 @@ fn what_the_nodes_said_is_the_example_line_by_line() {
     ");
 }
 
+// spec-test: TRACE-10
+#[test]
+fn each_step_before_a_link_stands_in_the_finest_ladder_and_in_no_other() {
+    let ladder = ladder(&ran());
+    let fine = ladder.clone().detail(Detail::Wire);
+    insta::assert_snapshot!(fine.clone().per_node("bob").until("got bla"), @r"
+    bob: listens
+    bob: introduce alice
+    bob: send bla to alice
+    bob: dials
+    bob: has a pipe, and proves itself
+    bob -> ?: hello
+    bob -> alice: link up
+    bob -> alice: hello
+    bob -> alice: message bla
+    alice -> bob: acknowledged up to 1
+    bob: bla to alice delivered
+    alice -> bob: search bob
+    bob -> alice: search answer 200
+    bob: wanted by eve
+    bob: dials
+    bob: has a pipe, and proves itself
+    bob -> eve: link up
+    bob -> eve: hello
+    eve -> bob: hello
+    eve -> bob: message bla
+    bob: got bla from eve
+    ");
+    let kinds = ["listens", "dials", "has a pipe, and proves itself", "is dialled, and has them prove themselves"];
+    for detail in [Detail::App, Detail::Link] {
+        let shown = ladder.clone().detail(detail).to_string();
+        assert!(kinds.iter().all(|kind| !shown.contains(kind)), "{shown}");
+    }
+    for kind in kinds {
+        assert!(fine.to_string().contains(kind), "{kind}");
+    }
+}
+
 #[test]
 fn each_side_knows_its_link_before_its_application_gets_a_message_on_it() {
     let stage = ran();

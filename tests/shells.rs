@@ -331,3 +331,35 @@ fn what_real_sockets_did_replays_to_the_byte() {
     assert_eq!(replays.len(), 1);
     assert!(replays[0].ends == Ends::Whole && replays[0].compared > 0 && replays[0].inputs > 10, "{:?}", replays[0]);
 }
+
+#[test]
+fn notices_are_a_stream_that_takes_each_as_the_next_is_asked_for_and_goes_on_where_it_was_dropped() {
+    use smol::stream::StreamExt as _;
+    let (mut ann, ben) = (mio(1), user(2));
+    let (mut node, running) = Node::split(setup(2), MemoryStore::new()).unwrap();
+    let running = smol::spawn(running);
+    introduce(&mut ann, 2, node.local_addr());
+    for number in 0..3 {
+        ann.command(Command::send(ben, say(&number.to_string()))).unwrap();
+    }
+    let stop = ann.handle();
+    let others = thread::spawn(move || ann.run(|_| {}));
+    let text = |notice: Notice| if let Notice::Message(message) = notice { Some(message.payload().to_owned()) } else { None };
+    smol::block_on(async {
+        assert_eq!(node.notices().filter_map(text).next().await.as_deref(), Some("\"0\""));
+        // What the dropped stream had not given is not lost, and neither way gives anything twice.
+        let second = loop {
+            if let Some(second) = node.next().await.and_then(text) {
+                break second;
+            }
+        };
+        let third = node.notices().filter_map(text).next().await;
+        assert_eq!((second.as_str(), third.as_deref()), ("\"1\"", Some("\"2\"")));
+        let handle = node.handle();
+        handle.stop().unwrap();
+        assert_eq!(node.notices().filter_map(text).count().await, 0, "it ends with the node");
+        running.await.unwrap();
+    });
+    stop.stop().unwrap();
+    others.join().unwrap().unwrap();
+}

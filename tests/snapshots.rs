@@ -186,5 +186,5 @@ fn recordings_of_mio_and_smol_become_the_ladder_that_a_simulation_has() {
 #[test]
 fn a_recording_that_is_none_is_refused_with_its_line() {
     let why = Ladder::of_recordings("{\"hello\":1}\n", Builds::Same).unwrap_err();
-    assert_eq!(why.to_string(), "this is no recording: it does not begin with a header");
+    assert_eq!(why.to_string(), "this is no recording: it does not begin with a header; name a file that a node was recorded into");
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use overcom_core::{AppId, Command, Config, Message, Notice};
 use overcom_smol::Node;
 use overcom_std::{Clock, MemoryStore, Setup, keys};
+use smol::stream::StreamExt as _;
 use tokio::{select, spawn, time};
 
 #[tokio::main]
@@ -21,14 +22,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Each in a task of its own; a handle speaks with its node from anywhere.
     let bens = ben.handle();
     let reader = spawn(async move {
-        let mut texts = Vec::new();
-        while let Some(notice) = ben.next().await {
-            if let Notice::Message(message) = notice {
-                println!("ben got {} from {}", message.payload(), message.from.user);
-                texts.push(message.payload().to_owned());
-            }
-        }
-        texts
+        // The notices as a stream, for anybody's combinators: these are smol's, `futures` has the same.
+        let texts = ben.notices().filter_map(|notice| {
+            let Notice::Message(message) = notice else { return None };
+            println!("ben got {} from {}", message.payload(), message.from.user);
+            Some(message.payload().to_owned())
+        });
+        texts.collect::<Vec<_>>().await
     });
     ann.send(Command::introduce(user, [address.into()])).await?;
     ann.send(Command::send(user, Message::new("note", "hello from tokio")?)).await?;

@@ -90,6 +90,9 @@ impl Driver {
         if let Some(recorder) = &mut self.recorder {
             recorder.on_event(now, &event);
         }
+        if let Some(journal) = &mut self.journal {
+            journal.on_event(now, &event);
+        }
         self.node.handle(now, event);
         self.note_observed(now);
     }
@@ -158,8 +161,8 @@ impl Driver {
         if let Some(recorder) = &mut self.recorder {
             recorder.on_action(now, &action);
         }
-        if let (Some(journal), Action::Notify { notice }) = (&mut self.journal, &action) {
-            journal.on_notice(now, notice);
+        if let Some(journal) = &mut self.journal {
+            journal.on_action(now, &action);
         }
         match action {
             Action::SendDatagram { path, packet } => {

@@ -107,7 +107,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (cause, way_out) = self.explain();
         match self {
-            Self::OutOfRange(name) => write!(f, "the configuration's {name} is out of its range"),
+            Self::OutOfRange(name) => write!(f, "the configuration's {name} is out of its range: {way_out}"),
             Self::Delegation(why) => write!(f, "{cause}: {why}"),
             Self::Keys | Self::Expired => write!(f, "{cause}: {way_out}"),
         }

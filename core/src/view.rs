@@ -13,8 +13,8 @@ pub use dht::*;
 pub use explain::Waiting;
 
 use crate::{
-    Address, CloseReason, ConnectError, DeviceId, FailReason, InvitationId, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError, Tag, Time,
-    UserId, Wake, WallTime,
+    Address, CloseReason, ConnectError, DeviceId, Entry, FailReason, InvitationId, Keep, LinkPeer, NodeKey, Peer, PipeId, ResolveError,
+    Tag, Time, UserId, Wake, WallTime,
 };
 
 /// A link that is up.
@@ -69,6 +69,18 @@ pub struct InvitationView {
     pub until: WallTime,
     /// Who has used it; `None`: nobody yet.
     pub used_by: Option<UserId>,
+}
+
+/// A peer to enter the network by, and how it goes with it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct EntryView {
+    /// Which one.
+    pub entry: Entry,
+    /// Whether it is linked now, by a link that this node dialled.
+    pub linked: bool,
+    /// How the last attempt ended, in this life; of one that was linked and is not any more, how its link ended.
+    pub attempt: Option<Attempt>,
 }
 
 /// Everything that was tried to reach a user, and what came of it.
@@ -274,6 +286,8 @@ pub struct Inspection {
     pub outbox: Vec<OutboxView>,
     /// Users in the address book.
     pub book: Vec<UserId>,
+    /// Its entry peers, in the order in which they were named.
+    pub entries: Vec<EntryView>,
     /// Its invitations that have not ended.
     pub invitations: Vec<InvitationView>,
     /// Its DHT, if it has one.

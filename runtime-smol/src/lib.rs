@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use overcom_core::{App, Command, CommandError, Config, Credentials, Hosted, Notice, Seed, Tag};
 use overcom_std::{Bare, Bell, Drive, Engine, Remote, Rest, Setup, Store, seed};
 use smol::channel::{Receiver, Sender, TrySendError, bounded};
+use smol::stream::{Stream, unfold};
 
 mod net;
 
@@ -150,6 +151,14 @@ impl Node {
         // There may be room for more.
         self.bell.ring();
         notice
+    }
+
+    /// The notices as a stream, for the combinators of `smol::stream`, `futures` or `tokio-stream`; it ends once the node has stopped.
+    ///
+    /// Each is taken when the following one is asked for, as with [`next`](Self::next), which goes on where the stream was dropped.
+    /// Nothing is lost when it is dropped.
+    pub fn notices(&mut self) -> impl Stream<Item = Notice> + Unpin + Send + '_ {
+        Box::pin(unfold(self, |node| async move { node.next().await.map(|notice| (notice, node)) }))
     }
 
     /// Asks the node for something; see [`Handle::send`].

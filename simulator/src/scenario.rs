@@ -356,7 +356,9 @@ impl fmt::Display for ScenarioError {
             Self::Json(why) => {
                 write!(f, "this is not JSON: {why}; a scenario begins {{\"overcom_scenario\":0,\"seed\":1,\"nodes\":[{{\"name\":\"ann\"}}]")
             }
-            Self::Shape(why) => write!(f, "not a scenario: {why}"),
+            Self::Shape(why) => {
+                write!(f, "not a scenario: {why}; mend it there, as `overcom_simulator::Scenario` says what may stand where")
+            }
             Self::NoNodes => f.write_str("there are no nodes, so nothing would happen: \"nodes\":[{\"name\":\"ann\"}]"),
             Self::Range(place, range) => write!(f, "{place} must be {range}"),
             Self::SameAddress(address) => write!(f, "two nodes listen at {address}: give one of them another \"address\""),

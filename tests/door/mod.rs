@@ -7,6 +7,7 @@ mod examples;
 mod invitations;
 mod metrics;
 mod network;
+mod peers;
 mod places;
 mod schema;
 mod stdio;

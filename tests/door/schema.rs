@@ -123,7 +123,7 @@ fn a_line_that_the_schema_does_not_allow_is_found() {
 }
 
 /// A request for each op, in an order in which each does something.
-fn requests(user: &str, at: &str, bobs_line: &str, own: &str) -> Vec<(&'static str, Value)> {
+fn requests(user: &str, at: &str, bobs_line: &str, own: &str, revocation: &Value) -> Vec<(&'static str, Value)> {
     let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
     vec![
         ("introduce", json!({ "user": user, "addresses": [at], "name": "bob" })),
@@ -145,6 +145,9 @@ fn requests(user: &str, at: &str, bobs_line: &str, own: &str) -> Vec<(&'static s
         ("links", json!({})),
         ("outbox", json!({})),
         ("renew", json!({})),
+        ("revoke", json!({ "revocation": revocation })),
+        ("enter", json!({ "entries": ["127.0.0.1:9"] })),
+        ("entries", json!({})),
         ("enter", json!({ "entries": [] })),
         ("listen", json!({ "notices": null, "types": null })),
         ("name", json!({ "name": "robert", "user": null })),
@@ -162,6 +165,9 @@ fn requests(user: &str, at: &str, bobs_line: &str, own: &str) -> Vec<(&'static s
 fn what_the_program_says_and_reads_is_what_the_schema_allows() {
     let schema = Schema::published();
     let (ann, bob) = (Home::new("schema-ann"), Home::new("schema-bob"));
+    ann.told(&["id"]);
+    let device = overcom_core::DeviceId::from_bytes([9; 16]).to_string();
+    let revoked = ann.told(&["revoke", &device, "--json"]);
     let (mut ann, mut bob) = (Talk::start(&ann), Talk::start(&bob));
     schema.line(&ann.node.hello).expect("a hello");
     let (user, at) = (bob.user().to_owned(), bob.address().to_owned());
@@ -171,14 +177,22 @@ fn what_the_program_says_and_reads_is_what_the_schema_allows() {
     let bobs_line = invited["line"].as_str().expect("a line").to_owned();
     ann.ok("invite", json!({}));
     let own = ann.notice("invited")["invitation"].as_str().expect("an id").to_owned();
-    let requests = requests(&user, &at, &bobs_line, &own);
+    let revocation = crate::cli::json(&revoked);
+    let requests = requests(&user, &at, &bobs_line, &own, &revocation);
     let mut used: Vec<String> = Vec::new();
     for (op, fields) in requests {
         let mut request = json!({ "id": 1, "op": op });
         request.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
         schema.named(&format!("request/{op}"), &request).expect("it may be asked");
         schema.named("request", &request).expect("it may be asked");
-        let answer = ann.ask(op, fields);
+        let answer = if op == "revoke" {
+            // As it was written: what is signed has an order.
+            ann.asked += 1;
+            ann.write(format!("{{\"id\":{},\"op\":\"revoke\",\"revocation\":{}}}\n", ann.asked, revoked.trim()).as_bytes());
+            ann.answer(ann.asked)
+        } else {
+            ann.ask(op, fields)
+        };
         schema.line(&answer).expect("an answer");
         match answer.get("ok") {
             Some(ok) => schema.named(&format!("ok/{op}"), ok).expect("what an answer to it holds"),

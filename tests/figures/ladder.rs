@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overcom_core::trace::{Asked, Builds, Detail, Entry, Happened, Journal, Ladder, Observed, Said, Told, replay};
+use overcom_core::trace::{Asked, Builds, Detail, Entry, Happened, Journal, Ladder, Observed, Said, Step, Told, replay};
 use overcom_core::{CloseReason, DeviceId, FailReason, LinkPeer, Peer, SearchId, Tag, Time, UserId};
 use overcom_simulator::{Inbox, Network, Scenario, Sim, fault, millis, secs};
 use serde_json::Value;
@@ -191,6 +191,7 @@ fn told_kinds(other: Peer) -> Vec<Kind> {
 fn asked_kinds(other: Peer) -> Vec<Kind> {
     let (stranger, tag) = (UserId::from_bytes([9; 32]), Tag::new(UNUSED));
     let asked = |what, tag| Kind { what: Happened::Asked { what, tag }, told_too: None, lines: [1, 0] };
+    let did = |step| Kind { what: Happened::Did(step), told_too: None, lines: [0, 0] };
     vec![
         asked(Asked::Send { to: stranger, kind: "more".into(), payload: None }, Some(tag)),
         // Refused.
@@ -205,6 +206,13 @@ fn asked_kinds(other: Peer) -> Vec<Kind> {
         asked(Asked::Join(other.user), Some(tag)),
         asked(Asked::Withdraw, Some(tag)),
         asked(Asked::Suspend, Some(tag)),
+        // Only the finest detail, which this figure does not look at, shows these.
+        did(Step::Listens),
+        did(Step::LooksUp),
+        did(Step::Dials),
+        did(Step::Opened),
+        did(Step::Accepted),
+        did(Step::Unanswered),
     ]
 }
 
@@ -214,7 +222,7 @@ fn forgotten(face: &str, kinds: &[Kind]) -> Vec<String> {
     let listed = face.lines().filter_map(|line| {
         let (of, rest) = line.strip_prefix("trace::")?.split_once(": ")?;
         let kind = rest.split(' ').next()?;
-        let is_kind = ["Said", "Told", "Asked"].contains(&of) && kind.starts_with(|first: char| first.is_ascii_uppercase());
+        let is_kind = ["Said", "Told", "Asked", "Step"].contains(&of) && kind.starts_with(|first: char| first.is_ascii_uppercase());
         is_kind.then(|| format!("{of} {kind}"))
     });
     listed.filter(|kind| !names.contains(kind)).collect()
@@ -226,6 +234,7 @@ fn name_of(what: &Happened) -> String {
         Happened::Said(observed) => ("Said", format!("{:?}", observed.what)),
         Happened::Told(told) => ("Told", format!("{told:?}")),
         Happened::Asked { what, .. } => ("Asked", format!("{what:?}")),
+        Happened::Did(step) => ("Step", format!("{step:?}")),
         other => ("Happened", format!("{other:?}")),
     };
     let kind: String = text.chars().take_while(char::is_ascii_alphanumeric).collect();

@@ -22,6 +22,8 @@ struct Word {
 }
 
 const LIBRARIES: &[&str] = &["core/src/", "runtime-std/src/", "runtime-mio/src/", "runtime-smol/src/", "simulator/src/"];
+/// Whoever reads their answers may be gone, and what holds them may be full.
+const COMMAND_LINES: &[&str] = &["runtime-smol/cli/src/", "simulator/cli/src/"];
 const THIS: &str = "tests/tidy/words.rs";
 
 const WORDS: &[Word] = &[
@@ -47,6 +49,10 @@ const WORDS: &[Word] = &[
     Word { word: "SystemTime::now", place: In::Code, under: &[], except: &["runtime-std/src/"], instead: "overcom_std::Clock" },
     Word { word: "println!", place: In::Code, under: LIBRARIES, except: &[], instead: "a notice, an error or a return value" },
     Word { word: "eprintln!", place: In::Code, under: LIBRARIES, except: &[], instead: "a notice, an error or a return value" },
+    Word { word: "println!", place: In::Code, under: COMMAND_LINES, except: &[], instead: "print, which does not panic when nobody reads" },
+    Word { word: "print!", place: In::Code, under: COMMAND_LINES, except: &[], instead: "print, which does not panic when nobody reads" },
+    Word { word: "eprintln!", place: In::Code, under: COMMAND_LINES, except: &[], instead: "say, which does not panic when nobody reads" },
+    Word { word: "eprint!", place: In::Code, under: COMMAND_LINES, except: &[], instead: "say, which does not panic when nobody reads" },
     Word { word: "/work/", place: In::Text, under: &[], except: &[], instead: "a path inside the repository" },
     Word { word: "/tmp/", place: In::Text, under: &[], except: &[], instead: "std::env::temp_dir, mktemp or a path in target" },
     Word { word: "shared/", place: In::Text, under: &[], except: &[], instead: "the thing itself, told in the repository" },

@@ -45,6 +45,34 @@ pub(super) fn identity(name: &str) -> IdentitySecret {
     IdentitySecret::from_bytes(Rng::from_seed(&Seed::from_bytes([7; 32])).fork(name, 0).array())
 }
 
+/// The only entry peer, as whoever looks sees it.
+fn entry_view(bench: &Bench) -> (bool, Option<AttemptOutcome>) {
+    let entries = bench.node.inspect().entries;
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    (entries[0].linked, entries[0].attempt.map(|attempt| attempt.outcome))
+}
+
+// spec-test: FIND-6
+#[test]
+fn each_entry_peer_is_shown_with_how_its_last_attempt_ended() {
+    let mut bench = bench();
+    assert_eq!(bench.node.inspect().entries, []);
+    let enter = |bench: &mut Bench, address: Address| bench.node.command(bench.now, Command::enter([Entry { address, key: None }]));
+    enter(&mut bench, at("10.0.0.9:7575").into()).unwrap();
+    bench.run();
+    assert_eq!(entry_view(&bench), (false, None), "it is being dialled");
+    let (op, _) = bench.connects.remove(0);
+    bench.handle(Event::connect_failed(op, ConnectError::Refused));
+    let refused = AttemptOutcome::NotConnected(ConnectError::Refused);
+    assert_eq!((entry_view(&bench), refused.explain()), ((false, Some(refused)), ConnectError::Refused.explain()));
+    // Others are named in its place: nothing was tried of them.
+    enter(&mut bench, at("10.0.0.8:7575").into()).unwrap();
+    bench.run();
+    assert_eq!(entry_view(&bench), (false, None));
+    bench.node.command(bench.now, Command::enter([])).unwrap();
+    assert_eq!(bench.node.inspect().entries, []);
+}
+
 fn introduced() -> Bench {
     let mut bench = bench();
     bench.node.command(bench.now, Command::introduce(alice(), [at("10.0.0.2:7575").into()])).unwrap();

@@ -298,6 +298,7 @@ impl Node {
             pipes_pending: parts.links.pending(),
             outbox: parts.outbox.views().collect(),
             book: parts.book.users().filter(|(_, known)| known.introduced).map(|(user, _)| *user).collect(),
+            entries: parts.book.entry_views().collect(),
             invitations: self.invitations().collect(),
             dht: self.dht(),
             wake: self.wake(),

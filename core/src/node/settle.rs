@@ -142,11 +142,11 @@ impl Parts {
     fn on_dial_effect(&mut self, effect: DialEffect) {
         match effect {
             DialEffect::Tried { target: Target::User(user), address, outcome } => self.book.on_tried(self.cx.now, user, &address, outcome),
-            DialEffect::Tried { target: Target::Entry(_), .. } => {}
             DialEffect::Tried { target: Target::Found(user), address, outcome } => {
                 self.book.on_tried(self.cx.now, user, &address, outcome);
                 self.on_place_tried(user, &address, outcome);
             }
+            DialEffect::Tried { target: Target::Entry(at), outcome, .. } => self.book.on_entry_tried(self.cx.now, at, outcome),
             DialEffect::Failed(Target::User(user)) => self.on_unreachable(user),
             DialEffect::Failed(Target::Found(user)) => self.on_looked_in_vain(user),
             DialEffect::Failed(Target::Entry(at)) => self.on_entry_lost(at, false),
@@ -184,6 +184,7 @@ impl Parts {
             LinkPeer::Service(key) => {
                 if let Some(Target::Entry(at)) = target {
                     let _ = self.dials.finish(&mut self.cx, Target::Entry(at));
+                    self.book.on_entry_tried(self.cx.now, at, AttemptOutcome::Linked);
                     self.on_entry_up(at, key);
                 }
             }
@@ -253,6 +254,7 @@ impl Parts {
                 let is_entry = op.is_some();
                 let at = self.book.entries.iter().position(|peer| is_entry && peer.linked && peer.known == Some(key));
                 if let Some(at) = at.and_then(|at| u32::try_from(at).ok()) {
+                    self.book.on_entry_tried(self.cx.now, at, AttemptOutcome::Closed(why));
                     self.on_entry_lost(at, is_steady);
                 }
             }

@@ -13,7 +13,7 @@ use crate::id::{NodeKey, Peer, Tag, UserId};
 use crate::identity::{Delegation, Devices};
 use crate::notice::FailReason;
 use crate::time::Time;
-use crate::view::{AddressView, Attempt, AttemptOutcome, SearchView};
+use crate::view::{AddressView, Attempt, AttemptOutcome, EntryView, SearchView};
 
 /// Keys of the address book, of proven devices and of the entry peers start with these bytes.
 pub(crate) const BOOK_PREFIX: u8 = b'b';
@@ -52,6 +52,14 @@ pub(crate) struct EntryPeer {
     pub(crate) known: Option<NodeKey>,
     pub(crate) tries: u32,
     pub(crate) linked: bool,
+    /// How the last one ended, for whoever looks.
+    attempt: Option<Attempt>,
+}
+
+impl EntryPeer {
+    const fn new(entry: Entry, known: Option<NodeKey>) -> Self {
+        Self { entry, known, tries: 0, linked: false, attempt: None }
+    }
 }
 
 #[derive(Default)]
@@ -207,8 +215,20 @@ impl Book {
         let old = core::mem::take(&mut self.entries);
         let known =
             |entry: &Entry| entry.key.or_else(|| old.iter().find(|peer| peer.entry.address == entry.address).and_then(|peer| peer.known));
-        self.entries = entries.into_iter().map(|entry| EntryPeer { known: known(&entry), entry, tries: 0, linked: false }).collect();
+        self.entries = entries.into_iter().map(|entry| EntryPeer::new(entry.clone(), known(&entry))).collect();
         self.store_entries(cx);
+    }
+
+    /// An attempt to reach an entry peer has ended, or its link.
+    pub(crate) fn on_entry_tried(&mut self, at: Time, entry: u32, outcome: AttemptOutcome) {
+        if let Some(peer) = self.entries.get_mut(entry as usize) {
+            peer.attempt = Some(Attempt { at, outcome });
+        }
+    }
+
+    /// The entry peers, as whoever looks sees them.
+    pub(crate) fn entry_views(&self) -> impl Iterator<Item = EntryView> + '_ {
+        self.entries.iter().map(|peer| EntryView { entry: peer.entry.clone(), linked: peer.linked, attempt: peer.attempt })
     }
 
     /// Stores the entry peers with their keys.
@@ -243,8 +263,7 @@ impl Book {
             }
             _ => {
                 let stored: Vec<StoredEntry> = serde_json::from_slice(value).ok()?;
-                let peer = |it: StoredEntry| EntryPeer { entry: it.entry, known: it.known, tries: 0, linked: false };
-                self.entries = stored.into_iter().take(ENTRIES_MAX).map(peer).collect();
+                self.entries = stored.into_iter().take(ENTRIES_MAX).map(|it| EntryPeer::new(it.entry, it.known)).collect();
             }
         }
         Some(())

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::observed::Observed;
-use crate::{Command, CommandError, DhtNotice, FailReason, NodeKey, Notice, Peer, SearchId, Tag, Time, UserId};
+use crate::{Action, Command, CommandError, DhtNotice, Event, FailReason, NodeKey, Notice, Peer, SearchId, Tag, Time, UserId};
 
 /// How many entries a journal keeps before it drops the newer ones and counts them (guess: an hour of a busy demo).
 pub const JOURNAL_ENTRIES_MAX: usize = 100_000;
@@ -48,6 +48,27 @@ pub enum Happened {
     Told(Told),
     /// It said or heard something on a link.
     Said(Observed),
+    /// It took a step before there is a link.
+    Did(Step),
+}
+
+/// A step towards a link, as far as ladders show it: without addresses (spec: TRACE-10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Step {
+    /// It was told where it listens.
+    Listens,
+    /// It has a name looked up.
+    LooksUp,
+    /// It dials.
+    Dials,
+    /// A pipe that it dialled is open: its proof begins.
+    Opened,
+    /// Somebody else's pipe is open: their proof begins.
+    Accepted,
+    /// What it dialled came to nothing.
+    Unanswered,
 }
 
 /// A command, as far as ladders show it.
@@ -206,11 +227,44 @@ impl Journal {
         self.push(at, Happened::Asked { what, tag: outcome.ok() });
     }
 
+    /// Notes the steps that events tell of.
+    pub(crate) fn on_event(&mut self, at: Time, event: &Event<'_>) {
+        let step = match event {
+            Event::Addresses { .. } => Step::Listens,
+            Event::PipeOpened { op: Some(_), .. } => Step::Opened,
+            Event::PipeOpened { op: None, .. } => Step::Accepted,
+            Event::ConnectFailed { .. } => Step::Unanswered,
+            Event::Tick
+            | Event::Datagram { .. }
+            | Event::PipeBytes { .. }
+            | Event::PipeWritten { .. }
+            | Event::PipeClosed { .. }
+            | Event::Clock { .. }
+            | Event::Entropy { .. }
+            | Event::Resolved { .. }
+            | Event::Stored { .. }
+            | Event::Loaded { .. }
+            | Event::Taken { .. }
+            | Event::Passed { .. } => return,
+        };
+        self.push(at, Happened::Did(step));
+    }
+
+    /// Notes what the application is told, and the steps that are taken.
+    pub(crate) fn on_action(&mut self, at: Time, action: &Action) {
+        match action {
+            Action::Notify { notice } => self.on_notice(at, notice),
+            Action::Connect { .. } => self.push(at, Happened::Did(Step::Dials)),
+            Action::Resolve { .. } => self.push(at, Happened::Did(Step::LooksUp)),
+            Action::SendDatagram { .. } | Action::Write { .. } | Action::Close { .. } | Action::Store { .. } | Action::Load { .. } => {}
+        }
+    }
+
     pub(crate) fn on_observed(&mut self, at: Time, observed: Observed) {
         self.push(at, Happened::Said(observed));
     }
 
-    pub(crate) fn on_notice(&mut self, at: Time, notice: &Notice) {
+    fn on_notice(&mut self, at: Time, notice: &Notice) {
         let told = match notice {
             Notice::Started { me, node } => {
                 (self.me, self.node) = (Some(*me), Some(*node));

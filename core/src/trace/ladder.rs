@@ -67,7 +67,7 @@ pub enum Detail {
     /// Stable: under semantic versioning.
     #[default]
     Link,
-    /// Every line that was said, greetings and keep-alives too. Depends on timing, and changes between versions: look at it,
+    /// Every line that was said, greetings and keep-alives too, and the steps before a link: who listens, dials and is dialled. Depends on timing, and changes between versions: look at it,
     /// do not commit it.
     Wire,
 }

@@ -14,7 +14,7 @@ mod recorder;
 mod replay;
 mod schema;
 
-pub use journal::{Asked, Entry, Happened, JOURNAL_ENTRIES_MAX, Journal, Told};
+pub use journal::{Asked, Entry, Happened, JOURNAL_ENTRIES_MAX, Journal, Step, Told};
 pub use ladder::{Detail, Grain, Ladder, Rung, RungKind};
 pub use observed::{Observed, Said};
 pub use recorder::{RECORDER_BYTES_MAX, Recorder};

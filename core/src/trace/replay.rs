@@ -87,13 +87,22 @@ pub enum ReplayError {
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoHeader => f.write_str("this is no recording: it does not begin with a header"),
-            Self::Line(line) => write!(f, "line {line} is not a line of a recording"),
-            Self::Version(version) => write!(f, "a recording of version {version}; this build reads version {TRACE_VERSION}"),
+            Self::NoHeader => {
+                f.write_str("this is no recording: it does not begin with a header; name a file that a node was recorded into")
+            }
+            Self::Line(line) => write!(f, "line {line} is not a line of a recording; was the file cut or changed? Record again"),
+            Self::Version(version) => {
+                write!(
+                    f,
+                    "a recording of version {version}; this build reads version {TRACE_VERSION}: replay it with the build that made it"
+                )
+            }
             Self::Build(build) => {
                 write!(f, "build {build} recorded this, and this is build {BUILD}: replay it with the same build, or force it")
             }
-            Self::Crypto(name) => write!(f, "the recording used the crypto table `{name}`, which this build does not have"),
+            Self::Crypto(name) => {
+                write!(f, "the recording used the crypto table `{name}`, which this build does not have: replay it with one that has it")
+            }
             Self::Start(why) => write!(f, "the node refuses the recorded start: {why}"),
             Self::Differs { node, same, by, inputs } => {
                 write!(f, "{node} differs at an action from {} to {by}, by input {inputs}", same.saturating_add(1))
@@ -172,6 +181,7 @@ impl Replayer {
         match serde_json::from_str(line).map_err(|_| ReplayError::Line(0))? {
             Line::Event { at, is } => {
                 let event = is.as_event().ok_or(ReplayError::Line(0))?;
+                self.replay.journal.on_event(at, &event);
                 self.replay.node.handle(at, event);
                 self.after_input(at);
             }
@@ -210,9 +220,7 @@ impl Replayer {
         while let Some(action) = self.replay.node.poll() {
             self.digest.add(&action);
             self.digests.push_back(self.digest.value());
-            if let Action::Notify { notice } = &action {
-                self.replay.journal.on_notice(at, notice);
-            }
+            self.replay.journal.on_action(at, &action);
             if let Action::SendDatagram { packet, .. } | Action::Write { packet, .. } = action {
                 self.replay.node.recycle(packet);
             }

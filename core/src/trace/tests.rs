@@ -23,7 +23,8 @@ fn peer(n: u8) -> Peer {
 
 fn journal(name: &str, n: u8) -> Journal {
     let mut journal = Journal::new(name);
-    journal.on_notice(Time::ZERO, &Notice::Started { me: peer(n), node: NodeKey::from_bytes([n; 32]) });
+    let notice = Notice::Started { me: peer(n), node: NodeKey::from_bytes([n; 32]) };
+    journal.on_action(Time::ZERO, &Action::Notify { notice });
     journal
 }
 
@@ -173,7 +174,8 @@ fn applications_see_their_wishes_and_what_came_of_them() {
     let command = Command::send(user(0), Message::new("bla", "hello").expect("a message"));
     let asked = bob.begins(&command);
     bob.on_command(Time::from_millis(1), asked, Ok(Tag::new(4)));
-    bob.on_notice(Time::from_millis(2), &Notice::Delivered { tag: Tag::new(4), device: None });
+    let notice = Notice::Delivered { tag: Tag::new(4), device: None };
+    bob.on_action(Time::from_millis(2), &Action::Notify { notice });
     let find = bob.begins(&Command::find(user(5)));
     bob.on_command(Time::from_millis(3), find, Err(crate::CommandError::Full));
     let ladder = Ladder::of([bob]).rename(user(0), "alice").detail(Detail::App);
@@ -230,6 +232,25 @@ fn columns_arrows_and_times_come_when_asked_for() {
     let mermaid = Ladder::of(example(0)).until("got bla").mermaid();
     assert!(mermaid.contains("    participant n1 as bob\n"), "{mermaid}");
     assert!(mermaid.contains("    n1->>n0: message bla\n    Note over n0: got bla from bob\n"), "{mermaid}");
+}
+
+// spec-test: TRACE-10
+#[test]
+fn steps_before_a_link_show_on_the_wire_only_and_shift_no_times_elsewhere() {
+    let told = |has_steps: bool| {
+        let (alice, mut bob) = (journal("alice", 0), journal("bob", 1));
+        if has_steps {
+            let to: SocketAddr = "192.0.2.1:7575".parse().expect("an address");
+            bob.on_action(Time::ZERO, &Action::Connect { op: OpId::new(1), to, from_listening_port: false });
+            bob.on_event(Time::from_millis(1), &Event::connect_failed(OpId::new(1), ConnectError::Refused));
+        }
+        say(&mut bob, 1_000, 0, true, message(1));
+        Ladder::of([alice, bob]).times(Grain::Millis)
+    };
+    assert_eq!(told(true).to_string(), "0.000s        bob -> alice: message bla\n");
+    assert_eq!(told(true).to_string(), told(false).to_string());
+    let wire = told(true).detail(Detail::Wire).to_string();
+    assert_eq!(wire, "0.000s        bob: dials\n0.001s        bob: met nobody\n1.000s        bob -> alice: message bla\n");
 }
 
 #[test]

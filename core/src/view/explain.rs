@@ -146,6 +146,18 @@ impl Explanation {
     }
 }
 
+impl AttemptOutcome {
+    /// The cause, and what a person can do about it.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Linked => ("a link came up", "nothing"),
+            Self::NotConnected(why) => why.explain(),
+            Self::NotResolved(why) => why.explain(),
+            Self::Closed(why) => why.explain(),
+        }
+    }
+}
+
 impl fmt::Display for AttemptOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

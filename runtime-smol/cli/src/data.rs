@@ -126,6 +126,25 @@ pub(crate) fn date(wall: WallTime) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
 }
 
+/// A date as [`date`] shows it, with `T` for the space between day and time and without ` UTC`; a day alone begins at midnight.
+pub(crate) fn wall(text: &str) -> Result<WallTime, String> {
+    let numbers = |text: &str, between: char| text.split(between).map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
+    let (day, time) = text.split_once('T').unwrap_or((text, "00:00"));
+    let days = match numbers(day, '-').as_deref() {
+        // Not before the year's first day, were there no leap years, and not after its last, were each fourth one.
+        Some(&[year @ 1970..10_000, month, day]) => {
+            let first = (year - 1970) * 365;
+            (first..first + (year - 1970) / 4 + 367).find(|days| civil(*days) == (year, month, day))
+        }
+        _ => None,
+    };
+    let minutes = match numbers(time, ':').as_deref() {
+        Some(&[hour @ 0..24, minute @ 0..60]) => days.map(|days| days * 1_440 + hour * 60 + minute),
+        _ => None,
+    };
+    minutes.map(|minutes| WallTime::from_millis(minutes * 60_000)).ok_or_else(|| "write it as 2027-01-15 or 2027-01-15T08:00".into())
+}
+
 /// Year, month and day of the day that is `days` after 1970-01-01.
 fn civil(days: u64) -> (u64, u64, u64) {
     let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
@@ -165,6 +184,20 @@ mod tests {
             assert_eq!(date(WallTime::from_millis(millis)), text);
         }
         assert!(date(WallTime::from_millis(u64::MAX)).ends_with("UTC"));
+    }
+
+    #[test]
+    fn a_date_that_is_shown_is_read_again_and_what_is_none_is_refused() {
+        for millis in [0, 951_782_340_000, 951_868_800_000, 1_767_225_600_000, 4_107_542_400_000, 253_402_300_740_000] {
+            let shown = date(WallTime::from_millis(millis)).replacen(' ', "T", 1).replace(" UTC", "");
+            assert_eq!(wall(&shown), Ok(WallTime::from_millis(millis)), "{shown}");
+        }
+        assert_eq!(wall("2026-01-01"), wall("2026-01-01T00:00"));
+        for bad in
+            ["", "2026", "2026-02-29", "2026-13-01", "2026-00-01", "1969-12-31", "10000-01-01", "2026-01-01T24:00", "2026-01-01T1", "x-y-z"]
+        {
+            assert!(wall(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

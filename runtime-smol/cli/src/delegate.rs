@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::{AppId, Crypto, Delegation, Grant, WallTime};
+use overcom_core::{AppId, Crypto, Delegation, Grant, Refusal, WallTime, WireError};
 use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, delegate};
 
@@ -90,17 +90,22 @@ fn sign(arguments: &Arguments, grant: Grant, now: WallTime) -> Result<Delegation
 
 /// Whether a delegation from elsewhere is genuine, in force and for this device.
 fn check(bytes: &[u8], path: &Path, device: &DeviceFile, now: WallTime) -> Result<Delegation, Fail> {
-    let wrong = |why: String| Fail::usage(format!("{} cannot be used: {why}", path.display()));
-    let delegation = Delegation::from_json(bytes.trim_ascii()).map_err(|why| wrong(why.to_string()))?;
-    delegation.verify(&Crypto::standard()).map_err(|why| wrong(why.to_string()))?;
-    delegation.check_window(now).map_err(|why| wrong(why.to_string()))?;
+    let wrong = |why: &str, way_out: &str| Fail::usage(format!("{} cannot be used: {why}; {way_out}", path.display()));
+    let unread = |why: WireError| wrong(why.explain().0, why.explain().1);
+    let delegation = Delegation::from_json(bytes.trim_ascii()).map_err(unread)?;
+    delegation.verify(&Crypto::standard()).map_err(unread)?;
+    delegation.check_window(now).map_err(|why| match why {
+        Refusal::NotYet => wrong("its time has not come", "set the clock; if it is right on both machines, sign it again"),
+        Refusal::Expired => wrong("it has ended", "have the identity sign another: overcom id --request, then overcom delegate --request"),
+    })?;
     if !device.keys().credentials(delegation.clone()).fits(&Crypto::standard()) {
-        return Err(wrong("it is for another device; make the request on this one".into()));
+        return Err(wrong("it is for another device", "make the request on this one: overcom id --request"));
     }
     Ok(delegation)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fail> {
+/// A short file, or standard input.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Fail> {
     let mut bytes = Vec::new();
     let done = if path.as_os_str() == "-" {
         io::stdin().lock().take(INPUT_BYTES_MAX).read_to_end(&mut bytes)

@@ -13,6 +13,8 @@ mod id;
 mod keeper;
 mod log;
 mod metrics;
+#[cfg(test)]
+mod mutants;
 mod proto;
 mod redact;
 mod run;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
-use verbs::{dht, doctor, enter, find, invite, listen, names, node, report, send, stop, why};
+use verbs::{dht, doctor, enter, find, forget, invite, listen, names, node, report, revoke, send, stop, why};
 
 const HELP: &str = "\
 Examples:
@@ -48,6 +50,7 @@ Examples:
   overcom id --request > request.json     an identity that is kept elsewhere: ask here,
   overcom delegate --request request.json > delegation.json      sign it there,
   overcom delegate --install delegation.json                     and take it here
+  overcom revoke DEVICE                   a device is lost: nobody takes it for yours any more
 
 Exit codes: 0 done; 1 it did not work, and the message says what to do; 2 wrong usage or input;
 3 a message is kept and will be tried again, but is not delivered yet; 128 and a signal's number:
@@ -92,7 +95,9 @@ enum Verb {
     Dht(dht::Arguments),
     /// Looks at everything that a node needs, and says the next step where something is missing
     Doctor(doctor::Arguments),
-    /// Names the peers to enter the network by
+    /// Takes somebody out of the address book, with their names and with what waits for them
+    Forget(forget::Arguments),
+    /// Names the peers to enter the network by, or shows how it goes with them
     Enter(enter::Arguments),
     /// Runs a node for a program, in JSON Lines on standard input and output; or with --serve for all other verbs
     Node(node::Arguments),
@@ -102,6 +107,8 @@ enum Verb {
     Report(report::Arguments),
     /// Signs a delegation: what a device may do in the identity's name, in which app, and until when
     Delegate(delegate::Arguments),
+    /// Takes back what was signed for a device that is lost, or for all of them
+    Revoke(revoke::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -136,11 +143,13 @@ fn carry_out(arguments: Arguments) -> Result<String, Fail> {
         Verb::Find(arguments) => find::run(&arguments),
         Verb::Dht(arguments) => dht::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Forget(arguments) => forget::run(&arguments),
         Verb::Enter(arguments) => enter::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Node(arguments) => node::run(&arguments),
         Verb::Stop(arguments) => stop::run(&arguments),
         Verb::Delegate(arguments) => delegate::run(&arguments),
+        Verb::Revoke(arguments) => revoke::run(&arguments),
     }
 }
 

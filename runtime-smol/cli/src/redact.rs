@@ -9,10 +9,12 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 /// Fields whose texts are words of this program.
-const KEPT: &[&str] =
+pub(crate) const KEPT: &[&str] =
     &["build", "shell", "crypto", "digest", "keep", "why", "outcome", "Err", "notice", "phase", "version", "reach", "standing"];
 /// Events and commands that are no more than their name.
-const WORDS: &[&str] = &["tick", "suspend"];
+pub(crate) const WORDS: &[&str] = &["tick", "suspend"];
+/// What stands in the place of a line that cannot be read.
+pub(crate) const NO_JSON: &str = "a line that is no JSON";
 
 /// Replaces texts, the same one by the same number as long as this is there.
 #[derive(Default)]
@@ -29,9 +31,9 @@ impl Redactor {
     /// A line of a recording. It is no recording any more, and says so.
     fn line(&mut self, line: &[u8]) -> Value {
         let Ok(Value::Object(mut object)) = serde_json::from_slice::<Value>(line) else {
-            return json!({ "redacted": "a line that is no JSON" });
+            return json!({ "redacted": NO_JSON });
         };
-        let header = object.remove("overcom_trace").map(|version| ("redacted_trace".to_owned(), version));
+        let header = object.remove("overcom_trace").map(|version| ("redacted_trace".to_owned(), self.value(&version)));
         object.remove("secret");
         let rest = self.value(&Value::Object(object));
         let rest = rest.as_object().cloned().unwrap_or_default();

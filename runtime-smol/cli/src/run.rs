@@ -80,7 +80,10 @@ impl Running {
         if let Some(recording) = record()? {
             setup = setup.record(recording);
         }
-        let failed = |why: io::Error| Fail::failed(format!("the node cannot be started: {why}"));
+        let failed = |why: io::Error| {
+            let advice = "overcom doctor looks at everything that it needs";
+            Fail::failed(format!("the node cannot be started: {}; {advice}", overcom_std::advice(&why)))
+        };
         let (node, running) = Node::split(setup, store).map_err(failed)?;
         let engine = smol::spawn(running);
         started(&node).await?;

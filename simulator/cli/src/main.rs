@@ -1,7 +1,9 @@
 //! `overcom-sim`: runs scenario files and scripts, and replays recordings.
 //!
-//! Exit codes: 0 all is well, 1 a check failed or a replay differs, 2 an input that cannot be used.
+//! Exit codes: 0 all is well, 1 a check failed, a replay differs or the answer cannot be written, 2 an input that cannot be
+//! used, 141 nobody reads the answer.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,9 +11,16 @@ use clap::{Parser, Subcommand};
 use overcom_core::trace::{Builds, ReplayError, replay};
 use overcom_simulator::{CryptoMode, Report, Scenario, Sim, script};
 
+const HELP: &str = "\
+Exit codes: 0 all is well, 1 a check failed, a replay differs or the answer cannot be written,
+2 the input cannot be used, 141 nobody reads the answer.";
+
+/// As if the system had ended it for writing where nobody reads: 128 and SIGPIPE's number.
+const NO_READER: u8 = 141;
+
 /// Runs scenarios of Overcom nodes in a simulated network, and replays recordings.
 #[derive(Parser)]
-#[command(version, about, after_help = "Exit codes: 0 all is well, 1 a check failed or a replay differs, 2 the input cannot be used.")]
+#[command(version, about, after_help = HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -57,19 +66,67 @@ enum Command {
     },
 }
 
+/// Why there is no whole answer.
+enum Fail {
+    /// What was handed in cannot be used, in a sentence with the way out.
+    Unusable(String),
+    /// The answer cannot be written.
+    Unwritten(io::Error),
+}
+
+impl From<String> for Fail {
+    fn from(sentence: String) -> Self {
+        Self::Unusable(sentence)
+    }
+}
+
+impl From<io::Error> for Fail {
+    /// Of writing the answer: everything else that can go wrong is named where it does.
+    fn from(why: io::Error) -> Self {
+        Self::Unwritten(why)
+    }
+}
+
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Run { file, seed, crypto, record, json } => run(&file, (seed, crypto), record.as_deref(), json),
-        Command::Script { file, scenario } => run_script(&file, scenario),
-        Command::Replay { file, any_build, json } => replay_file(&file, any_build, json),
+    let outcome = match Arguments::try_parse() {
+        Ok(arguments) => carry_out(arguments),
+        // Help and the version are answers too; clap knows whether colours suit their reader.
+        Err(told) if !told.use_stderr() => told.print().and_then(|()| io::stdout().flush()).map(|()| ExitCode::SUCCESS).map_err(Fail::from),
+        Err(wrong) => wrong.exit(),
     };
     match outcome {
         Ok(code) => code,
-        Err(why) => {
-            eprintln!("overcom-sim: {why}");
+        Err(Fail::Unwritten(why)) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(NO_READER),
+        Err(Fail::Unwritten(why)) => {
+            say(&format!("overcom-sim: the answer could not be written: {}", overcom_std::advice(&why)));
+            ExitCode::from(1)
+        }
+        Err(Fail::Unusable(why)) => {
+            say(&format!("overcom-sim: {why}"));
             ExitCode::from(2)
         }
     }
+}
+
+fn carry_out(arguments: Arguments) -> Result<ExitCode, Fail> {
+    match arguments.command {
+        Command::Run { file, seed, crypto, record, json } => run(&file, (seed, crypto), record.as_deref(), json),
+        Command::Script { file, scenario } => run_script(&file, scenario),
+        Command::Replay { file, any_build, json } => replay_file(&file, any_build, json),
+    }
+}
+
+/// Writes a part of the answer, all of it: not print!, which panics when the reader has gone, as `head` does.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Tells the person at this machine something beside the answer.
+fn say(sentence: &str) {
+    // Nobody may be there to read it.
+    let _ = writeln!(io::stderr(), "{sentence}");
 }
 
 fn read_seed(text: &str) -> Result<u64, String> {
@@ -78,7 +135,16 @@ fn read_seed(text: &str) -> Result<u64, String> {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file).map_err(|why| format!("{} cannot be read: {why}", file.display()))
+    std::fs::read_to_string(file).map_err(|why| {
+        let why = if why.kind() == io::ErrorKind::InvalidData {
+            "it is no text; name a scenario, a script or a recording".into()
+        } else if why.kind() == io::ErrorKind::NotFound {
+            "it is not there; correct the name".into()
+        } else {
+            overcom_std::advice(&why)
+        };
+        format!("{} cannot be read: {why}", file.display())
+    })
 }
 
 fn read_crypto(text: &str) -> Result<CryptoMode, String> {
@@ -86,7 +152,7 @@ fn read_crypto(text: &str) -> Result<CryptoMode, String> {
     all.into_iter().find(|mode| mode.to_string() == text).ok_or_else(|| "it is standard or ideal".into())
 }
 
-fn run(file: &Path, (seed, crypto): (Option<u64>, Option<CryptoMode>), record: Option<&Path>, json: bool) -> Result<ExitCode, String> {
+fn run(file: &Path, (seed, crypto): (Option<u64>, Option<CryptoMode>), record: Option<&Path>, json: bool) -> Result<ExitCode, Fail> {
     let in_file = |why: overcom_simulator::ScenarioError| format!("{}: {why}", file.display());
     let mut scenario = Scenario::from_json(&read(file)?).map_err(in_file)?;
     scenario.seed = seed.unwrap_or(scenario.seed);
@@ -97,29 +163,29 @@ fn run(file: &Path, (seed, crypto): (Option<u64>, Option<CryptoMode>), record: O
     }
     let report = sim.run().map_err(in_file)?;
     if let Some(path) = record {
-        std::fs::write(path, sim.trace()).map_err(|why| format!("{} cannot be written: {why}", path.display()))?;
+        std::fs::write(path, sim.trace()).map_err(|why| format!("{} cannot be written: {}", path.display(), overcom_std::advice(&why)))?;
     }
     if json {
-        println!("{}", as_json(&report));
+        print(&format!("{}\n", as_json(&report)))?;
     } else {
-        print!("{}", report.ladder());
         let Report { digest, marks, end, seed, crypto, .. } = &report;
-        println!("digest {digest}  events {}  end {end}  seed {seed:#x}  crypto {crypto}", marks.count());
+        let sum = format!("digest {digest}  events {}  end {end}  seed {seed:#x}  crypto {crypto}\n", marks.count());
+        print(&format!("{}{sum}", report.ladder()))?;
     }
     let Some(failure) = &report.failure else { return Ok(ExitCode::SUCCESS) };
-    eprintln!("FAIL {} at {}: {}", failure.check, failure.at, failure.detail);
-    eprintln!("again   overcom-sim run {} --seed {:#x} --crypto {}", file.display(), report.seed, report.crypto);
+    say(&format!("FAIL {} at {}: {}", failure.check, failure.at, failure.detail));
+    say(&format!("again   overcom-sim run {} --seed {:#x} --crypto {}", file.display(), report.seed, report.crypto));
     Ok(ExitCode::from(1))
 }
 
-fn run_script(file: &Path, scenario: bool) -> Result<ExitCode, String> {
+fn run_script(file: &Path, scenario: bool) -> Result<ExitCode, Fail> {
     let text = read(file)?;
     let in_file = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
     if scenario {
         let scenario = script::scenario(&text).map_err(|why| in_file(&why))?;
-        println!("{}", scenario.to_json().map_err(|why| in_file(&why))?);
+        print(&(scenario.to_json().map_err(|why| in_file(&why))? + "\n"))?;
     } else {
-        print!("{}", script::run(&text).map_err(|why| in_file(&why))?);
+        print(&script::run(&text).map_err(|why| in_file(&why))?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -144,33 +210,34 @@ fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn replay_file(file: &Path, any_build: bool, json: bool) -> Result<ExitCode, String> {
+fn replay_file(file: &Path, any_build: bool, json: bool) -> Result<ExitCode, Fail> {
     let builds = if any_build { Builds::Any } else { Builds::Same };
     match replay(&read(file)?, builds) {
         Ok(replays) => {
             for replay in &replays {
                 if replay.compared == 0 {
-                    return Err(format!("{}: the recording holds no digest, so nothing was proven", file.display()));
+                    let advice = "record again, and let the node end in order";
+                    return Err(format!("{}: the recording holds no digest, so nothing was proven; {advice}", file.display()).into());
                 }
                 let (node, inputs, actions, compared) = (&replay.header.node, replay.inputs, replay.actions, replay.compared);
                 if json {
                     let line = serde_json::json!({"same": true, "node": node, "inputs": inputs, "actions": actions, "compared": compared});
-                    println!("{line}");
+                    print(&format!("{line}\n"))?;
                 } else {
                     let counts = [count(inputs, "input"), count(actions, "action"), count(compared, "digest")].join(", ");
                     // A recording is a stranger's text: its name must not steer a terminal.
-                    println!("same: {}: {counts} compared", node.escape_debug());
+                    print(&format!("same: {}: {counts} compared\n", node.escape_debug()))?;
                 }
             }
             Ok(ExitCode::SUCCESS)
         }
         Err(why @ ReplayError::Differs { .. }) => {
             if json {
-                println!("{}", serde_json::json!({"same": false, "why": why.to_string()}));
+                print(&format!("{}\n", serde_json::json!({"same": false, "why": why.to_string()})))?;
             }
-            eprintln!("overcom-sim: {}: {why}", file.display());
+            say(&format!("overcom-sim: {}: {why}", file.display()));
             Ok(ExitCode::from(1))
         }
-        Err(why) => Err(format!("{}: {why}", file.display())),
+        Err(why) => Err(format!("{}: {why}", file.display()).into()),
     }
 }

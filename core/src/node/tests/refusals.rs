@@ -144,6 +144,10 @@ fn an_entry_peer_with_another_key_than_the_given_one_is_refused_and_else_the_fir
     net.command(0, Command::enter([entry.clone()])).unwrap();
     net.run();
     assert!(net.has(0, |n| matches!(n, Notice::LinkUp { with: LinkPeer::Service(found), dialled: true, .. } if *found == key)));
+    let shown =
+        |net: &Net| net.seats[0].driver.node().inspect().entries.into_iter().map(|view| (view.linked, view.attempt)).collect::<Vec<_>>();
+    let is = |outcome| move |(linked, attempt): &(bool, Option<Attempt>)| (*linked, attempt.map(|attempt| attempt.outcome)) == outcome;
+    assert!(shown(&net).iter().all(is((true, Some(AttemptOutcome::Linked)))), "{:?}", shown(&net));
     // Alice's machine is made anew: another key under the same address.
     net.seats[1].store.clear();
     net.restart(1, "alice", 1);

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::super::journal::{Asked, Happened, Told};
+use super::super::journal::{Asked, Happened, Step, Told};
 use super::super::observed::{Observed, Said};
 use super::names::{Names, Who};
 use super::{Detail, Ladder, Rung, RungKind};
@@ -27,6 +27,7 @@ pub(super) fn all(ladder: &Ladder) -> Vec<Rung> {
             Happened::Asked { what, tag } => rows.asked(at, teller, what, *tag),
             Happened::Told(told) => rows.told(at, teller, told),
             Happened::Said(observed) => rows.said(at, teller, observed),
+            Happened::Did(step) => rows.did(at, teller, *step),
         }
     }
     rows.rungs
@@ -141,6 +142,18 @@ impl Rows<'_> {
             Told::Stopped => self.push(notice(("stopped", "")), every),
             Told::Quiet => self.push(notice(("asleep", "")), every),
         }
+    }
+
+    fn did(&mut self, at: Time, teller: usize, step: Step) {
+        let text = match step {
+            Step::Listens => "listens",
+            Step::LooksUp => "looks a name up",
+            Step::Dials => "dials",
+            Step::Opened => "has a pipe, and proves itself",
+            Step::Accepted => "is dialled, and has them prove themselves",
+            Step::Unanswered => "met nobody",
+        };
+        self.push(Draft::at(at, teller, RungKind::Wire, (text, "")), &[Detail::Wire]);
     }
 
     fn of_tag(&mut self, at: Time, teller: usize, tag: Tag, tail: &str, details: &[Detail]) {

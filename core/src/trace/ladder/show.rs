@@ -6,7 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
-use super::{Grain, Ladder, Rung, RungKind};
+use super::super::journal::{Entry, Happened};
+use super::{Detail, Grain, Ladder, Rung, RungKind};
 use crate::Time;
 
 /// Between two columns of a drawn ladder.
@@ -30,7 +31,10 @@ impl fmt::Display for Ladder {
     /// One line an event, each ended by a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rungs = self.rungs();
-        let begin = self.journals.iter().filter_map(|journal| journal.entries.first()).map(|entry| entry.at).min().unwrap_or_default();
+        // Steps that this detail does not show do not shift the times of those that it does.
+        let counts = |entry: &&Entry| self.detail == Detail::Wire || !matches!(entry.what, Happened::Did(_));
+        let begin = self.journals.iter().filter_map(|journal| journal.entries.iter().find(counts)).map(|entry| entry.at).min();
+        let begin = begin.unwrap_or_default();
         let columns = if self.art { self.columns() } else { Vec::new() };
         if self.art {
             let indent = if self.times.is_some() { TIME } else { 0 };

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use overcom_core::{Address, Command, CommandError, Delegation, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Send};
+use overcom_core::{Address, Command, CommandError, Delegation, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Revocation, Send};
 use serde_json::{Value, json};
 
 use super::{Ending, Hub, SessionId};
 use crate::data::date;
-use crate::proto::{Fault, InvitationLine, LinkLine, NOTICES, Op, OutboxLine, Why};
+use crate::proto::{EntryLine, Fault, InvitationLine, LinkLine, NOTICES, Op, OutboxLine, Why};
 
 /// An invitation's life when nobody says: long enough to be read the next day (guess).
 const INVITATION_LIFE: Duration = Duration::from_secs(24 * 3_600);
@@ -68,7 +68,9 @@ impl Hub {
                 };
                 self.renew(delegation).await
             }
+            Op::Revoke { revocation } => self.revoke(&revocation).await,
             Op::Enter { entries } => self.command(Command::enter(entries)).await,
+            Op::Entries => self.entries().await,
             Op::Listen { notices, types } => self.listen(session, notices, types),
             Op::Credit => {
                 if let Some(session) = self.sessions.get_mut(&session) {
@@ -126,6 +128,16 @@ impl Hub {
             let message = format!("the invitation's time ended {}, and it is {} by this machine", date(until), date(now));
             Fault { message, ..fault }
         })
+    }
+
+    async fn entries(&self) -> Result<Value, Fault> {
+        let entries: Vec<_> = self.look(|node| node.inspect().entries.iter().map(EntryLine::new).collect()).await?;
+        Ok(json!({ "entries": entries }))
+    }
+
+    async fn revoke(&self, json: &str) -> Result<Value, Fault> {
+        let revocation = Revocation::from_json(json.as_bytes()).map_err(|why| Fault::field("revocation", why, why.explain().1))?;
+        self.command(Command::revoke(revocation)).await
     }
 
     async fn invitations(&self) -> Result<Value, Fault> {

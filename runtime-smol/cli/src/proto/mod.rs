@@ -11,7 +11,7 @@ pub(crate) use fault::Fault;
 pub(crate) use lines::{LINE_BYTES_MAX, Line, Lines};
 pub(crate) use notice::{NOTICES, line_of, missed_line};
 pub(crate) use request::{Id, Op, Request, hint, parse, too_long};
-pub(crate) use said::{Hello, InvitationLine, LinkLine, OutboxLine, Shown, Why, answer};
+pub(crate) use said::{EntryLine, Hello, InvitationLine, LinkLine, OutboxLine, Shown, Why, answer};
 
 /// The version of this protocol. A change that an existing reader or writer would not understand raises it.
 pub(crate) const PROTOCOL: u32 = 1;

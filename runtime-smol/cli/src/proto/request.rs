@@ -75,8 +75,12 @@ pub(crate) enum Op {
     Outbox,
     /// Put a newer delegation in the place of the present one; without one, the identity signs, if it is kept here.
     Renew { delegation: Option<Box<str>> },
+    /// Make what the identity takes back known to everybody.
+    Revoke { revocation: Box<str> },
     /// Set the entry peers.
     Enter { entries: Vec<Entry> },
+    /// The entry peers, and how it goes with each.
+    Entries,
     /// Be told: of these notices, and of messages of these types; of all, if none is named.
     Listen { notices: Option<Vec<String>>, types: Option<Vec<String>> },
     /// From now on notices are taken when the op `taken` says so, not when they are written.
@@ -140,7 +144,13 @@ ops! {
     "links" => |_| Ok(Op::Links);
     "outbox" => |_| Ok(Op::Outbox);
     "renew" => |fields| Ok(Op::Renew { delegation: fields.raw("delegation") });
+    "revoke" => |fields| {
+        let hint = "a revocation, as overcom revoke --json prints it";
+        let revocation = fields.raw("revocation");
+        Ok(Op::Revoke { revocation: revocation.ok_or_else(|| Fault::new("missing_field", "the field revocation is missing", format!("it is to be {hint}")))? })
+    };
     "enter" => |fields| Ok(Op::Enter { entries: fields.need("entries", "a list of at most 8 texts HOST:PORT or HOST:PORT#KEY")? });
+    "entries" => |_| Ok(Op::Entries);
     "listen" => |fields| Ok(Op::Listen {
         notices: fields.may("notices", "a list of kinds, for instance [\"message\",\"delivered\"]")?,
         types: fields.may("types", "a list of message types, for instance [\"note\"]")?,
@@ -230,7 +240,9 @@ impl Fields<'_> {
     fn id(&mut self) -> Result<Id, Fault> {
         let Some(raw) = self.raw("id") else { return Ok(Id::unknown()) };
         let is_plain = raw.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
-        if is_plain && raw.len() <= ID_BYTES_MAX {
+        // Half a character, or a number beyond all range: its answer could not be read.
+        let is_readable = serde_json::from_str::<serde_json::Value>(&raw).is_ok();
+        if is_plain && raw.len() <= ID_BYTES_MAX && is_readable {
             return Ok(Id(raw.into()));
         }
         Err(Fault::new("id", "an id is a number, a text of at most 126 bytes, or null", "count your requests: 1, 2, 3"))
@@ -296,6 +308,7 @@ mod tests {
             ("[1]", "null", "json", "object"),
             ("\u{fffd}", "null", "json", "JSON"),
             (r#"{"id":[1],"op":"status"}"#, "null", "id", "number"),
+            (r#"{"id":"\ud83d","op":"status"}"#, "null", "id", "number"),
             (r#"{"id":1}"#, "1", "missing_field", "op"),
             (r#"{"id":"a","op":7}"#, "\"a\"", "bad_field", "op"),
             (r#"{"id":2,"op":"sned"}"#, "2", "unknown_op", "sned"),

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-use overcom_core::{Explanation, InvitationView, LinkPeer, LinkView, OutboxView, UserId, WallTime};
+use overcom_core::{EntryView, Explanation, InvitationView, LinkPeer, LinkView, OutboxView, UserId, WallTime};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Fault, Id};
@@ -136,6 +136,26 @@ pub(crate) struct Address {
     address: String,
     outcome: Option<String>,
     ago_s: Option<u64>,
+}
+
+/// An entry peer, and what came of dialling it.
+#[derive(Serialize)]
+pub(crate) struct EntryLine {
+    entry: String,
+    linked: bool,
+    outcome: Option<String>,
+    hint: Option<&'static str>,
+}
+
+impl EntryLine {
+    pub(crate) fn new(view: &EntryView) -> Self {
+        Self {
+            entry: view.entry.to_string(),
+            linked: view.linked,
+            outcome: view.attempt.map(|attempt| attempt.outcome.to_string()),
+            hint: view.attempt.map(|attempt| attempt.outcome.explain().1),
+        }
+    }
 }
 
 /// Why a user is not reached.

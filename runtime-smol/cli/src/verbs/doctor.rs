@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::{Delegation, WallTime};
+use overcom_core::{Delegation, Time, WallTime};
 use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, IdentityFile, write_private};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::fail::Fail;
 use crate::hub::clock_sentence;
 use crate::run::Place;
 use crate::verbs::dht::{ECLIPSE, ENTER, FORK};
+use crate::verbs::enter::standing;
 
 /// 2026-01-01: no clock that is right says less to a program that was made later.
 const BUILT_AFTER: WallTime = WallTime::from_millis(1_767_225_600_000);
@@ -25,6 +26,9 @@ const BUILT_AFTER: WallTime = WallTime::from_millis(1_767_225_600_000);
 const DISK_BYTES_LOW: u64 = 64 << 20;
 /// A datagram over loopback takes less (guess).
 const DATAGRAM_WAIT: Duration = Duration::from_millis(500);
+/// What answers at all has answered by then (guess), and how often it is looked at.
+const ENTRY_WAIT: Duration = Duration::from_secs(3);
+const ENTRY_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What the check of datagrams is called: what it looks at, and nothing more.
 const LOOPBACK: &str = "UDP loopback";
 
@@ -96,11 +100,11 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
     let device = place.data.open_device();
     checks.push(keys(&device, &place.data.identity()?));
     // A node that runs may have signed another meanwhile; one that cannot start says why.
-    let (status, links, dht) = match smol::block_on(Client::with(place, ask)) {
-        Ok((status, links, dht)) => {
+    let (status, entry_peers, dht) = match smol::block_on(Client::with(place, ask)) {
+        Ok((status, entry_peers, dht)) => {
             let running = if status["own"] == true { "none was running; one ran for this" } else { "one is running" };
             checks.push(Check::ok("node", running));
-            (status, links, dht)
+            (status, entry_peers, dht)
         }
         Err(why) if why.is_asked() => return Err(why),
         Err(why) => {
@@ -110,14 +114,14 @@ fn examine(place: &Place) -> Result<Vec<Check>, Fail> {
     };
     let device = DeviceFile::open(place.data.device()?).ok();
     let delegation = device.as_ref().and_then(DeviceFile::delegation);
-    checks.push(clock(now, status["clock_ahead_ms"].as_i64(), links["count"].as_u64().unwrap_or_default(), delegation));
+    checks.push(clock(now, status["clock_ahead_ms"].as_i64(), status["links"].as_u64().unwrap_or_default(), delegation));
     checks.push(delegated(now, delegation, place.data.identity()?.exists()));
     checks.push(port(&status));
     checks.push(datagrams());
     let found: Vec<SocketAddr> = overcom_std::sockets::addresses(SocketAddr::from(([0_u16; 8], 1)));
     checks.push(family("IPv4", &found, SocketAddr::is_ipv4));
     checks.push(family("IPv6", &found, SocketAddr::is_ipv6));
-    checks.push(entries(&links));
+    checks.push(entries(&entry_peers));
     checks.push(network(&dht));
     Ok(checks)
 }
@@ -127,9 +131,15 @@ async fn ask(client: &mut Client) -> Result<(Value, Value, Value), Fail> {
     if let Some(status) = status.as_object_mut() {
         status.insert("own".into(), client.is_own().into());
     }
-    let links = client.call("links", json!({})).await?;
+    // A node that was started for this has only begun to dial.
+    let (clock, mut entries) = (Clock::start(), client.call("entries", json!({})).await?);
+    let is_open = |entry: &Value| entry["linked"] == false && entry["outcome"].is_null();
+    while entries["entries"].as_array().is_some_and(|all| all.iter().any(is_open)) && clock.now().since(Time::ZERO) < ENTRY_WAIT {
+        smol::Timer::after(ENTRY_LOOK_EVERY).await;
+        entries = client.call("entries", json!({})).await?;
+    }
     let dht = client.call("dht", json!({})).await?;
-    Ok((status, links, dht))
+    Ok((status, entries, dht))
 }
 
 fn disk(folder: &Path) -> Check {
@@ -256,16 +266,24 @@ fn family(name: &'static str, found: &[SocketAddr], is_it: fn(&SocketAddr) -> bo
     }
 }
 
-fn entries(links: &Value) -> Check {
-    let all = links["links"].as_array().into_iter().flatten();
-    match all.filter(|link| link["service"].is_string()).count() {
-        0 => Check::warn(
-            "entry nodes",
-            "none is linked",
+fn entries(answer: &Value) -> Check {
+    const NAME: &str = "entry nodes";
+    let all: Vec<&Value> = answer["entries"].as_array().into_iter().flatten().collect();
+    let linked = all.iter().filter(|entry| entry["linked"] == true).count();
+    if all.is_empty() {
+        return Check::warn(
+            NAME,
+            "none is named",
             "overcom enter HOST:PORT names one; without, only people whose address is known are found",
-        ),
-        count => Check::ok("entry nodes", format!("{count} linked")),
+        );
     }
+    if linked > 0 {
+        return Check::ok(NAME, format!("{linked} of {} linked", all.len()));
+    }
+    let named = |entry: &&Value| format!("{}: {}", entry["entry"].as_str().unwrap_or_default(), standing(entry));
+    let found = all.iter().map(named).collect::<Vec<_>>().join("; ");
+    let hint = all.iter().find_map(|entry| entry["hint"].as_str()).unwrap_or("look again in a moment");
+    Check::warn(NAME, format!("none is linked; {found}"), format!("{hint}; or name another one: overcom enter HOST:PORT"))
 }
 
 fn network(dht: &Value) -> Check {
@@ -307,6 +325,16 @@ mod tests {
     const NOW: WallTime = WallTime::from_millis(1_800_000_000_000);
 
     #[test]
+    fn an_entry_peer_that_does_not_answer_is_told_with_why_and_what_to_do_and_none_is_another_thing() {
+        let refused = json!({ "entry": "192.0.2.1:9", "linked": false, "outcome": "nobody listens there", "hint": "start it" });
+        let check = entries(&json!({ "entries": [refused] }));
+        assert_eq!(check.found, "none is linked; 192.0.2.1:9: nobody listens there");
+        assert_eq!(check.next.as_deref(), Some("start it; or name another one: overcom enter HOST:PORT"));
+        let none = entries(&json!({ "entries": [] }));
+        assert!(none.found == "none is named" && none.next.is_some_and(|next| next.starts_with("overcom enter HOST:PORT names one")));
+    }
+
+    #[test]
     fn each_thing_that_is_not_well_has_a_next_step() {
         let bad = [
             clock(WallTime::from_millis(1_000), None, 0, None),
@@ -315,7 +343,8 @@ mod tests {
             port(&Value::Null),
             port(&json!({ "listening": "127.0.0.1:7575" })),
             family("IPv6", &[], SocketAddr::is_ipv6),
-            entries(&json!({ "links": [{ "user": "oc1" }] })),
+            entries(&json!({ "entries": [] })),
+            entries(&json!({ "entries": [{ "entry": "a:1", "linked": false, "outcome": null, "hint": null }] })),
             disk(Path::new("/dev/null/no")),
             network(&json!({ "dht": null })),
             network(&json!({ "dht": { "realms": [{ "verified": 0 }] } })),
@@ -332,8 +361,8 @@ mod tests {
             port(&json!({ "listening": "[::]:7575" })),
             datagrams(),
             family("IPv4", &[([192, 0, 2, 1], 1).into()], SocketAddr::is_ipv4),
-            entries(&json!({ "links": [{ "service": "ocn1" }] })),
             network(&json!({ "dht": { "realms": [{ "verified": 3 }] }, "eclipse_suspected_s": null, "is_forked": false })),
+            entries(&json!({ "entries": [{ "entry": "a:1", "linked": true }, { "entry": "b:2", "linked": false }] })),
         ];
         assert!(clock(NOW, None, 0, None).found.contains("nobody is linked who could say otherwise"));
         for check in good {

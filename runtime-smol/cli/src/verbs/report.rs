@@ -27,9 +27,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    let trace = arguments.trace.as_deref().map(|path| {
-        File::open(path).map_err(|why| Fail::usage(format!("{} cannot be read: {}", path.display(), overcom_std::advice(&why))))
-    });
+    let trace = arguments.trace.as_deref().map(|path| File::open(path).map_err(|why| unread(path, &why)));
     let trace = trace.transpose()?;
     // Written beside its place first: whatever it is made of stays whole, and so does an older one if this fails.
     let mut part = arguments.file.clone().into_os_string();
@@ -57,6 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     Ok(format!("{} is written. {advice}\n", arguments.file.display()))
 }
 
+fn unread(path: &Path, why: &std::io::Error) -> Fail {
+    Fail::usage(format!("{} cannot be read: {}", path.display(), overcom_std::advice(why)))
+}
+
 fn write(arguments: &Arguments, mut out: File, trace: Option<File>) -> Result<(), Fail> {
     let wrong = |why| file::unwritten(&arguments.file, &why);
     let mut redactor = Redactor::default();
@@ -74,7 +76,7 @@ fn write(arguments: &Arguments, mut out: File, trace: Option<File>) -> Result<()
         write("trace, which cannot be replayed: keys, addresses and contents are taken out", "")?;
         let mut redacted = Redacted::new(&mut out);
         for line in BufReader::new(trace).split(b'\n') {
-            let line = line.map_err(|why| Fail::usage(format!("the trace cannot be read: {why}")))?;
+            let line = line.map_err(|why| unread(arguments.trace.as_deref().unwrap_or(Path::new("the trace")), &why))?;
             redacted.write_all(&[&line[..], b"\n"].concat()).map_err(wrong)?;
         }
     }

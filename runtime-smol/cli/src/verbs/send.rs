@@ -59,7 +59,15 @@ fn payload(arguments: &Arguments) -> Result<Box<RawValue>, Fail> {
         text.clear();
         let most = LINE_BYTES_MAX as u64;
         let read = std::io::stdin().lock().take(most + 1).read_to_string(&mut text);
-        read.map_err(|why| Fail::usage(format!("standard input cannot be read: {why}")))?;
+        read.map_err(|why| {
+            let why = if why.kind() == std::io::ErrorKind::InvalidData {
+                // As what it is sent, its bytes would be lost.
+                "it is no UTF-8; send bytes as text, for instance in base64".into()
+            } else {
+                overcom_std::advice(&why)
+            };
+            Fail::usage(format!("standard input cannot be read: {why}"))
+        })?;
         if text.len() as u64 > most {
             return Err(Fail::usage("standard input is longer than 1 MiB less 1 KiB, which a message may have: send it in parts"));
         }
