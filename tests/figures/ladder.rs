@@ -175,6 +175,7 @@ fn told_kinds(other: Peer) -> Vec<Kind> {
         told(Told::Delivered(tag), 1, 0),
         told(Told::Failed(tag, FailReason::Ended), 1, 1),
         told(Told::Found(tag, other), 1, 0),
+        told(Told::Located(other), 1, 0),
         told(Told::Invited(tag), 1, 0),
         told(Told::Joined(tag, other), 1, 0),
         told(Told::JoinedBy(other), 1, 0),
@@ -197,6 +198,8 @@ fn asked_kinds(other: Peer) -> Vec<Kind> {
         // Refused.
         asked(Asked::Find(other.user), None),
         asked(Asked::Find(other.user), Some(tag)),
+        asked(Asked::Locate(other.user), Some(tag)),
+        asked(Asked::Publish, Some(tag)),
         asked(Asked::Introduce(other.user), Some(tag)),
         asked(Asked::Forget(stranger), Some(tag)),
         asked(Asked::Enter, Some(tag)),

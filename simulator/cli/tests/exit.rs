@@ -125,12 +125,12 @@ fn told_into(out: Stdio, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// A command line for each way of printing.
-fn answers() -> Vec<Vec<String>> {
+/// A command line for each way of printing; its files are those of the test that asks.
+fn answers(of: &str) -> Vec<Vec<String>> {
     let path = |path: PathBuf| path.to_str().expect("text").to_owned();
-    let scenario = path(file("unwritten.json", SCENARIO));
-    let script = path(file("unwritten.txt", "nodes ann ben\nwait 2s\n"));
-    let recording = path(file("unwritten.jsonl", ""));
+    let scenario = path(file(&format!("{of}.json"), SCENARIO));
+    let script = path(file(&format!("{of}.txt"), "nodes ann ben\nwait 2s\n"));
+    let recording = path(file(&format!("{of}.jsonl"), ""));
     assert!(overcom_sim(&["run", &scenario, "--record", &recording]).status.success());
     let all: [&[&str]; 7] = [
         &["run", &scenario],
@@ -147,7 +147,7 @@ fn answers() -> Vec<Vec<String>> {
 #[cfg(unix)]
 #[test]
 fn who_stops_reading_ends_it_quietly_as_the_system_would() {
-    for arguments in answers() {
+    for arguments in answers("closed") {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let (reader, writer) = std::io::pipe().expect("there is room for a pipe");
         drop(reader);
@@ -158,7 +158,7 @@ fn who_stops_reading_ends_it_quietly_as_the_system_would() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_answer_that_does_not_fit_on_the_disk_is_one_sentence_with_the_way_out() {
-    for arguments in answers() {
+    for arguments in answers("full") {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
         let (code, told) = told_into(full.into(), &arguments);
