@@ -1,12 +1,12 @@
 //! Nodes on real sockets for the conformance suite: mio, smol, both in one network, and the loop of one's own that core's
 //! examples show.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overcom_core::{Batch, Command, CommandError, Explanation, Notice, StoreError, Tag, UserId, WallTime};
+use overcom_core::{Batch, Command, CommandError, Explanation, Notice, Stats, StoreError, Tag, UserId, WallTime};
 use overcom_mio::Runtime;
 use overcom_simulator::conformance::{Launcher, Place, Start};
 use overcom_smol::Node;
@@ -193,6 +193,21 @@ impl Launcher for Street {
             #[cfg(target_os = "linux")]
             Shell::Own(own) => Some(own.node().explain(user)),
         }
+    }
+
+    fn stats(&mut self, place: Place) -> Option<Stats> {
+        self.step_all();
+        match self.shell(place) {
+            Shell::Mio(runtime) => Some(*runtime.node().stats()),
+            Shell::Smol(node) => block_on(node.handle().look(|node| *node.stats())).ok(),
+            #[cfg(target_os = "linux")]
+            Shell::Own(own) => Some(*own.node().stats()),
+        }
+    }
+
+    fn datagram(&mut self, place: Place, bytes: &[u8]) -> Result<(), String> {
+        let sent = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(bytes, self.houses[place.0].address));
+        sent.map(drop).map_err(|why| why.to_string())
     }
 
     fn stop(&mut self, place: Place) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use overcom_core::{
     Address, AppId, AttemptOutcome, CloseReason, Command, CommandError, Config, Credentials, Delegation, DeviceKeys, Explanation,
-    FailReason, IdentitySecret, Message, Notice, Rng, Seed, StoreError, Tag, UserId, WallTime,
+    FailReason, IdentitySecret, Message, Notice, Rng, Seed, Stats, StoreError, Tag, UserId, WallTime,
 };
 
 /// How long a case waits for what must come (guess: slow machines, three retries).
@@ -58,6 +58,13 @@ pub trait Launcher {
     fn next(&mut self, place: Place, within: Duration) -> Option<Notice>;
     /// Why a user cannot be reached; `None` if the node is stopped.
     fn explain(&mut self, place: Place, user: UserId) -> Option<Explanation>;
+    /// What the node has counted; `None` if it is stopped.
+    fn stats(&mut self, place: Place) -> Option<Stats>;
+    /// A stranger's datagram on its way to where others reach the node.
+    ///
+    /// # Errors
+    /// What went wrong, for people.
+    fn datagram(&mut self, place: Place, bytes: &[u8]) -> Result<(), String>;
     /// Kills the process: no good-bye, its memory is lost, its store stays.
     fn stop(&mut self, place: Place);
     /// Starts a stopped node again, on its store, at the same address.
@@ -127,6 +134,7 @@ const CASES: &[(&str, Case)] = &[
     ("a_store_that_cannot_write_stops_the_node_and_nothing_leaves_any_more", failed_write),
     ("what_could_not_be_stored_is_not_acknowledged", unstored_unacknowledged),
     ("a_store_that_cannot_be_read_stops_the_node", failed_read),
+    ("a_datagram_that_arrives_is_counted", datagram_counted),
 ];
 
 struct Stage<'a> {
@@ -298,6 +306,14 @@ mod tests {
 
         fn explain(&mut self, _place: Place, _user: UserId) -> Option<Explanation> {
             None
+        }
+
+        fn stats(&mut self, _place: Place) -> Option<Stats> {
+            None
+        }
+
+        fn datagram(&mut self, _place: Place, _bytes: &[u8]) -> Result<(), String> {
+            Ok(())
         }
 
         fn stop(&mut self, _place: Place) {}

@@ -2,10 +2,11 @@
 
 /// Each mistake and every claim that it breaks, in alphabetical order. A suite that overlooks one of them, or blames a shell
 /// for what it does right, differs from this.
-pub(crate) const PLANTED: [(&str, &[&str]); 22] = [
+pub(crate) const PLANTED: [(&str, &[&str]); 26] = [
     (
         "LoadsNothing",
         &[
+            "a_datagram_that_arrives_is_counted",
             "a_delegation_ends_at_its_time",
             "a_dial_that_is_refused_shows_in_explain",
             "a_forgotten_user_fails_what_waits",
@@ -168,4 +169,24 @@ pub(crate) const PLANTED: [(&str, &[&str]); 22] = [
         ],
     ),
     ("SwapsNotices", &["a_long_outbox_survives_a_restart_whole_and_in_order", "messages_stay_in_order_and_none_is_lost_or_repeated"]),
+    ("IgnoresDatagrams", &["a_datagram_that_arrives_is_counted"]),
+    ("RepeatsDatagrams", &["a_datagram_that_arrives_is_counted"]),
+    (
+        "CutsBytes",
+        &[
+            "a_long_outbox_survives_a_restart_whole_and_in_order",
+            "a_message_of_900_kib_arrives_whole",
+            "a_slow_reader_loses_nothing",
+            "messages_stay_in_order_and_none_is_lost_or_repeated",
+        ],
+    ),
+    (
+        "SwapsBytes",
+        &[
+            "a_long_outbox_survives_a_restart_whole_and_in_order",
+            "a_message_of_900_kib_arrives_whole",
+            "a_slow_reader_loses_nothing",
+            "messages_stay_in_order_and_none_is_lost_or_repeated",
+        ],
+    ),
 ];

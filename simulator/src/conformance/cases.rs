@@ -307,3 +307,19 @@ pub(super) fn failed_read(stage: &mut Stage<'_>) -> Held {
     let held = matches!(notice, Notice::Stopped { why: StoreError::Corrupt, .. });
     holds(held, &format!("a node that cannot read its state does not start: {notice:?}"))
 }
+
+pub(super) fn datagram_counted(stage: &mut Stage<'_>) -> Held {
+    let a = stage.person()?;
+    // Nobody's: whether a node reads it or drops it, it counts it.
+    let counted = |stage: &mut Stage<'_>| stage.launcher.stats(a.place).map_or(0, |stats| stats.datagrams_dropped + stats.dht_in);
+    let (before, start) = (counted(stage), stage.launcher.wall());
+    for number in 1..=3_u8 {
+        stage.launcher.datagram(a.place, &[b'?'; 40][..usize::from(number) * 10])?;
+        while counted(stage) < before + u64::from(number) && stage.launcher.wall() < start + stage.patience {
+            let _ = stage.launcher.next(a.place, Duration::from_millis(10));
+        }
+    }
+    let _ = stage.launcher.next(a.place, SILENCE);
+    let counted = counted(stage) - before;
+    holds(counted == 3, &format!("three datagrams came, and the node counted {counted}"))
+}

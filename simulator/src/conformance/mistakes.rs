@@ -58,11 +58,19 @@ enum Mistake {
     MisreadsClock,
     /// It hands notices out in the wrong order, each second one before the first.
     SwapsNotices,
+    /// It never looks at its datagrams.
+    IgnoresDatagrams,
+    /// It reads a datagram again when nothing new has come.
+    RepeatsDatagrams,
+    /// It has room for 1 KiB of what comes on a pipe at once, and forgets the rest.
+    CutsBytes,
+    /// It hands in what came on a pipe in the wrong order, its first half kilobyte last.
+    SwapsBytes,
 }
 
 use Mistake::*;
 
-const MISTAKES: [Mistake; 22] = [
+const MISTAKES: [Mistake; 26] = [
     LoadsNothing,
     TakesAtOnce,
     ForgetsEnds,
@@ -85,6 +93,10 @@ const MISTAKES: [Mistake; 22] = [
     ClosesTooEarly,
     MisreadsClock,
     SwapsNotices,
+    IgnoresDatagrams,
+    RepeatsDatagrams,
+    CutsBytes,
+    SwapsBytes,
 ];
 
 struct Wrong {
@@ -129,6 +141,18 @@ impl Conduct for Wrong {
             }
             (CreditsTwice, Delivery::Written(pipe)) => vec![Delivery::Written(pipe), Delivery::Written(pipe)],
             (MisreadsClock, Delivery::Clock(wall)) => vec![Delivery::Clock(wall + Duration::from_secs(86_400))],
+            (IgnoresDatagrams, Delivery::Datagram(..)) => vec![],
+            (RepeatsDatagrams, Delivery::Datagram(path, bytes)) => {
+                vec![Delivery::Datagram(path, bytes.clone()), Delivery::Datagram(path, bytes)]
+            }
+            (CutsBytes, Delivery::Bytes(pipe, mut bytes)) => {
+                bytes.truncate(1_024);
+                vec![Delivery::Bytes(pipe, bytes)]
+            }
+            (SwapsBytes, Delivery::Bytes(pipe, mut bytes)) if bytes.len() > 1_024 => {
+                bytes.rotate_left(512);
+                vec![Delivery::Bytes(pipe, bytes)]
+            }
             (EightPipes, Delivery::Opened(pipe, op, local, remote)) => {
                 let pipes = self.pipes.entry(me).or_default();
                 if pipes.len() < 8 && pipes.insert(pipe) { vec![Delivery::Opened(pipe, op, local, remote)] } else { vec![] }

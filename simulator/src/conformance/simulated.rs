@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use overcom_core::{Command, CommandError, Driver, Event, Explanation, Next, Node, Notice, Seed, StoreError, Tag, Time, UserId, WallTime};
+use overcom_core::{
+    Command, CommandError, Driver, Event, Explanation, Next, Node, Notice, Path, Seed, Stats, StoreError, Tag, Time, UserId, WallTime,
+};
 
 use super::{Launcher, Place, Start};
 use crate::clock::Clock;
@@ -182,6 +184,18 @@ impl Launcher for Simulated {
 
     fn explain(&mut self, place: Place, user: UserId) -> Option<Explanation> {
         self.houses[place.0].driver.as_ref().map(|driver| driver.node().explain(user))
+    }
+
+    fn stats(&mut self, place: Place) -> Option<Stats> {
+        self.houses[place.0].driver.as_ref().map(|driver| *driver.node().stats())
+    }
+
+    fn datagram(&mut self, place: Place, bytes: &[u8]) -> Result<(), String> {
+        let (at, local) = (self.engine.now + Duration::from_millis(1), self.engine.machines[place.0].address);
+        // From nobody who is here.
+        let path = Path { local, remote: SocketAddr::from(([10, 99, 99, 99], 7575)) };
+        self.engine.datagram(at, place.0, place.0, path, bytes);
+        Ok(())
     }
 
     fn stop(&mut self, place: Place) {
