@@ -1,6 +1,9 @@
 //! The contract between a node and whoever drives it, one clause after the other.
 
+use core::iter::successors;
+
 use super::*;
+use crate::timer::TimerKey;
 
 /// A node of its own that has read an empty store.
 pub(super) fn lone(config: Config) -> Node {
@@ -310,4 +313,43 @@ fn an_application_that_left_too_many_notices_is_still_told_what_became_of_the_no
     let store = drain(&mut node).into_iter().find_map(|action| if let Action::Store { op, .. } = action { Some(op) } else { None });
     node.handle(now, Event::stored(store.unwrap(), Err(StoreError::Full)));
     assert_eq!(states(&mut node), 1);
+}
+
+/// The kind of timer after this one; a new kind does not compile before it stands here.
+fn kind_after(key: Option<TimerKey>) -> Option<TimerKey> {
+    let (pipe, user) = (PipeId::new(77), UserId::from_bytes([7; 32]));
+    match key {
+        None => Some(TimerKey::Handshake(pipe)),
+        Some(TimerKey::Handshake(_)) => Some(TimerKey::KeepAlive(pipe)),
+        Some(TimerKey::KeepAlive(_)) => Some(TimerKey::Acknowledge(pipe)),
+        Some(TimerKey::Acknowledge(_)) => Some(TimerKey::LinkEnd(pipe)),
+        Some(TimerKey::LinkEnd(_)) => Some(TimerKey::Linger(pipe)),
+        Some(TimerKey::Linger(_)) => Some(TimerKey::Retry(user)),
+        Some(TimerKey::Retry(_)) => Some(TimerKey::Ends(user)),
+        Some(TimerKey::Ends(_)) => Some(TimerKey::Dial(OpId::new(77))),
+        Some(TimerKey::Dial(_)) => Some(TimerKey::Entry(77)),
+        Some(TimerKey::Entry(_)) => Some(TimerKey::Renewal),
+        Some(TimerKey::Renewal) => Some(TimerKey::Invitation),
+        Some(TimerKey::Invitation) => Some(TimerKey::Dht),
+        Some(TimerKey::Dht) => None,
+    }
+}
+
+// spec-test: NODE-5
+#[test]
+fn every_kind_of_timer_is_covered_by_the_deadline() {
+    let kinds: Vec<TimerKey> = successors(kind_after(None), |key| kind_after(Some(*key))).collect();
+    assert_eq!(kinds.len(), 12);
+    for key in kinds {
+        let mut node = fuzz::node_of(credentials("bob", "test"), WALL).unwrap();
+        while node.poll().is_some() {}
+        let due = Time::from_secs(1) + Duration::from_micros(1);
+        assert!(node.deadline().is_none_or(|at| at > due), "{key:?}: nothing else comes before");
+        node.0.cx.timers.set(key, due);
+        assert_eq!(node.deadline(), Some(due), "{key:?}");
+        // What is due is not due again, whether or not what it was for is still there.
+        node.handle(due, Event::Tick);
+        while node.poll().is_some() {}
+        assert!(node.deadline().is_none_or(|at| at > due), "{key:?}");
+    }
 }
