@@ -337,7 +337,7 @@ fn the_doctor_looks_at_everything_and_its_exit_code_says_whether_a_check_failed(
     let ill = home.run(["doctor", LISTEN[0], LISTEN[1]]);
     assert_eq!(ill.status.code(), Some(1));
     assert!(stdout(&ill).contains("FAIL  node") && stdout(&ill).contains("put a copy back"), "{}", stdout(&ill));
-    assert!(stderr(&ill).contains("2 of 10 checks failed"), "{}", stderr(&ill));
+    assert!(stderr(&ill).contains("2 of 11 checks failed"), "{}", stderr(&ill));
 }
 
 #[test]
