@@ -63,7 +63,8 @@ impl Dht {
             self.jar.put(from, id.hint(), *cookie.as_bytes(), cx.now);
             // Either the cookie did not hold, so that the answer had little room, or there was none, and so no token.
             let is_worth_more = asked.has_cookie || asked.is_opening || asked.question.wants_token();
-            if is_worth_more && !asked.is_renewed {
+            // An errand goes on when whoever wants it asks again (spec: DHT-133).
+            if is_worth_more && !asked.is_renewed && asked.purpose != Purpose::Errand {
                 return self.ask_again(cx, net, asked);
             }
         }
@@ -149,7 +150,7 @@ impl Dht {
         let Some(found) = found.filter(|_| is_lasting(other) && Realm::of(other).is_some_and(is_of)) else { return };
         if !self.flight.is_asked(other) {
             let whom = Whom { at: other, hint: None, rtt: Rtt::UNKNOWN };
-            self.ask(cx, found, whom, Question::Ping, Purpose::Knock);
+            self.ask(cx, found, whom, Question::Ping, Purpose::Other);
         }
     }
 
@@ -157,7 +158,8 @@ impl Dht {
     fn hand_on(&mut self, cx: &mut Cx, at: usize, heard: Heard<'_>) {
         let Heard { exchange, asked, hint, rtt, reply } = heard;
         match asked.purpose {
-            Purpose::Table { .. } | Purpose::Leaf | Purpose::Push | Purpose::Knock => {}
+            Purpose::Table { .. } | Purpose::Leaf | Purpose::Push | Purpose::Other => {}
+            Purpose::Errand => self.on_errand(cx, at, &asked, reply.answer == Answer::Knock),
             Purpose::Again { number } => {
                 if let (Some(hint), Answer::Get(got)) = (hint, &reply.answer) {
                     self.on_find_reply(cx, number, hint, &asked, got);
@@ -199,6 +201,8 @@ impl Dht {
         }
         if asked.purpose == Purpose::Write {
             self.on_write_denied(cx, &asked, denied);
+        } else if asked.purpose == Purpose::Errand {
+            self.on_errand_denied(cx, at, &asked);
         } else if let Purpose::Seek { number, .. } = asked.purpose {
             // It is there, but of no use now.
             if let Some(seek) = numbered(&mut self.seeks, number) {
@@ -240,7 +244,13 @@ impl Dht {
     /// Whoever asked gets no answer from there.
     pub(super) fn on_no_answer(&mut self, cx: &mut Cx, at: usize, asked: &Asked<Purpose>) {
         match asked.purpose {
-            Purpose::Table { .. } | Purpose::Entry(_) | Purpose::Leaf | Purpose::Give | Purpose::Knock | Purpose::Hello => {}
+            Purpose::Table { .. }
+            | Purpose::Entry(_)
+            | Purpose::Leaf
+            | Purpose::Give
+            | Purpose::Errand
+            | Purpose::Other
+            | Purpose::Hello => {}
             Purpose::Seek { number, .. } => self.on_seek_miss(number, asked),
             Purpose::Again { number } => self.on_again_late(number, asked, true),
             Purpose::Check(number) => self.on_check_failed(cx, at, number),

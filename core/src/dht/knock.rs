@@ -6,19 +6,19 @@ use core::time::Duration;
 
 use super::rate::Name;
 use super::realm::Realm;
-use super::table::{Entry, Table};
+use super::table::Entry;
 use crate::address::{Group, group, is_lasting, plain_socket};
 use crate::map::hash_bytes;
 use crate::rng::Rng;
 use crate::time::Time;
 
-/// A verified node, by chance, whose group is none of these: whom to ask for a probe (not the group of the server before), or
-/// whom to send when one was asked for (neither the asker's group nor one's own). O(n).
-pub(crate) fn pick(table: &Table, except: &[Group], rng: &mut Rng) -> Option<Entry> {
-    let fit = || table.mains().filter(|entry| entry.is_verified() && !except.contains(&group(entry.at)));
-    let count = u64::try_from(fit().count()).unwrap_or(u64::MAX);
+/// One of these, by chance, that is verified and whose group is none of those: whom to ask for a probe (not the group of the
+/// server before), or whom to send when one was asked for (neither the asker's group nor one's own). O(n).
+pub(crate) fn pick(nodes: impl Iterator<Item = Entry> + Clone, except: &[Group], rng: &mut Rng) -> Option<Entry> {
+    let mut fit = nodes.filter(|entry| entry.is_verified() && !except.contains(&group(entry.at)));
+    let count = u64::try_from(fit.clone().count()).unwrap_or(u64::MAX);
     let drawn = usize::try_from(rng.below(count)).unwrap_or_default();
-    fit().nth(drawn)
+    fit.nth(drawn)
 }
 
 /// Somebody asks us to ping an address.
@@ -109,7 +109,7 @@ mod tests {
     use crate::address::Scope;
     use crate::dht::id::{Variant, node_id};
     use crate::dht::key::Hint;
-    use crate::dht::table::{Answer, Rtt, Shape};
+    use crate::dht::table::{Answer, Rtt, Shape, Table};
     use crate::id::NodeKey;
     use crate::rng::Seed;
 
@@ -151,7 +151,7 @@ mod tests {
         let except = [group(ip(1, 99)), group(ip(2, 99))];
         let mut drawn = [0; 7];
         for _ in 0..4_000 {
-            let picked = pick(&table, &except, &mut rng).expect("four are left");
+            let picked = pick(table.mains(), &except, &mut rng).expect("four are left");
             let [_, n, ..] = match picked.at.ip() {
                 core::net::IpAddr::V4(ip) => ip.octets(),
                 core::net::IpAddr::V6(_) => [0; 4],
@@ -165,8 +165,8 @@ mod tests {
                 table.on_miss(ip(n, 1), START);
             }
         }
-        assert_eq!(pick(&table, &except, &mut rng), None, "who is gone");
-        assert_eq!(pick(&Table::new(GLOBAL, Hint(0), Shape::SERVER), &[], &mut rng), None);
+        assert_eq!(pick(table.mains(), &except, &mut rng), None, "who is gone");
+        assert_eq!(pick(Table::new(GLOBAL, Hint(0), Shape::SERVER).mains(), &[], &mut rng), None);
     }
 
     // spec-test: DHT-134

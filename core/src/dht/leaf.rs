@@ -152,8 +152,7 @@ impl LeafSet {
     /// A server has answered: whether it is wanted as a leaf, so that it will be asked to prove its key (spec: DHT-109).
     pub(crate) fn offer(&mut self, hint: Hint, at: SocketAddr, now: Time) -> bool {
         let at = plain_socket(at);
-        let is_known = self.leaves.iter().any(|leaf| leaf.hint() == hint) || self.candidates.iter().any(|known| known.hint == hint);
-        if is_known || hint == self.own || !self.is_near(hint) || !self.realm.takes(hint, at) {
+        if !self.wants(hint) || !self.realm.takes(hint, at) {
             return false;
         }
         if self.candidates.len() >= CANDIDATES_MAX {
@@ -169,6 +168,12 @@ impl LeafSet {
         }
         self.candidates.push(Candidate { hint, at, due: now, tries: 0 });
         true
+    }
+
+    /// Whether it would be one of the leaves, and was not asked for its key yet.
+    pub(crate) fn wants(&self, hint: Hint) -> bool {
+        let is_known = self.leaves.iter().any(|leaf| leaf.hint() == hint) || self.candidates.iter().any(|known| known.hint == hint);
+        !is_known && hint != self.own && self.is_near(hint)
     }
 
     /// A leaf of before a restart. It is asked at once whether it is there.

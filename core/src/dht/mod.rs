@@ -9,7 +9,7 @@
 //! | `wire`, `text`, `proof`, `record` | what is said, and what of it is true |
 //! | `table`, `leaf`, `lookup`, `find` | whom a node knows, and how it finds others and what they hold |
 //! | `home`, `repair`, `publish`, `sleeper`, `bind` | what is kept, by whom it is kept, and how it comes there |
-//! | `reach`, `entries`, `knock`, `upkeep`, `health` | where the node itself is, and whether it serves |
+//! | `reach`, `entries`, `errands`, `knock`, `upkeep`, `health` | where the node itself is, and whether it serves |
 //! | `rate`, `budget`, `jar`, `rpc` | how much, of whom and to whom |
 //! | `ask`, `heard`, `serve`, `seek`, `turn` | the joints: requests, replies, others' requests, look-ups, time |
 
@@ -24,6 +24,7 @@ pub(crate) mod bind;
 pub(crate) mod budget;
 pub(crate) mod carry;
 pub(crate) mod entries;
+mod errands;
 pub(crate) mod estimate;
 pub(crate) mod find;
 mod give;
@@ -74,6 +75,7 @@ use crate::time::Time;
 use budget::{Budget, NewEndpoints, ReplyBytes};
 use carry::Carry;
 use entries::Entries;
+use errands::Errands;
 use find::RollbackMemory;
 pub(crate) use find::What;
 use home::Home;
@@ -119,6 +121,7 @@ pub(crate) struct Dht {
     flight: InFlight<Purpose>,
     nets: Vec<Net>,
     entries: Entries,
+    errands: Errands,
     seeks: Vec<Seek>,
     seeks_begun: u32,
     searches: Vec<Search>,
@@ -164,14 +167,16 @@ pub(crate) enum Purpose {
     Sleep,
     /// That somebody is sent to knock here.
     Probe,
-    /// That somebody knocks elsewhere, or the knock itself.
-    Knock,
+    /// That somebody knocks elsewhere.
+    Errand,
+    /// Somebody whom another family's node has named.
+    Other,
 }
 
 impl Purpose {
     /// Whether it is asked because somebody else named the address.
     const fn is_hearsay(self) -> bool {
-        matches!(self, Self::Seek { .. } | Self::Knock)
+        matches!(self, Self::Seek { .. } | Self::Other)
     }
 
     /// Through which entry peer whoever answers was learnt.
@@ -218,6 +223,7 @@ impl Dht {
             flight: InFlight::new(),
             nets: Vec::new(),
             entries: Entries::default(),
+            errands: Errands::default(),
             seeks: Vec::new(),
             seeks_begun: 0,
             searches: Vec::new(),

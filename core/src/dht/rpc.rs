@@ -64,6 +64,11 @@ impl Question {
         matches!(self, Self::Hello(_) | Self::Probe | Self::Knock(_))
     }
 
+    /// Whether it sends somebody to knock there.
+    pub(crate) fn is_knock_at(&self, at: SocketAddr) -> bool {
+        matches!(self, Self::Knock(knocked) if *knocked == at)
+    }
+
     /// Whether a token is wanted, which only who shows a cookie is given.
     pub(crate) const fn wants_token(&self) -> bool {
         matches!(self, Self::Get { write: true, .. } | Self::Offer { .. })
@@ -196,6 +201,11 @@ impl<P> InFlight<P> {
     /// Whether one is on its way to this address.
     pub(crate) fn is_asked(&self, at: SocketAddr) -> bool {
         self.asked.iter().any(|asked| asked.to == at)
+    }
+
+    /// Whether one of those on their way is such.
+    pub(crate) fn any(&self, is_such: impl Fn(&Asked<P>) -> bool) -> bool {
+        self.asked.iter().any(is_such)
     }
 
     /// Bytes of heap, without what questions hold.

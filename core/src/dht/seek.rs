@@ -15,7 +15,7 @@ use super::realm::Realm;
 use super::rpc::{Asked, Question};
 use super::table::{Mode, Rtt, Wanted};
 use super::told::Told;
-use super::wire::{Answer, Kind, Reply};
+use super::wire::{Answer, Contact, Kind, Reply};
 use super::{Dht, Purpose};
 use crate::cx::Cx;
 use crate::id::Tag;
@@ -134,6 +134,12 @@ impl Dht {
         let Some(seek) = numbered(&mut self.seeks, number) else { return };
         self.is_dirty = true;
         seek.look_up.on_reply(asked.to, hint, rtt, reply.nodes.iter().copied());
+        // Who is named to us and would have a place is asked in its turn, whatever the look-up makes of it (spec: DHT-51).
+        if let Some(net) = self.nets.get_mut(seek.net).filter(|_| hint.is_some()) {
+            for Contact { hint, at } in reply.nodes.iter().copied().filter(|named| !self.silent.is_silent(named.at, cx.now)) {
+                net.table.on_named(hint, at, cx.now);
+            }
+        }
         let (Some(hint), Answer::Get(got)) = (hint, &reply.answer) else { return };
         match &mut seek.goal {
             Goal::Publish(tokens) => tokens.extend(got.token.map(|token| (asked.to, token))),
@@ -175,8 +181,13 @@ impl Dht {
         match goal {
             Goal::Own => {
                 let Some(net) = self.nets.get_mut(at) else { return };
-                net.upkeep.on_own_look_up(look_up.answers().count());
-                net.reach.on_look_up_ended();
+                let answers = look_up.answers().count();
+                net.upkeep.on_own_look_up(answers, cx.now);
+                // Who knows somebody and got no answer has not looked yet: a crowd's entry peer has too much to do, and
+                // whoever serves without neighbours is found by nobody (spec: DHT-125).
+                if answers > 0 || net.servers == 0 {
+                    net.reach.on_look_up_ended();
+                }
             }
             Goal::Far => {}
             Goal::Publish(tokens) => self.on_publish_looked(cx, at, &look_up, &tokens),

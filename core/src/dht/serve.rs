@@ -8,7 +8,7 @@ use super::budget::Shortage;
 use super::estimate::{Held, Radius};
 use super::home::{self, Bench, Kept, NotKept};
 use super::key::{Hint, Key};
-use super::knock::{self, Errand};
+use super::knock::Errand;
 use super::net::Net;
 use super::proof::{Token, say_hello};
 use super::rate::{Rate, Rates, Verdict};
@@ -35,18 +35,18 @@ const HELLOS: Rate = Rate { per_second: 4, burst: 16 };
 const BUSY_SECS: u64 = 2;
 
 /// A request that is looked at.
-struct Asking<'a> {
-    path: Path,
+pub(super) struct Asking<'a> {
+    pub(super) path: Path,
     /// Without IPv6 clothes.
-    from: SocketAddr,
-    realm: Realm,
-    exchange: Exchange,
+    pub(super) from: SocketAddr,
+    pub(super) realm: Realm,
+    pub(super) exchange: Exchange,
     /// Who asks, if it serves and its id may be at its address.
-    hint: Option<Hint>,
-    is_proven: bool,
+    pub(super) hint: Option<Hint>,
+    pub(super) is_proven: bool,
     /// How long the request was.
-    bytes: usize,
-    request: Request<'a>,
+    pub(super) bytes: usize,
+    pub(super) request: Request<'a>,
 }
 
 /// What is sought at a home.
@@ -59,7 +59,7 @@ struct Sought {
 }
 
 /// What became of a request.
-enum Outcome {
+pub(super) enum Outcome {
     /// It was answered, or is done without an answer.
     Done,
     /// It is not answered.
@@ -113,6 +113,8 @@ impl Dht {
         let mut is_wanted = net.reach.on_request(Heard { from, is_known }, cx.now);
         if let Some(hint) = asking.hint.filter(|_| asking.is_proven) {
             is_wanted |= net.table.on_request(hint, from, cx.now) == Candidate::Ask;
+            // A new neighbour is met however full its bucket is (spec: DHT-109).
+            is_wanted |= net.served_id().is_some() && net.leaves.wants(hint);
         }
         if net.reach.due(cx.now).is_some_and(|due| due <= cx.now) {
             self.is_dirty = true;
@@ -230,22 +232,6 @@ impl Dht {
         }
     }
 
-    /// Has somebody knock at the asker's address (spec: DHT-133).
-    fn answer_probe(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>) -> Outcome {
-        let Some(net) = self.nets.get(at) else { return Outcome::Nothing };
-        let own = net.reach.address().map(group);
-        let groups = [group(asking.from), own.unwrap_or(group(asking.from))];
-        let Some(entry) = knock::pick(&net.table, &groups, &mut self.rng) else {
-            return Outcome::Denied(Denied::Busy { wait: 60 });
-        };
-        let whom = Whom { at: entry.at, hint: Some(entry.hint), rtt: entry.rtt };
-        if self.ask(cx, at, whom, Question::Knock(asking.from), Purpose::Table { descent: None }) {
-            self.reply(cx, at, asking, Reply::new(Answer::Probe))
-        } else {
-            Outcome::Denied(Denied::Busy { wait: 1 })
-        }
-    }
-
     /// Knocks at an address because a node that we know asks for it, once (spec: DHT-134).
     fn answer_knock(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, address: SocketAddr) -> Outcome {
         let Some(net) = self.nets.get_mut(at) else { return Outcome::Nothing };
@@ -287,7 +273,7 @@ impl Dht {
         Asker::Unproven { bytes: asking.bytes, own: id.map(|id| (id, self.secrets.cookie(asking.from))) }
     }
 
-    fn reply(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, reply: Reply<'_>) -> Outcome {
+    pub(super) fn reply(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, reply: Reply<'_>) -> Outcome {
         let reply = Reply { seen: Some(asking.from), ..reply };
         let mut out = cx.buffer();
         let is_written = write_reply(&mut out, asking.exchange, self.asker(at, asking), &reply);
@@ -311,7 +297,7 @@ impl Dht {
     }
 
     /// Says no, to who is proven (spec: DHT-16).
-    fn deny(&mut self, cx: &mut Cx, asking: &Asking<'_>, denied: Denied) {
+    pub(super) fn deny(&mut self, cx: &mut Cx, asking: &Asking<'_>, denied: Denied) {
         count_refused(cx);
         if asking.is_proven {
             let mut out = cx.buffer();

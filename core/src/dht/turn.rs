@@ -95,6 +95,10 @@ impl Dht {
     /// The first time-out of a request has passed: it goes out again, and whoever waits for it goes on meanwhile.
     fn on_slow(&mut self, cx: &mut Cx, asked: Asked<Purpose>) {
         let Some(net) = self.net_at(asked.to) else { return };
+        // Whoever wants an errand asks again, and nothing goes out for it but for that.
+        if asked.purpose == Purpose::Errand {
+            return;
+        }
         if let Purpose::Seek { number, .. } = asked.purpose {
             self.on_seek_slow(number, &asked);
         } else if let Purpose::Again { number } = asked.purpose {
@@ -169,7 +173,7 @@ impl Dht {
     fn ask_probe(&mut self, cx: &mut Cx, at: usize, except: Option<SocketAddr>) {
         let Some(net) = self.nets.get(at) else { return };
         let groups: Vec<_> = except.into_iter().chain(net.reach.address()).map(group).collect();
-        let Some(entry) = knock::pick(&net.table, &groups, &mut self.rng) else { return };
+        let Some(entry) = knock::pick(net.table.mains(), &groups, &mut self.rng) else { return };
         let whom = Whom { at: entry.at, hint: Some(entry.hint), rtt: entry.rtt };
         if self.ask(cx, at, whom, Question::Probe, Purpose::Probe)
             && let Some(net) = self.nets.get_mut(at)
@@ -194,7 +198,8 @@ impl Dht {
         for _ in 0..STEPS_MAX {
             let Some(net) = self.nets.get_mut(at).filter(|net| net.local.is_some()) else { return };
             let (own, size, realm) = (net.own, net.size(), net.realm);
-            match net.upkeep.next(&own, size, &mut self.rng, cx.now) {
+            let table = &net.table;
+            match net.upkeep.next(&own, size, |bucket| table.is_thin(bucket), &mut self.rng, cx.now) {
                 None => return,
                 Some(Task::OwnLookUp { .. }) => drop(self.seek(cx, at, own, Goal::Own)),
                 Some(Task::FarLookUp { target }) => drop(self.seek(cx, at, target, Goal::Far)),
@@ -223,7 +228,8 @@ impl Dht {
         for to in due {
             let Some(entry) = self.nets.get(at).and_then(|net| net.table.find_any(to)) else { continue };
             let whom = Whom { at: to, hint: Some(entry.hint), rtt: entry.rtt };
-            let question = if entry.is_verified() { Question::Alive(entry.hint) } else { Question::Ping };
+            // Its hint is known, and who has another one does not answer.
+            let question = Question::Alive(entry.hint);
             if !self.ask(cx, at, whom, question, Purpose::Table { descent: None })
                 && let Some(net) = self.nets.get_mut(at)
                 && entry.has_missed()

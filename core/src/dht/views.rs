@@ -15,7 +15,13 @@ impl Dht {
     /// Bytes of heap that its long-lived parts take, records aside.
     fn heap_bytes(&self) -> usize {
         let nets = self.nets.iter().map(Net::heap_bytes).fold(self.nets.capacity().saturating_mul(size_of::<Net>()), usize::saturating_add);
-        let parts = [self.jar.heap_bytes(), self.limiter.heap_bytes(), self.carry.heap_bytes(), self.flight.heap_bytes()];
+        let parts = [
+            self.jar.heap_bytes(),
+            self.limiter.heap_bytes(),
+            self.carry.heap_bytes(),
+            self.flight.heap_bytes(),
+            self.errands.heap_bytes(),
+        ];
         parts.into_iter().fold(nets, usize::saturating_add)
     }
 

@@ -12,6 +12,8 @@ use crate::time::Time;
 
 /// If no stranger came for so long, somebody is asked for a probe.
 const EACH: Duration = Duration::from_secs(1_800);
+/// Who waits for a dial-back alone to begin asks sooner (guess: half of what it has waited already).
+const EACH_UNPROVEN: Duration = Duration::from_secs(300);
 /// A knock comes within so long after the answer to the probe, or not at all.
 const WINDOW: Duration = Duration::from_secs(5);
 /// A probe that was refused or not answered is asked of somebody else after this, and so many are asked at once (guess: a
@@ -60,13 +62,16 @@ impl DialBack {
 
     /// A request came in. A stranger's shows that all get through; of one whom we had sent something, and so opened a way
     /// for, it shows that a server need not resign, unless anybody might have forged it.
-    pub(super) fn on_request(&mut self, heard: Heard, is_stranger: bool, realm: Realm, now: Time) {
+    /// Who does not serve yet learns nothing from the latter, and is knocked at by somebody else later.
+    pub(super) fn on_request(&mut self, heard: Heard, is_stranger: bool, serves: bool, realm: Realm, now: Time) {
         let is_other = self.asked.is_some_and(|asked| !realm.is_one(asked.of, heard.from));
         if is_stranger {
             self.is_proven = true;
         }
-        if is_stranger || (is_other && heard.is_known) {
+        if is_stranger || (is_other && heard.is_known && serves) {
             self.rest(now);
+        } else if is_other && heard.is_known {
+            self.asked = None;
         }
     }
 
@@ -108,7 +113,7 @@ impl DialBack {
         }
         self.asked = None;
         if self.tries >= TRIES_MAX {
-            (self.tries, self.wait) = (0, now + EACH);
+            (self.tries, self.wait) = (0, now + if facts.serves { EACH } else { EACH_UNPROVEN });
             return None;
         }
         (self.tries, self.wait) = (self.tries.saturating_add(1), now + AGAIN);

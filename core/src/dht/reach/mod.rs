@@ -210,7 +210,7 @@ impl Reach {
             return false;
         }
         let is_stranger = self.contacted.is_stranger(heard.from, self.realm, now);
-        self.dial_back.on_request(heard, is_stranger, self.realm, now);
+        self.dial_back.on_request(heard, is_stranger, self.role.serves(), self.realm, now);
         is_stranger && !self.is_located()
     }
 

@@ -321,7 +321,32 @@ fn a_hard_start_waits_for_ten_minutes_and_a_dial_back() {
     assert_eq!(all(&mut late, secs(603)), [Outcome::BeginServing]);
     let mut never = start();
     let probes = run(&mut never, START, secs(7_200)).len();
-    assert!((12..=16).contains(&probes) && !never.serves(), "{probes}");
+    assert!((58..=68).contains(&probes) && !never.serves(), "four each five minutes: {probes}");
+}
+
+// spec-test: DHT-129
+#[test]
+fn who_does_not_serve_yet_asks_on_when_somebody_known_knocks() {
+    let mut late = reach(GLOBAL);
+    late.set_known(LARGE, START);
+    late.set_fixed(Some(at("203.0.113.7:7")), START);
+    late.on_look_up_ended();
+    late.on_sent(node(2), START);
+    let mut asked = Vec::new();
+    for second in 0..1_100 {
+        let now = secs(second);
+        late.on_sent(node(2), now);
+        for outcome in all(&mut late, now) {
+            if let Outcome::Probe { except } = outcome {
+                asked.push(second);
+                assert_eq!(except, None, "nobody has failed");
+                probe(&mut late, node(1), now);
+                late.on_request(Heard { from: node(2), is_known: true }, now);
+            }
+        }
+    }
+    assert_eq!(asked, [600, 630, 660, 690, 1_020, 1_050, 1_080], "four, and again after five minutes");
+    assert!(!late.serves() && !late.is_proven());
 }
 
 // spec-test: DHT-127

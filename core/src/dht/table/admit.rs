@@ -148,15 +148,20 @@ impl Table {
     pub(crate) fn on_request(&mut self, hint: Hint, at: SocketAddr, now: Time) -> Candidate {
         self.sweep(now);
         let at = plain_socket(at);
-        if let Some(index) = self.mains.position(at) {
-            if let Some(mut entry) = self.mains.get(index).filter(|entry| entry.hint == hint && entry.is_verified()) {
+        if hint == self.own || !self.realm.takes(hint, at) {
+            return Candidate::Refused;
+        }
+        if let Some(index) = self.mains.position(at)
+            && let Some(mut entry) = self.mains.get(index)
+        {
+            if entry.hint != hint {
+                return Candidate::Ask;
+            }
+            if entry.is_verified() {
                 entry.state = entry.state.with(State::POSTPONED, true);
                 self.mains.set(index, &entry);
             }
             return Candidate::Known;
-        }
-        if hint == self.own || !self.realm.takes(hint, at) {
-            return Candidate::Refused;
         }
         if self.spares.position(at).is_some() {
             return Candidate::Known;
@@ -171,6 +176,22 @@ impl Table {
         } else {
             self.add_spare(&entry);
             Candidate::Waits
+        }
+    }
+
+    /// Somebody has named a node in answer to a look-up: if there is a place for it, it waits to be asked whether it is there
+    /// (spec: DHT-51). O(n).
+    pub(crate) fn on_named(&mut self, hint: Hint, at: SocketAddr, now: Time) {
+        self.sweep(now);
+        let (at, bucket) = (plain_socket(at), self.bucket(hint));
+        let is_known = || self.mains.position(at).is_some() || self.spares.position(at).is_some();
+        if self.spares.range(bucket).len() >= self.shape.spares || hint == self.own || is_known() || !self.realm.takes(hint, at) {
+            return;
+        }
+        let mut entry = unverified(hint, at, now);
+        self.mark(bucket, &mut entry, false);
+        if self.has_place(bucket, &entry) {
+            self.add_spare(&entry);
         }
     }
 

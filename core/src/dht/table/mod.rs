@@ -80,6 +80,8 @@ pub(crate) enum Wanted {
 const NAMED_AGE_MAX: u16 = 450;
 /// Ages are cut this often: an hour.
 const SWEEP_TICKS: u64 = 450;
+/// A bucket with fewer is filled by look-ups: as many as a reply names, and one.
+const THIN: usize = 8;
 /// At most so many nearest nodes are told at once (a look-up starts from 16; the widest region has 32).
 const NEAREST_MAX: usize = 32;
 
@@ -124,7 +126,7 @@ impl Table {
     }
 
     /// The nodes that have a place, farthest bucket first.
-    pub(crate) fn mains(&self) -> impl Iterator<Item = Entry> + '_ {
+    pub(crate) fn mains(&self) -> impl Iterator<Item = Entry> + Clone + '_ {
         self.mains.iter(0..self.mains.len())
     }
 
@@ -138,6 +140,11 @@ impl Table {
     /// Of how many groups the verified ones are; not counted beyond 64 (spec: DHT-54). O(n × groups).
     pub(crate) fn groups(&self) -> usize {
         self.mains.groups(self.realm.is_global())
+    }
+
+    /// Whether fewer than eight of a bucket have a place (spec: DHT-137).
+    pub(crate) fn is_thin(&self, bucket: usize) -> bool {
+        self.mains.range(bucket).len() < THIN
     }
 
     /// The node with a place at this address. O(n).

@@ -6,13 +6,16 @@ use core::time::Duration;
 
 use super::Table;
 use super::entry::{Entry, State, UNVERIFIED};
-use super::shelf::Seen;
+use super::shelf::{BUCKETS, Seen};
 use crate::time::Time;
 
 /// A server goes round its table in this time, within the bounds of a probe each 2 s and each 10 s (spec: DHT-60).
 const ROUND: Duration = Duration::from_secs(1_500);
 const SERVER_MIN: Duration = Duration::from_secs(2);
 const SERVER_MAX: Duration = Duration::from_secs(10);
+/// While a server's table has room for somebody who waits, probes are no farther apart, and each second one is for those.
+const GROWING_MAX: Duration = Duration::from_secs(8);
+const GROWING_TURNS: u8 = 2;
 /// A client's probes are this far apart: a day of them is 0.2 MB.
 const CLIENT: Duration = Duration::from_secs(60);
 /// A node of the youngest class is due after this, in units of 8 s: eight minutes; each further class twice as long.
@@ -27,7 +30,7 @@ impl Table {
             return CLIENT;
         }
         let mains = u32::try_from(self.mains.len()).unwrap_or(u32::MAX).max(1);
-        (ROUND / mains).clamp(SERVER_MIN, SERVER_MAX)
+        (ROUND / mains).clamp(SERVER_MIN, if self.is_growing() { GROWING_MAX } else { SERVER_MAX })
     }
 
     /// Whom to ask now, among those to whom no request is on its way; `None` if there is nobody (spec: DHT-60). O(n).
@@ -43,7 +46,7 @@ impl Table {
         }
         self.suspected = self.suspected.filter(|(_, since)| now.since(*since) < super::admit::SUSPECT_EACH);
         let is_free = |entry: &Entry| !is_asked(entry.at);
-        if self.turns.is_multiple_of(TURNS) {
+        if self.turns.is_multiple_of(if self.is_growing() { GROWING_TURNS } else { TURNS }) {
             let waiting = self.spares.iter(0..self.spares.len()).find(|entry| !entry.is_verified() && is_free(entry));
             if waiting.is_some() {
                 return waiting;
@@ -58,6 +61,14 @@ impl Table {
             }
         });
         due.and_then(|(_, index)| self.mains.get(index))
+    }
+
+    /// Whether somebody who never answered waits where there is a free place. O(spares).
+    fn is_growing(&self) -> bool {
+        (0..BUCKETS).any(|bucket| {
+            let has_room = self.mains.range(bucket).len() < self.shape.places(bucket);
+            has_room && self.spares.iter(self.spares.range(bucket)).any(|entry| !entry.is_verified())
+        })
     }
 
     /// One of the bucket in which an identity changed who has not answered since (spec: DHT-58).

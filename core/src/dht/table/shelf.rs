@@ -80,7 +80,7 @@ impl Shelf {
     }
 
     /// The entries of these indices, in order.
-    pub(super) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = Entry> + '_ {
+    pub(super) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = Entry> + Clone + '_ {
         range.filter_map(|index| self.get(index))
     }
 

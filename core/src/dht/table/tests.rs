@@ -69,6 +69,11 @@ fn hints(entries: impl Iterator<Item = Entry>) -> Vec<u64> {
     entries.map(|entry| entry.hint.0).collect()
 }
 
+fn admit_unverified(answer: &Answer) -> Entry {
+    let state = State::default().with_misses(UNVERIFIED);
+    Entry { hint: answer.hint, at: answer.at, rtt: Rtt::UNKNOWN, seen: entry::Tick::at(NOW), state }
+}
+
 fn waiting(table: &Table) -> Vec<u64> {
     hints(table.spares.iter(0..table.spares.len()))
 }
@@ -344,6 +349,76 @@ fn another_id_at_an_address_costs_the_place_and_has_its_bucket_asked_first_once_
     assert_eq!(table.suspected.map(|(bucket, _)| bucket), Some(7), "not a second bucket so soon");
     table.on_change(private(301, 0).at, later + Duration::from_secs(601));
     assert_eq!(table.suspected.map(|(bucket, _)| bucket), Some(3));
+}
+
+// spec-test: DHT-51
+#[test]
+fn who_is_named_waits_to_be_asked_if_there_is_a_place_for_it_and_is_named_to_nobody_before_it_answers() {
+    let mut table = table(PRIVATE);
+    let name = |table: &mut Table, it: &Answer| table.on_named(it.hint, it.at, NOW);
+    let named = private(1, in_bucket(5, 1));
+    name(&mut table, &named);
+    name(&mut table, &named);
+    assert_eq!((waiting(&table), table.len()), (alloc::vec![named.hint.0], 0));
+    assert_eq!(nearest(&table, named.hint, 8, Wanted::Naming, NOW), [], "a word is no answer");
+    // Of the own hint, another realm, port 0, and another hint at the same address.
+    for (hint, at) in [(OWN.0, "10.9.9.9:7"), (5, "20.1.1.1:7"), (6, "10.9.9.9:0"), (7, "10.0.0.1:7")] {
+        table.on_named(Hint(hint), at.parse().expect("an address"), NOW);
+    }
+    assert_eq!(waiting(&table), [named.hint.0]);
+    let asked: Vec<_> = (0..2).filter_map(|_| table.next_probe(secs(1), |_| false)).map(|entry| entry.at).collect();
+    assert_eq!(asked, [named.at], "at its turn, which is each second one");
+    table.on_answer(&Answer { by_look_up: false, ..named }, secs(1));
+    assert_eq!((table.len(), waiting(&table).len()), (1, 0));
+    // Where others than those met by look-ups have as many places as they may, nobody waits on hearsay.
+    for n in 2..20 {
+        table.on_answer(&Answer { by_look_up: false, ..private(n, in_bucket(5, n.into())) }, secs(2));
+    }
+    let before = waiting(&table).len();
+    name(&mut table, &private(30, in_bucket(5, 30)));
+    assert_eq!((table.mains.range(5).len(), waiting(&table).len()), (12, before));
+    // No more wait than may.
+    for n in 40..90 {
+        name(&mut table, &private(n, in_bucket(6, n.into())));
+    }
+    assert_eq!(table.spares.range(6).len(), Shape::SERVER.spares);
+}
+
+// spec-test: DHT-51
+#[test]
+fn whoever_says_another_id_at_a_known_address_is_asked_at_once() {
+    let mut table = table(PRIVATE);
+    let old = private(1, in_bucket(5, 1));
+    table.on_answer(&old, NOW);
+    let new = private(1, in_bucket(9, 7));
+    assert_eq!(table.on_request(new.hint, new.at, secs(1)), Candidate::Ask);
+    assert_eq!(hints(table.mains()), [old.hint.0], "saying so changes nothing");
+    table.on_answer(&new, secs(1));
+    assert_eq!(hints(table.mains()), [new.hint.0]);
+}
+
+// spec-test: DHT-60
+#[test]
+fn while_somebody_waits_for_a_free_place_a_server_probes_sooner_and_every_second_time_for_those() {
+    let mut table = table(PRIVATE);
+    for n in 0..20 {
+        table.on_answer(&private(n, in_bucket(3, n.into())), NOW);
+    }
+    assert_eq!(table.probe_interval(true).as_secs(), 10);
+    for n in 100..110 {
+        let it = private(n, in_bucket(4, n.into()));
+        table.on_named(it.hint, it.at, NOW);
+    }
+    assert_eq!([true, false].map(|serves| table.probe_interval(serves).as_secs()), [8, 60]);
+    let asked: Vec<bool> = (0..20).filter_map(|_| table.next_probe(secs(500), |_| false)).map(|entry| entry.is_verified()).collect();
+    assert_eq!(asked.iter().filter(|is_main| **is_main).count(), 10, "{asked:?}");
+    // Those that wait in a full bucket do not count.
+    let mut full = self::table(PRIVATE);
+    for n in 0..32 {
+        full.on_answer(&private(n, in_bucket(7, n.into())), NOW);
+    }
+    full.add_spare(&admit_unverified(&private(90, in_bucket(7, 90))));
+    assert_eq!((full.mains.range(7).len(), full.probe_interval(true).as_secs()), (16, 10));
 }
 
 // spec-test: DHT-59

@@ -2,6 +2,7 @@
 
 mod asking;
 mod contract;
+mod knocking;
 mod liars;
 mod living;
 mod replies;
