@@ -98,8 +98,14 @@ impl Stand {
         is_first
     }
 
-    /// Something is to be written, not too soon after the last time.
+    /// Something is to be written: in the round under way if that has signed nothing yet, or else not too soon after it.
     pub(super) fn want(&mut self, kinds: Kinds, now: Time) {
+        if let Phase::Looking { kinds: looking, .. } = &mut self.phase
+            && !self.is_check
+        {
+            *looking = looking.and(kinds);
+            return;
+        }
         let at = self.began.map_or(now, |began| now.max(began + CHANGE_MIN));
         let (before, first) = self.change.unwrap_or((Kinds::NONE, at));
         self.change = Some((before.and(kinds), first.min(at)));

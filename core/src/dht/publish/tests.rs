@@ -329,6 +329,24 @@ fn an_address_is_published_again_each_45_minutes_and_after_a_change_at_once_but_
 
 // spec-test: DHT-141
 #[test]
+fn what_changes_while_the_home_is_looked_up_is_written_in_the_same_round() {
+    let mut net = Net::new(Policy::Everyone, 16);
+    net.publisher.on_servers(V4, 16, net.now);
+    let (crypto, own) = (Crypto::standard(), net.own.renewed(net.own.delegation().clone()));
+    let look = net.publisher.next(Some((&crypto, &own)), net.wall(), net.now);
+    assert_eq!(look, Some(Do::Look { realm: V4 }), "for the device record alone");
+    // As a node that learns where it is after it has begun.
+    net.publisher.set_addresses(Scope::Global, vec![at("203.0.113.97:51820")], vec![], net.now);
+    net.carry_out(Do::Look { realm: V4 });
+    net.run();
+    assert_eq!(net.nodes[&node(1).at].address.as_ref().unwrap().addresses(), [at("203.0.113.97:51820")]);
+    assert_eq!(net.nodes.values().filter(|node| node.address.is_some()).count(), 5);
+    net.run_for(60);
+    assert_eq!(net.looks.len(), 1, "nothing is left to be written");
+}
+
+// spec-test: DHT-141
+#[test]
 fn a_device_record_is_put_again_at_half_its_time_and_when_renewed() {
     let mut net = Net::published(Policy::Contacts, 16);
     net.run_for(3 * 86_400);
