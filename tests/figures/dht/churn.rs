@@ -6,7 +6,7 @@ use overcom_simulator::swarm::{Churn, Lasting, Terrain};
 use overcom_simulator::{Draws, Network};
 
 use super::looks::{first_ms, look_up, lost, publish};
-use super::net::{Handicap, Net, Owner, any, app, client, server_or_seed, serves};
+use super::net::{Handicap, Net, Owner, app, client, server_or_seed, serves};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 
@@ -15,6 +15,8 @@ const TRIP: Network =
     Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
 const SETTLE: Duration = Duration::from_secs(1_500);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// Readers come within this.
+const CROWD: Duration = Duration::from_secs(60);
 
 /// Look-ups where one datagram in ten is lost each way and three of ten known nodes have just gone: the share that finds
 /// nothing over one in 10,000, the 95th percentile of the first answer over 850 ms, the 99th over 1,150 ms: the worst. A round
@@ -173,8 +175,7 @@ fn survived(machines: u32, hours: u64, absence: Lasting) -> Result<Survived, Str
     net.run(Duration::from_secs(60))?;
     (phones..phones + machines).for_each(|owner| net.swarm.leave_at(owner, net.swarm.now()));
     net.run(Duration::from_secs(1))?;
-    let mut draws = Draws::new(6, "survival", &[]);
-    let first = unfound(&mut net, &published, &mut draws)?;
+    let first = unfound(&mut net, &published)?;
     net.swarm.churn(Churn { members: 1..machines, session: Lasting::SESSIONS, absence });
     let (mut up, mut steps) = (0.0, 0.0);
     let moved = net.moved();
@@ -186,22 +187,32 @@ fn survived(machines: u32, hours: u64, absence: Lasting) -> Result<Survived, Str
     let up = up / steps;
     let bytes = (net.moved() - moved) as f64 / (up * hours as f64 * 3_600.0);
     let servers = net.servers();
-    let gone = unfound(&mut net, &published, &mut draws)?;
+    let gone = unfound(&mut net, &published)?;
     Ok(Survived { first, gone, bytes, up, servers })
 }
 
-/// The share of the records, or of the first 500, that a machine by chance does not find.
-fn unfound(net: &mut Net, published: &[Owner], draws: &mut Draws) -> Result<f64, String> {
-    let (mut gone, sample) = (0_u32, published.len().min(500));
-    for owner in published.iter().take(sample) {
-        let reader = any(net, draws);
+/// The share of the records, or of the first 500, that a telephone which has just come does not find: who came earlier may hold
+/// the record itself, or leave while it looks. They go again.
+fn unfound(net: &mut Net, published: &[Owner]) -> Result<f64, String> {
+    let sample = published.len().min(500) as u32;
+    let first = net.swarm.add(sample);
+    let (readers, now) = (first..first + sample, net.swarm.now());
+    net.swarm.flash_crowd(readers.clone(), now, CROWD);
+    net.run(CROWD + Duration::from_secs(10))?;
+    for (reader, owner) in readers.clone().zip(published) {
         // As a stranger, who has to ask for the device's record, which lasts: addresses are over after two hours.
         net.ask(reader, |peer, now| {
             peer.watch(now, owner.home.clone());
             peer.solo.find(now, owner.user, &app()?, None, &[]).map_err(|why| why.to_string())
         })??;
-        net.run(Duration::from_secs(6))?;
-        gone += u32::from(net.looked_up(reader)?.is_none_or(|looked| looked.hops.is_none()));
     }
-    Ok(f64::from(gone) / sample as f64)
+    net.run(Duration::from_secs(6))?;
+    let mut gone = 0_u32;
+    for reader in readers {
+        let looked = net.looked_up(reader)?.ok_or("a reader has left")?;
+        gone += u32::from(looked.hops.is_none());
+        net.swarm.leave_at(reader, net.swarm.now());
+    }
+    net.run(Duration::from_secs(1))?;
+    Ok(f64::from(gone) / f64::from(sample))
 }
