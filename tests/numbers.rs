@@ -72,6 +72,7 @@ fn said(of: impl Fn(&str) -> u64) -> Vec<(&'static str, &'static [&'static str],
         ),
         ("DHT-73", &["dht_reply_bytes_per_second"], format!("within {} bytes a second", grouped(of("dht_reply_bytes_per_second")))),
         ("DHT-74", &["dht_endpoints_per_second"], format!("at most {} addresses a second", word(of("dht_endpoints_per_second")))),
+        ("DHT-157", &["dht_binds"], format!("on a phone, and to {} elsewhere", word(of("dht_binds")))),
         ("DHT-74", &["dht_endpoints_per_second"], format!("application may {} a second", 4 * of("dht_endpoints_per_second"))),
     ]
 }

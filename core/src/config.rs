@@ -131,6 +131,9 @@ config! {
     dht_verifies_per_second: u32 = 2_000, 1, 1_000_000;
     /// Bytes of others' records that it keeps: 64 KiB to 1 GiB; default 4 MiB (dht.md 5.3).
     dht_store_bytes: u32 = 4 << 20, 64 << 10, 1 << 30;
+    /// Nodes near its user's home to which this device binds itself by lasting service links, as long as everyone is told where it
+    /// is: 0 to 16; default 5 (spec: DHT-157). As many of `links_service_out_max` as entry peers leave.
+    dht_binds: u32 = 5, 0, 16;
     /// Look-ups of the application that run or wait at once: 1 to 4,096; default 64 (guess: an address book in a minute).
     dht_look_ups_max: u32 = 64, 1, 4_096;
 }
@@ -140,7 +143,7 @@ impl Config {
     pub const fn mobile() -> Self {
         Self::desktop()
             .links_user_max(64)
-            .links_service_out_max(2)
+            .links_service_out_max(4)
             .links_service_in_max(0)
             .pipes_pending_max(32)
             .outbox_bytes_max(4 << 20)
@@ -156,6 +159,7 @@ impl Config {
             .dht_wide(0)
             .dht_reply_bytes_per_second(2 << 10)
             .dht_store_bytes(64 << 10)
+            .dht_binds(2)
             .dht_look_ups_max(16)
     }
 

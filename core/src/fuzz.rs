@@ -1,6 +1,7 @@
 //! Entrances for fuzzers: each takes any bytes and answers whether its parser kept its promises. Not part of the API.
 
 mod peer;
+mod replays;
 mod speaker;
 
 use alloc::format;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use peer::peer;
+pub use replays::{Replay, Replays};
 pub use speaker::{Speaker, is_search, search_content};
 
 /// How many bytes one step of [`node`] takes.

@@ -142,6 +142,30 @@ fn who_moves_is_found_where_it_is_and_who_starts_again_knows_the_network_without
     assert_eq!(world.node(town.ben).stats().dht_items_refused, 0);
 }
 
+/// At how many nodes each is bound, and how many devices are bound at it.
+fn bound(world: &World<'_, Inbox>, node: NodeId) -> Option<(u64, u64)> {
+    world.node(node).core().and_then(overcom_core::Node::dht).map(|view| (view.bound_at, view.binds))
+}
+
+#[test]
+fn everybody_is_bound_at_all_others_of_a_town_but_at_those_who_are_down() {
+    for seed in 0..2 {
+        // Whoever is gone is noticed when three pings were not answered.
+        for (until, up) in [(110, 5), (300, 4), (1_500, 5)] {
+            let mut town = town(seed, Network { delay_us: 30_000, jitter_us: 20_000, ..Network::default() }.loss_ppm(10_000));
+            let find = |name: &&str| town.sim.find(name).expect("they are there");
+            let all: Vec<NodeId> = ["door", "ann", "ben", "cho", "dan"].iter().map(find).collect();
+            town.sim.at(secs(120), fault::crash(town.ben));
+            town.sim.at(secs(600), fault::restart(town.ben));
+            town.sim.until(secs(until));
+            let report = run(&mut town);
+            let world = town.sim.world().expect("it ran");
+            let of_all: Vec<(u64, u64)> = all.iter().filter_map(|node| bound(&world, *node)).collect();
+            assert_eq!(of_all, vec![(up - 1, up - 1); up as usize], "seed {seed}, {until} s\n{}", report.ladder());
+        }
+    }
+}
+
 #[test]
 fn in_two_halves_of_a_network_each_finds_its_own_and_together_they_find_all() {
     let mut town = town(9, even(20));

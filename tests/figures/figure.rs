@@ -145,6 +145,7 @@ pub(crate) const FIGURES: &[Figure] = &[
         measure: dht::amplification,
     },
     Figure { name: "dht-tokens", promise: "writes with forged tokens that are accepted: 0", measure: dht::tokens },
+    Figure { name: "bind", promise: "recorded binds that are taken again: 0", measure: dht::bind },
     Figure { name: "join", promise: "from nothing to a delivered message by one pasted line: at most 2 s", measure: join::join },
     Figure { name: "node-memory", promise: "heap and own size of a node without links: at most 5 KiB", measure: memory::node_memory },
     Figure { name: "idle-link-memory", promise: "heap of one end of an idle link: at most 1.5 KiB", measure: memory::idle_link_memory },

@@ -62,7 +62,9 @@ struct Desk {
 }
 
 impl Shell for Desk {
-    fn send_datagram(&mut self, _: Path, _: &Packet) {}
+    fn send_datagram(&mut self, path: Path, packet: &Packet) {
+        self.asked.push_back(Action::SendDatagram { path, packet: packet.bytes().to_vec().into() });
+    }
     fn connect(&mut self, op: OpId, to: SocketAddr, from_listening_port: bool) {
         self.asked.push_back(Action::Connect { op, to, from_listening_port });
     }
@@ -125,6 +127,8 @@ pub(crate) struct Table {
     pub(crate) is_metered: bool,
     /// Whether packets that are written are given back to their node.
     pub(crate) recycles: bool,
+    /// Whether datagrams arrive; else nobody has a DHT.
+    pub(crate) has_datagrams: bool,
     pub(crate) tap: Option<Tap>,
     pub(crate) reader: Reader,
     places: BTreeMap<SocketAddr, usize>,
@@ -145,6 +149,7 @@ impl Table {
             now: Time::from_secs(1),
             is_metered: false,
             recycles: true,
+            has_datagrams: false,
             tap: None,
             reader: Box::new(reader),
             places: BTreeMap::new(),
@@ -405,8 +410,13 @@ impl Table {
                 let page = items.get(..items.len().min(limit as usize)).unwrap_or_default();
                 self.tell(index, Event::loaded(op, Ok(Page { items: page, more: page.len() < items.len() })));
             }
-            // A drive hands these to the shell's own functions.
-            Action::SendDatagram { .. } | Action::Notify { .. } => {}
+            Action::SendDatagram { path, packet } => {
+                if let Some(other) = self.places.get(&path.remote).copied().filter(|_| self.has_datagrams) {
+                    self.tell(other, Event::datagram(Path { local: path.remote, remote: path.local }, packet.bytes()));
+                }
+            }
+            // A drive hands these to the shell's own function.
+            Action::Notify { .. } => {}
         }
     }
 

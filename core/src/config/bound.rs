@@ -112,7 +112,9 @@ impl Config {
         let look_ups = 6 * (self.dht_look_ups_max as u64 + 8) * look_up + self.dht_look_ups_max as u64 * (8 << 10);
         // Two ledgers of addresses and groups, cookies, delegations that were verified, numbers that were accepted, what was told.
         let once = (384 << 10) + 1_024 * 128 + 1_024 * 64 + 256 * 2_560 + 512 * 1_536;
-        6 * realm + look_ups + once + 2 * self.dht_store_bytes as u64 + 3 * (6 * (32 << 10) + (32 << 10))
+        // Who is bound here, over as many links as there may be; and to whom this device is.
+        let binds = (self.links_service_in_max as u64 + self.links_service_out_max as u64) * 384 + (8 << 10);
+        6 * realm + look_ups + once + binds + 2 * self.dht_store_bytes as u64 + 3 * (6 * (32 << 10) + (32 << 10))
     }
 
     /// Plaintext that may wait for a pipe before messages are held back, and what one write takes: the reader's window, if it

@@ -11,7 +11,7 @@
 //! | `home`, `repair`, `publish`, `sleeper`, `bind` | what is kept, by whom it is kept, and how it comes there |
 //! | `reach`, `entries`, `errands`, `knock`, `upkeep`, `health` | where the node itself is, and whether it serves |
 //! | `rate`, `budget`, `jar`, `rpc` | how much, of whom and to whom |
-//! | `ask`, `heard`, `serve`, `seek`, `turn` | the joints: requests, replies, others' requests, look-ups, time |
+//! | `ask`, `heard`, `serve`, `tracker`, `seek`, `turn` | the joints: requests, replies, others' requests, others' binds, look-ups, time |
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -19,7 +19,6 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 mod ask;
-#[allow(dead_code, unused_imports, reason = "service links carry it once a node has its DHT")]
 pub(crate) mod bind;
 pub(crate) mod budget;
 pub(crate) mod carry;
@@ -60,6 +59,7 @@ pub(crate) mod table;
 mod tests;
 pub(crate) mod text;
 mod told;
+mod tracker;
 mod turn;
 pub(crate) mod upkeep;
 mod views;
@@ -92,6 +92,7 @@ use search::Search;
 use seek::Seek;
 pub use solo::Solo;
 pub(crate) use told::{Found, Told};
+pub(crate) use tracker::Heard;
 
 /// Delegations of others whose signatures need not be checked again (dht.md 5.3).
 const DELEGATIONS_MAX: usize = 1_024;
@@ -134,6 +135,8 @@ pub(crate) struct Dht {
     policy: publish::Policy,
     /// The numbers of the own records that were acknowledged last.
     numbers: publish::Last,
+    /// Who is bound here, once a bind was said to this node.
+    binds: Option<Box<bind::Binds>>,
     told: VecDeque<Told>,
     /// Something has happened that another part may want to know of.
     is_dirty: bool,
@@ -234,6 +237,7 @@ impl Dht {
             own: None,
             policy: publish::Policy::Everyone,
             numbers: publish::Last::default(),
+            binds: None,
             told: VecDeque::new(),
             is_dirty: false,
             due: None,

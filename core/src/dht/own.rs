@@ -1,6 +1,7 @@
 //! The local device: its records go out, and while its delegation has ended a newer one is looked for.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -9,9 +10,9 @@ use super::ask::Whom;
 use super::key::Key;
 use super::lookup::LookUp;
 use super::proof::Token;
-use super::publish::{self, Answered, Looked, Policy, Publisher, carriers};
+use super::publish::{self, Answered, Looked, Policy, Publisher, carriers, choose};
 use super::realm::Realm;
-use super::record::DeviceRecord;
+use super::record::{AddressRecord, DeviceRecord};
 use super::rpc::{Asked, Question};
 use super::seek::Goal;
 use super::serve::Put;
@@ -23,6 +24,7 @@ use super::{Dht, Purpose};
 use crate::address::{Group, Scope, group, scope};
 use crate::cx::Cx;
 use crate::identity::{Credentials, Refusal, Revocation};
+use crate::time::WallTime;
 
 /// What the node publishes, and who it is.
 pub(super) struct Own {
@@ -220,6 +222,41 @@ impl Dht {
         let carriers = carriers(own.home.hint(), net.table.mains());
         let looked = Looked { answers: &answers, size: net.size(), is_soft: net.reach.mode() == Mode::Soft, carriers: &carriers };
         own.publisher.on_looked(net.realm, &looked, cx.now);
+        if cx.config.dht_binds > 0 {
+            let nearest = choose(own.home.hint(), &answers, net.size()).into_iter().map(|one| one.contact).collect();
+            let (realm, home) = (net.realm, own.home);
+            self.tell(Told::Home { realm, home, nearest });
+        }
+    }
+
+    /// Whether this device is to be bound: everybody is told where it is, and it may sign.
+    pub(crate) fn is_to_be_bound(&self, wall: WallTime) -> bool {
+        let may = |own: &Own| !own.is_hidden && own.credentials.delegation().check_window(wall).is_ok();
+        self.policy == Policy::Everyone && self.own.as_deref().is_some_and(may)
+    }
+
+    /// The number of the own address record in a scope.
+    pub(crate) fn own_number(&self, scope: Scope) -> Option<u64> {
+        self.own.as_ref()?.publisher.address(scope).map(AddressRecord::sequence)
+    }
+
+    /// The own address record of a scope, to be bound with: one that says nowhere if nothing is published there.
+    pub(crate) fn own_address(&mut self, cx: &Cx, scope: Scope) -> Option<AddressRecord> {
+        let own = self.own.as_mut()?;
+        own.publisher.address_to_bind(scope, (&cx.config.crypto, &own.credentials), cx.wall, cx.now)
+    }
+
+    /// The own device record, as it was signed last.
+    pub(crate) fn own_device(&self) -> Option<String> {
+        self.own.as_ref()?.publisher.device_json()
+    }
+
+    /// Somebody says that it holds a newer address record of this device: whoever keeps one is asked (spec: DHT-145).
+    pub(crate) fn look_for_newer(&mut self, cx: &mut Cx, scope: Scope) {
+        if let Some(own) = &mut self.own {
+            own.publisher.look_for_newer(scope, cx.now);
+        }
+        self.settle(cx);
     }
 
     /// A node that own records are written to has answered.

@@ -14,7 +14,7 @@ use super::wire::{Contact, DeviceHint, Got, Kind};
 use super::{Dht, Purpose};
 use crate::cx::Cx;
 use crate::error::CommandError;
-use crate::id::{AppId, Tag, UserId};
+use crate::id::{AppId, DeviceId, Tag, UserId};
 use crate::identity::{Delegation, Revocation};
 
 /// A search as the application knows it.
@@ -111,7 +111,7 @@ impl Dht {
         false
     }
 
-    fn tell_found(&mut self, tag: Tag, finding: &Finding, device: crate::DeviceId, (is_final, is_local): (bool, bool)) {
+    fn tell_found(&mut self, tag: Tag, finding: &Finding, device: DeviceId, (is_final, is_local): (bool, bool)) {
         let found = Found {
             tag,
             user: finding.sought().user,
@@ -122,8 +122,14 @@ impl Dht {
             delegation: finding.delegation(device).cloned(),
             is_final,
             is_local,
+            is_bound: finding.is_bound(device) || self.is_bound_here(finding.sought(), device),
         };
         self.tell(Told::Found(Box::new(found)));
+    }
+
+    /// What this node knows itself.
+    fn is_bound_here(&self, sought: &Sought, device: DeviceId) -> bool {
+        self.binds.as_ref().is_some_and(|binds| binds.of(sought.home, sought.scope).any(|(bound, _)| bound == device))
     }
 
     fn on_over(&mut self, tag: Tag, is_found: bool, is_partial: bool) {

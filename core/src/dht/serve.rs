@@ -168,7 +168,10 @@ impl Dht {
         let all = self.named(cx, at, target.hint(), nodes_max(asking.from, false));
         let asker = self.asker(at, asking);
         let wanted = home::Wanted { home: target, scope: asking.realm.scope, kind, device, known };
-        let got = self.home.get(&wanted, cx.wall);
+        let mut got = self.home.get(&wanted, cx.wall);
+        if let Some(binds) = self.binds.as_ref().filter(|_| kind == Kind::Address) {
+            got.set_bound(|listed| binds.of(target, asking.realm.scope).any(|(device, _)| DeviceHint::of(device) == listed));
+        }
         let is_beside = asking.is_proven && (got.record.is_some() || got.index.as_ref().is_some_and(|index| !index.is_empty()));
         let nodes = all.iter().take(nodes_max(asking.from, is_beside)).copied().collect();
         let reply = Reply { nodes, seen: Some(asking.from), ..Reply::new(Answer::Get(Got { token, ..got })) };

@@ -48,6 +48,8 @@ impl Solo {
     /// [`ConfigError`] when a bound is out of its range.
     pub fn new(config: Config, secret: &NodeSecret, seed: &Seed, now: Time, wall: WallTime) -> Result<Self, ConfigError> {
         config.check()?;
+        // It has no links.
+        let config = config.dht_binds(0);
         let rng = Rng::from_seed(seed);
         let cx = Cx::new(config, rng.fork("node", 0), now, wall);
         let dht = Dht::new(&cx, secret.noise_pair(&config.crypto), rng.fork("dht", 0));

@@ -1,6 +1,7 @@
 //! What a DHT tells the node around it.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::health::Standing;
@@ -10,7 +11,7 @@ use super::reach::Ended;
 use super::realm::Realm;
 use super::record::{AddressRecord, DeviceRecord};
 use super::views::{reach_of, record_of, standing_of};
-use super::wire::Kind;
+use super::wire::{Contact, Kind};
 use crate::address::Scope;
 use crate::id::{DeviceId, Tag, UserId};
 use crate::identity::{Delegation, Revocation};
@@ -33,6 +34,8 @@ pub(crate) enum Told {
     Numbers,
     /// A round of writing own records has ended.
     Stored { realm: Realm, kind: Kind, tally: Tally, is_enough: bool },
+    /// Who is to hold the own records was looked up, the best first.
+    Home { realm: Realm, home: Key, nearest: Vec<Contact> },
     /// Somebody else signs with this device's key.
     Fork { kind: Kind },
     /// There is a newer delegation of this device.
@@ -61,6 +64,8 @@ pub(crate) struct Found {
     pub(crate) is_final: bool,
     /// Only this node itself has it so far.
     pub(crate) is_local: bool,
+    /// Somebody who keeps its address says that it is bound there.
+    pub(crate) is_bound: bool,
 }
 
 impl Found {
@@ -76,6 +81,7 @@ impl Found {
             prekey: self.record.as_ref().and_then(|record| record.prekey()).map(|prekey| Box::new(*prekey.key())),
             sequence: address.sequence(),
             is_final: self.is_final,
+            is_bound: self.is_bound,
         })
     }
 }
@@ -100,7 +106,7 @@ impl Told {
             Self::Fork { .. } => DhtNotice::Fork,
             Self::Renewed(delegation) => DhtNotice::Renewed(Box::new(delegation.clone())),
             Self::Revoked(revocation) => DhtNotice::RevocationFound { user: revocation.user() },
-            Self::Serves { .. } | Self::Resigned { .. } | Self::Store { .. } | Self::Numbers => return None,
+            Self::Serves { .. } | Self::Resigned { .. } | Self::Store { .. } | Self::Numbers | Self::Home { .. } => return None,
         })
     }
 }

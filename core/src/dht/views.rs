@@ -21,6 +21,7 @@ impl Dht {
             self.carry.heap_bytes(),
             self.flight.heap_bytes(),
             self.errands.heap_bytes(),
+            self.binds.as_ref().map_or(0, |binds| binds.heap_bytes()),
         ];
         parts.into_iter().fold(nets, usize::saturating_add)
     }
@@ -32,6 +33,9 @@ impl Dht {
             realms: self.nets.iter().map(|net| view(net, now)).collect(),
             records: count(self.home.len()),
             record_bytes: count(self.home.bytes()),
+            // The node knows.
+            bound_at: 0,
+            binds: self.binds.as_ref().map_or(0, |binds| count(binds.bound(|name| self.home.find(name).is_some()))),
             look_ups: count(self.seeks.len()),
             requests: count(self.flight.len()),
             heap_bytes: count(self.heap_bytes()),

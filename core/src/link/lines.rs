@@ -48,6 +48,9 @@ impl Links {
                 | Line::SearchAnswer(_)
                 | Line::Join(_)
                 | Line::Joined(_)
+                | Line::Bind(_)
+                | Line::Bound(_)
+                | Line::Device(_)
                 | Line::Ping(_)
                 | Line::Pong(_) => Err(CloseReason::NotAllowed),
             },
@@ -106,6 +109,7 @@ impl Links {
                 cx.saw(with, false, || Said::Joined { status: joined.status });
                 self.effects.push_back(Effect::Joined(pipe, joined));
             }
+            Line::Bind(_) | Line::Bound(_) | Line::Device(_) => return Err(CloseReason::NotAllowed),
             Line::Ping(token) => self.on_ping(cx, pipe, token),
             Line::Pong(token) => self.on_pong(cx, pipe, token),
             Line::Close(close) => self.on_close(cx, pipe, close.reason),
@@ -128,6 +132,9 @@ impl Links {
     fn on_service_line(&mut self, cx: &mut Cx, pipe: PipeId, text: &str) -> Result<(), CloseReason> {
         let line = Line::parse(text).map_err(|_| CloseReason::Malformed)?;
         match line {
+            Line::Bind(bind) => self.effects.push_back(Effect::Bind(pipe, bind.get().into())),
+            Line::Bound(bound) => self.effects.push_back(Effect::Bound(pipe, bound.get().into())),
+            Line::Device(record) => self.effects.push_back(Effect::Device(pipe, record.get().into())),
             Line::Ping(token) => self.on_ping(cx, pipe, token),
             Line::Pong(token) => self.on_pong(cx, pipe, token),
             Line::Close(close) => self.on_close(cx, pipe, close.reason),

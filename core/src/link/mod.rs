@@ -67,6 +67,12 @@ pub(crate) enum Effect {
     Join(PipeId, Box<JoinLine>),
     /// What became of a join of this node's.
     Joined(PipeId, JoinedLine),
+    /// A device wants to be bound over a service link; what it said of it.
+    Bind(PipeId, Box<str>),
+    /// What became of a bind of this node's.
+    Bound(PipeId, Box<str>),
+    /// The record of a device that wants to be bound.
+    Device(PipeId, Box<str>),
     /// There is room for messages.
     Room(PipeId),
     /// Another process with the same keys shows.
@@ -84,6 +90,7 @@ pub(crate) struct Links {
     users: BTreeMap<Peer, PipeId>,
     /// Links whose peer has a link already and whose hello has not come: at most one a peer.
     extras: BTreeMap<Peer, PipeId>,
+    /// Service links that others have dialled: who dials again has lost the one before.
     services: BTreeMap<NodeKey, PipeId>,
     services_in: u32,
     pending: u32,
@@ -455,6 +462,15 @@ impl Links {
     pub(crate) fn name(&self, pipe: PipeId) -> Option<[u8; 32]> {
         let it = self.pipes.get(&pipe)?;
         Some(link_name(it.sealer.as_ref()?, it.opener.as_ref()?, it.op.is_some()))
+    }
+
+    /// The service links that this node has dialled: with whom, and the other end. O(pipes).
+    pub(crate) fn services_out(&self) -> impl Iterator<Item = (PipeId, NodeKey, SocketAddr)> + '_ {
+        let dialled = self.pipes.iter().filter(|(_, it)| it.op.is_some());
+        dialled.filter_map(|(pipe, it)| match it.with()? {
+            LinkPeer::Service(key) => Some((*pipe, key, it.remote)),
+            LinkPeer::User(_) => None,
+        })
     }
 
     /// A link, if it is up.

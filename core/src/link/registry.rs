@@ -101,11 +101,11 @@ impl Links {
         match with {
             LinkPeer::User(peer) => self.register(cx, me, peer, pipe),
             LinkPeer::Service(key) => {
-                if let Some(old) = self.services.insert(key, pipe) {
-                    self.close(cx, old, CloseReason::Replaced);
-                    self.services.insert(key, pipe);
-                }
                 if !dialled {
+                    if let Some(old) = self.services.insert(key, pipe) {
+                        self.close(cx, old, CloseReason::Replaced);
+                        self.services.insert(key, pipe);
+                    }
                     self.services_in = self.services_in.saturating_add(1);
                 }
                 self.is_up(cx, pipe);

@@ -15,6 +15,7 @@ use super::locate::Looks;
 use crate::action::{Action, Item, Path};
 use crate::command::Address;
 use crate::cx::Cx;
+use crate::dht::bind::Binder;
 use crate::dht::{Dht, Told};
 use crate::error::{CommandError, ResolveError};
 use crate::id::{OpId, Tag};
@@ -54,6 +55,8 @@ pub(super) struct Joint {
     asked: Vec<(OpId, Address)>,
     standings: Vec<Standing>,
     pub(super) looks: Looks,
+    /// To whom this device binds itself; none if it does not.
+    pub(super) binder: Option<Box<Binder>>,
 }
 
 /// Who is told where the device is, as it is stored.
@@ -79,6 +82,11 @@ impl Joint {
             self.items.push(Item { key: key.to_vec(), value: value.to_vec() });
         }
         fits
+    }
+
+    /// Whether it is being said that the device is nowhere.
+    pub(super) const fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
     }
 
     fn on_standing(&mut self, realm: (u8, DhtReach), now: DhtStanding) {
@@ -107,7 +115,10 @@ impl Parts {
 
     /// At a glance.
     pub(super) fn dht_view(&self) -> Option<DhtView> {
-        Some(self.joint.as_ref()?.dht.as_ref()?.view(self.cx.now))
+        let joint = self.joint.as_ref()?;
+        let bound = joint.binder.as_ref().map_or(0, |binder| binder.bound());
+        let view = joint.dht.as_ref()?.view(self.cx.now);
+        Some(DhtView { bound_at: u64::try_from(bound).unwrap_or(u64::MAX), ..view })
     }
 
     const fn is_awake(&self) -> bool {
@@ -196,7 +207,8 @@ impl Parts {
                 self.cx.notify(Notice::Dht(DhtNotice::Standing { family, reach, standing: standing.now }));
             }
         }
-        let due = joint.dht.as_ref().and_then(|dht| dht.due().into_iter().chain(joint.leaving).min());
+        let binder = joint.binder.as_ref().and_then(|binder| binder.due());
+        let due = joint.dht.as_ref().and_then(|dht| dht.due().into_iter().chain(joint.leaving).chain(binder).min());
         let due = due.map(|due| due.max(self.cx.now));
         if due == self.cx.timers.at(TimerKey::Dht) {
             return;
@@ -245,6 +257,7 @@ impl Parts {
                 }
             }
             Told::Over { tag, is_found, is_partial } => self.on_look_up_over(tag, is_found, is_partial),
+            Told::Home { realm, home, nearest } => self.on_home(realm, home, &nearest),
             Told::Serves { .. } | Told::Resigned { .. } => {}
         }
     }
@@ -297,6 +310,7 @@ impl Parts {
     /// ends (spec: DHT-164).
     pub(super) fn rest_dht(&mut self) {
         self.end_look_ups();
+        self.end_binding();
         let Some(dht) = self.joint.as_mut().and_then(|joint| joint.dht.take()) else { return };
         let items = dht.save(&self.cx, None);
         self.store_items(&items);
@@ -375,7 +389,7 @@ impl Parts {
     pub(super) fn on_entry_resolved(&mut self, op: OpId, outcome: Result<&[IpAddr], ResolveError>) {
         let dialled = match self.dials.target(op) {
             Some(Target::Entry(at)) => self.book.entries.get(at as usize).map(|peer| peer.entry.address.clone()),
-            Some(Target::User(_) | Target::Found(_)) | None => None,
+            Some(Target::User(_) | Target::Found(_) | Target::Home(_) | Target::Claim(_)) | None => None,
         };
         let Some(joint) = self.joint.as_mut().filter(|joint| joint.dht.is_some()) else { return };
         let asked = joint.asked.iter().position(|(asked, _)| *asked == op).map(|index| joint.asked.swap_remove(index).1);

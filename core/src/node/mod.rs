@@ -6,6 +6,9 @@
 
 #[cfg(test)]
 mod bench_tests;
+mod bind;
+#[cfg(test)]
+mod bind_tests;
 mod boot;
 #[cfg(test)]
 mod budget_tests;
@@ -55,7 +58,7 @@ use crate::link::Links;
 use crate::notice::Notice;
 use crate::outbox::Outbox;
 use crate::referral::book::Book;
-use crate::referral::dial::Dials;
+use crate::referral::dial::{Dials, Target};
 use crate::referral::search::Searches;
 use crate::rng::{Rng, Seed};
 use crate::time::{Time, WallTime};
@@ -408,6 +411,10 @@ impl Parts {
         match target {
             _ if !is_working => self.links.turn_away(&mut self.cx, pipe, ends),
             Some(None) => self.links.turn_away(&mut self.cx, pipe, ends),
+            Some(Some(Target::Claim(bound))) => {
+                self.links.turn_away(&mut self.cx, pipe, ends);
+                self.on_claim(bound, true);
+            }
             Some(Some(target)) => {
                 let want = self.want_of(target);
                 self.links.on_opened(&mut self.cx, &mut self.own, pipe, op, ends, Some(want));
@@ -421,6 +428,7 @@ impl Parts {
         if rebound {
             self.links.on_rebound(&mut self.cx);
             self.dials.stop(&mut self.cx);
+            self.on_binds_stopped();
         }
         if matches!(self.phase, Phase::Suspended | Phase::Suspending) {
             self.phase = Phase::Running;

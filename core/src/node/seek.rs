@@ -356,6 +356,7 @@ impl Parts {
                 Want::User { user, known: found.chain(book).take(self.cx.config.devices_per_user_max as usize).cloned().collect() }
             }
             Target::Entry(at) => Want::Service { key: self.book.entries.get(at as usize).and_then(|peer| peer.entry.key) },
+            Target::Home(_) | Target::Claim(_) => Want::Service { key: None },
         }
     }
 

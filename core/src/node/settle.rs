@@ -53,6 +53,7 @@ impl Parts {
                 self.on_dial_effect(effect);
             } else if let Some(told) = self.dht_told() {
                 self.on_dht_told(told);
+            } else if self.drive_binder() {
             } else {
                 break;
             }
@@ -125,6 +126,9 @@ impl Parts {
             LinkEffect::SearchAnswer(pipe, answer) => self.on_search_answer(pipe, answer.id, answer.status),
             LinkEffect::Join(pipe, join) => self.on_join(pipe, &join),
             LinkEffect::Joined(pipe, joined) => self.on_joined(pipe, joined),
+            LinkEffect::Bind(pipe, json) => self.on_bind(pipe, &json),
+            LinkEffect::Bound(pipe, json) => self.on_bound(pipe, &json),
+            LinkEffect::Device(pipe, json) => self.on_bind_device(pipe, &json),
             LinkEffect::Room(pipe) => {
                 if let Some(peer) = self.user_on(pipe) {
                     self.pump(peer);
@@ -147,6 +151,9 @@ impl Parts {
                 self.on_place_tried(user, &address, outcome);
             }
             DialEffect::Tried { target: Target::Entry(at), outcome, .. } => self.book.on_entry_tried(self.cx.now, at, outcome),
+            DialEffect::Tried { target: Target::Home(_) | Target::Claim(_), .. } => {}
+            DialEffect::Failed(Target::Home(at)) => self.on_home_failed(at),
+            DialEffect::Failed(Target::Claim(pipe)) => self.on_claim(pipe, false),
             DialEffect::Failed(Target::User(user)) => self.on_unreachable(user),
             DialEffect::Failed(Target::Found(user)) => self.on_looked_in_vain(user),
             DialEffect::Failed(Target::Entry(at)) => self.on_entry_lost(at, false),
@@ -186,6 +193,8 @@ impl Parts {
                     let _ = self.dials.finish(&mut self.cx, Target::Entry(at));
                     self.book.on_entry_tried(self.cx.now, at, AttemptOutcome::Linked);
                     self.on_entry_up(at, key);
+                } else if let Some(Target::Home(at)) = target {
+                    self.on_home_up(at, pipe, key);
                 }
             }
         }
@@ -251,7 +260,8 @@ impl Parts {
                 }
             }
             LinkPeer::Service(key) => {
-                let is_entry = op.is_some();
+                self.on_service_down(pipe, why);
+                let is_entry = op.is_some() && self.links.services_out().all(|(_, other, _)| other != key);
                 let at = self.book.entries.iter().position(|peer| is_entry && peer.linked && peer.known == Some(key));
                 if let Some(at) = at.and_then(|at| u32::try_from(at).ok()) {
                     self.book.on_entry_tried(self.cx.now, at, AttemptOutcome::Closed(why));

@@ -11,6 +11,7 @@ use crate::trace::{Detail, Journal, Ladder, Recorder};
 use crate::*;
 
 mod behaviours;
+mod bind;
 mod contract;
 mod dht;
 mod dht_hostile;

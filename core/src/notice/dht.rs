@@ -30,6 +30,8 @@ pub enum DhtNotice {
         sequence: u64,
         /// Enough nodes agree; else it is the first answer, which may be older.
         is_final: bool,
+        /// Somebody who keeps the record says that the device has a link to it now: it is awake (spec: DHT-152).
+        is_bound: bool,
     },
     /// A look-up has ended.
     #[non_exhaustive]

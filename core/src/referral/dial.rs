@@ -9,7 +9,7 @@ use crate::close::CloseReason;
 use crate::command::Address;
 use crate::cx::Cx;
 use crate::error::{ConnectError, ResolveError};
-use crate::id::{OpId, UserId};
+use crate::id::{OpId, PipeId, UserId};
 use crate::timer::TimerKey;
 use crate::view::AttemptOutcome;
 
@@ -25,6 +25,10 @@ pub(crate) enum Target {
     Entry(u32),
     /// Any device of a user, where the DHT says that it is.
     Found(UserId),
+    /// A node that keeps the own home, to be bound to.
+    Home(SocketAddr),
+    /// Whether anybody takes a pipe where the device that is bound over this link says.
+    Claim(PipeId),
 }
 
 /// What the node has to carry over.

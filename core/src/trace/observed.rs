@@ -59,6 +59,15 @@ pub enum Said {
         /// 200 taken, 404 unknown, 409 used by somebody else, 410 over, 503 no room now.
         status: u16,
     },
+    /// A device wants to be bound over this link.
+    Bind,
+    /// What came of a bind.
+    Bound {
+        /// 200 bound, 202 kept but not reached, 401 and above: refused.
+        status: u16,
+    },
+    /// The record of a device that wants to be bound.
+    Device,
     /// Is anybody there?
     Ping,
     /// Yes.

@@ -85,6 +85,10 @@ pub struct DhtView {
     pub records: u64,
     /// What these take, in bytes.
     pub record_bytes: u64,
+    /// Nodes near its user's home that have this device bound, over a lasting link.
+    pub bound_at: u64,
+    /// Devices that are bound here.
+    pub binds: u64,
     /// Look-ups that go on, its own upkeep among them.
     pub look_ups: u64,
     /// Requests on their way.

@@ -44,6 +44,15 @@ pub(crate) enum Line<'a> {
     Join(JoinLine),
     /// What became of a join.
     Joined(JoinedLine),
+    /// A device wants to be bound over this link; its form is the DHT's.
+    #[serde(borrow)]
+    Bind(&'a RawValue),
+    /// What became of a bind.
+    #[serde(borrow)]
+    Bound(&'a RawValue),
+    /// The record of a device that wants to be bound.
+    #[serde(borrow)]
+    Device(&'a RawValue),
     /// Are you there?
     Ping(#[serde(deserialize_with = "integer")] u64),
     /// I am here.

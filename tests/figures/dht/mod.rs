@@ -2,6 +2,7 @@
 
 mod atlas;
 mod attack;
+mod bind;
 mod churn;
 mod door;
 mod fields;
@@ -18,6 +19,7 @@ mod survey;
 mod trace;
 
 pub(crate) use attack::{colluders, eclipse, rollback};
+pub(crate) use bind::bind;
 pub(crate) use churn::{churn, loss, survival};
 pub(crate) use door::{amplification, serve_rate, tokens};
 pub(crate) use flood::{flood, hostile};

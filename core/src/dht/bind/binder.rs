@@ -1,12 +1,15 @@
 //! To whom this device binds itself.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Bound, LinkName, Status};
 use crate::dht::id;
-use crate::dht::key::Key;
+use crate::dht::key::Hint;
+use crate::dht::realm::Realm;
+use crate::dht::wire::Contact;
 use crate::id::{NodeKey, PipeId};
 use crate::time::Time;
 
@@ -16,182 +19,234 @@ const REFRESH: Duration = Duration::from_secs(45 * 60);
 const CHANGE_MIN: Duration = Duration::from_secs(15);
 /// An answer that does not come within this is none (guess: a dial of ten seconds at the other end, and a slow network).
 const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// A node that could not be dialled, or had no room, is left alone for this long (guess).
+/// A node whose link has ended is tried again after this, if it had taken a bind or the link was replaced.
+const AGAIN: Duration = Duration::from_secs(15);
+/// Any other that could not be dialled, or had no room, is left alone for this long (guess).
 const PAUSE: Duration = Duration::from_secs(10 * 60);
+/// Nodes that are known to keep the home: as many as own records are put to (spec: DHT-142).
+const KNOWN_MAX: usize = 16;
 /// Nodes that are left alone; more push the oldest out.
 const PAUSED_MAX: usize = 16;
-
-/// How many nodes this device binds itself to (spec: DHT-157).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Size {
-    /// Whose links cost its battery and its owner's money.
-    Phone,
-    Other,
-}
-
-impl Size {
-    const fn links(self) -> usize {
-        match self {
-            Self::Phone => 2,
-            Self::Other => 5,
-        }
-    }
-}
 
 /// What the glue is to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Do {
-    /// Open a service link; then [`Binder::on_up`] or [`Binder::on_failed`].
-    Open { at: SocketAddr },
+    /// Open a service link, or take one that this node has dialled; then [`Binder::on_up`] or [`Binder::on_failed`].
+    Open { to: Contact },
     /// Sign a bind for this link and say it; then [`Binder::on_bound`].
     Say { pipe: PipeId, link: LinkName },
     /// Say the device record on it, and the bind after it.
     Deposit { pipe: PipeId, link: LinkName },
     /// Close the link: it is not who was meant, or no longer needed.
     Close { pipe: PipeId },
-    /// This node holds a newer address record of this device: publish again.
-    Older { sequence: Option<u64> },
-    /// This node's clock is more than ten minutes off ours.
-    Clock,
+    /// Somebody holds a newer address record of this device: look for it.
+    Older,
 }
 
-/// Keeps links to the nodes that keep the own home.
+/// Keeps links to the nodes that keep the own home, in one realm.
 pub(crate) struct Binder {
-    size: Size,
-    /// Nearest first.
+    home: Hint,
+    realm: Realm,
+    /// How many there are to be.
+    links: usize,
+    /// Who keeps the home, the best first.
+    known: Vec<Contact>,
     nodes: Vec<Node>,
     paused: Vec<(SocketAddr, Time)>,
-    out: Vec<Do>,
+    /// The number of the own address record.
+    number: Option<u64>,
+    out: VecDeque<Do>,
 }
 
-#[derive(Debug)]
 struct Node {
-    id: Key,
-    at: SocketAddr,
+    to: Contact,
     state: State,
     has_deposited: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
     Opening,
-    Up { pipe: PipeId, link: LinkName, said: Option<Time>, due: Time, is_asked: bool },
+    Up(Up),
+}
+
+/// A link that is up, and what was said on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Up {
+    pipe: PipeId,
+    link: LinkName,
+    /// It was opened for binding alone.
+    is_own: bool,
+    /// When a bind was said last, and the number of its record.
+    said: Option<(Time, Option<u64>)>,
+    due: Time,
+    is_asked: bool,
+    is_bound: bool,
 }
 
 impl Binder {
-    /// Without links.
-    pub(crate) const fn new(size: Size) -> Self {
-        Self { size, nodes: Vec::new(), paused: Vec::new(), out: Vec::new() }
+    /// Without links; `home` is the own one.
+    pub(crate) const fn new(home: Hint, realm: Realm, links: usize) -> Self {
+        Self { home, realm, links, known: Vec::new(), nodes: Vec::new(), paused: Vec::new(), number: None, out: VecDeque::new() }
     }
 
-    /// Who keeps the home now, nearest first: links to others are closed, as long as there are enough of these.
-    pub(crate) fn on_looked(&mut self, nearest: &[(Key, SocketAddr)], now: Time) {
-        self.paused.retain(|(_, until)| *until > now);
-        let is_free = |at: SocketAddr| self.paused.iter().all(|(paused, _)| *paused != at);
-        let chosen: Vec<_> = nearest.iter().filter(|(_, at)| is_free(*at)).take(self.size.links()).copied().collect();
-        if chosen.is_empty() {
+    /// In which realm it binds.
+    pub(crate) const fn realm(&self) -> Realm {
+        self.realm
+    }
+
+    /// Whether it has no link, and none is being opened.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.nodes.iter().all(|node| node.state == State::New)
+    }
+
+    /// Who keeps the home now, the best first: links to others are closed. Whoever has a link is there, whether it has answered
+    /// this time or not.
+    pub(crate) fn on_looked(&mut self, nearest: &[Contact], now: Time) {
+        if nearest.is_empty() {
             return;
         }
-        let mut before = core::mem::take(&mut self.nodes);
-        for (id, at) in chosen {
-            let known = before.iter().position(|node| (node.id, node.at) == (id, at)).map(|index| before.swap_remove(index));
-            self.nodes.push(known.unwrap_or(Node { id, at, state: State::New, has_deposited: false }));
+        self.known = nearest.iter().take(KNOWN_MAX).copied().collect();
+        for node in self.nodes.iter().filter(|node| node.up().is_some()) {
+            let is_farther = |other: &Contact| other.hint.distance(self.home) > node.to.hint.distance(self.home);
+            let place =
+                self.known.iter().take(self.links).position(is_farther).or((self.known.len() < self.links).then_some(self.known.len()));
+            if let Some(place) = place.filter(|_| self.known.iter().all(|known| known.at != node.to.at)) {
+                self.known.insert(place, node.to);
+            }
         }
-        self.out.extend(before.iter().filter_map(Node::pipe).map(|pipe| Do::Close { pipe }));
+        self.known.truncate(KNOWN_MAX);
+        let chosen: Vec<Contact> = self.known.iter().filter(|known| !self.is_paused(known.at, now)).take(self.links).copied().collect();
+        let out = &mut self.out;
+        self.nodes.retain(|node| {
+            let stays = chosen.contains(&node.to);
+            if !stays && let Some(up) = node.up().filter(|up| up.is_own) {
+                out.push_back(Do::Close { pipe: up.pipe });
+            }
+            stays
+        });
     }
 
-    /// A link that was asked for is up, and its handshake has proven this key. Who has another id than the one that was looked up
-    /// is not who was meant (spec: DHT-157).
-    pub(crate) fn on_up(&mut self, at: SocketAddr, pipe: PipeId, key: NodeKey, hash: [u8; 32], now: Time) {
-        let node = self.nodes.iter_mut().find(|node| node.at == at && node.state == State::Opening);
-        let Some(node) = node.filter(|node| id::is_of(&node.id, &key, at)) else {
-            self.out.push(Do::Close { pipe });
-            return self.on_failed(at, now);
-        };
-        let link = LinkName { tracker: key, hash };
-        node.state = State::Up { pipe, link, said: None, due: now, is_asked: false };
+    /// A link that was asked for is up, and its handshake has proven this key; its own if it was opened for this. Who has another
+    /// id than the one that was looked up is not who was meant (spec: DHT-157).
+    pub(crate) fn on_up(&mut self, at: SocketAddr, pipe: PipeId, link: LinkName, is_own: bool, now: Time) {
+        let node = self.nodes.iter_mut().find(|node| node.to.at == at && node.state == State::Opening);
+        match node.filter(|node| is_at(&node.to, &link.tracker)) {
+            Some(node) => {
+                node.state = State::Up(Up { pipe, link, is_own, said: None, due: now, is_asked: false, is_bound: false });
+            }
+            None => {
+                if is_own {
+                    self.out.push_back(Do::Close { pipe });
+                }
+                self.on_failed(at, now);
+            }
+        }
     }
 
     /// No link came about.
     pub(crate) fn on_failed(&mut self, at: SocketAddr, now: Time) {
-        if self.nodes.iter().any(|node| node.at == at && node.state == State::Opening) {
-            self.leave(at, now);
+        if self.nodes.iter().any(|node| node.to.at == at && node.state == State::Opening) {
+            self.leave(at, now + PAUSE);
         }
     }
 
-    /// A link has ended.
-    pub(crate) fn on_closed(&mut self, pipe: PipeId, now: Time) {
-        if let Some(at) = self.nodes.iter().find(|node| node.pipe() == Some(pipe)).map(|node| node.at) {
-            self.leave(at, now);
+    /// All dials were given up.
+    pub(crate) fn on_stopped(&mut self, now: Time) {
+        let opening: Vec<SocketAddr> = self.nodes.iter().filter(|node| node.state == State::Opening).map(|node| node.to.at).collect();
+        for at in opening {
+            self.leave(at, now + AGAIN);
         }
     }
 
-    /// The own address record is another.
-    pub(crate) fn on_changed(&mut self, now: Time) {
-        for node in &mut self.nodes {
-            if let State::Up { said, due, is_asked: false, .. } = &mut node.state {
-                *due = said.map_or(now, |said| now.max(said + CHANGE_MIN));
+    /// A link has ended; whether another one took its place at the other end.
+    pub(crate) fn on_closed(&mut self, pipe: PipeId, is_replaced: bool, now: Time) {
+        if let Some((at, up)) = self.nodes.iter().find_map(|node| Some((node.to.at, node.up().filter(|up| up.pipe == pipe)?))) {
+            self.leave(at, now + if up.is_bound || is_replaced { AGAIN } else { PAUSE });
+        }
+    }
+
+    /// The number of the own address record.
+    pub(crate) fn on_record(&mut self, number: Option<u64>, now: Time) {
+        if core::mem::replace(&mut self.number, number) == number {
+            return;
+        }
+        for up in self.nodes.iter_mut().filter_map(Node::up_mut).filter(|up| !up.is_asked) {
+            // What was said last is what there is now, if it was signed for that.
+            if let Some((said, _)) = up.said.filter(|(_, of)| *of != number) {
+                up.due = now.max(said + CHANGE_MIN);
             }
         }
     }
 
-    /// A bind was answered.
-    pub(crate) fn on_bound(&mut self, pipe: PipeId, bound: Bound, now: Time) {
-        let Some(node) = self.nodes.iter_mut().find(|node| node.pipe() == Some(pipe)) else { return };
-        let (at, has_deposited) = (node.at, node.has_deposited);
-        let State::Up { link, said, due, is_asked, .. } = &mut node.state else { return };
-        if !core::mem::take(is_asked) {
-            return;
+    /// A bind was said with the record of this number, which may have been signed for it.
+    pub(crate) fn on_said(&mut self, pipe: PipeId, number: u64, now: Time) {
+        self.number = Some(number);
+        if let Some(up) = self.nodes.iter_mut().filter_map(Node::up_mut).find(|up| up.pipe == pipe) {
+            up.said = Some((now, Some(number)));
         }
+    }
+
+    /// A bind was answered; what nobody has asked for changes nothing.
+    pub(crate) fn on_bound(&mut self, pipe: PipeId, bound: Bound, now: Time) {
+        let number = self.number;
+        let Some(node) = self.nodes.iter_mut().find(|node| node.up().is_some_and(|up| up.pipe == pipe && up.is_asked)) else { return };
+        let (at, has_deposited) = (node.to.at, node.has_deposited);
+        let Some(up) = node.up_mut() else { return };
+        up.is_asked = false;
+        up.is_bound = bound.status == Status::Bound;
+        let (said, of) = up.said.unwrap_or((now, number));
+        let (is_own, link) = (up.is_own, up.link);
         match bound.status {
             Status::Bound | Status::Unreachable => {
-                *due = said.map_or(now, |said| said + REFRESH);
+                up.due = said + if of == number { REFRESH } else { CHANGE_MIN };
                 node.has_deposited = false;
             }
             Status::NoDevice if !has_deposited => {
-                (*is_asked, *said, *due) = (true, Some(now), now + ANSWER_MAX);
+                (up.is_asked, up.said, up.due) = (true, Some((now, number)), now + ANSWER_MAX);
                 node.has_deposited = true;
-                let link = *link;
-                self.out.push(Do::Deposit { pipe, link });
+                self.out.push_back(Do::Deposit { pipe, link });
             }
             Status::Older => {
-                *due = now + CHANGE_MIN;
-                self.out.push(Do::Older { sequence: bound.sequence });
+                up.due = now + REFRESH;
+                self.out.push_back(Do::Older);
             }
-            Status::Clock => {
-                *due = now + REFRESH;
-                self.out.push(Do::Clock);
-            }
-            Status::Often => *due = now + CHANGE_MIN,
+            Status::Clock => up.due = now + REFRESH,
+            Status::Often => up.due = now + CHANGE_MIN,
             Status::Proof | Status::Delegation | Status::NoDevice | Status::Far | Status::Full => {
-                self.out.push(Do::Close { pipe });
-                self.leave(at, now);
+                if is_own {
+                    self.out.push_back(Do::Close { pipe });
+                }
+                self.leave(at, now + PAUSE);
             }
         }
     }
 
     /// What to do next; to be called until there is nothing.
     pub(crate) fn next(&mut self, now: Time) -> Option<Do> {
-        if !self.out.is_empty() {
-            return Some(self.out.remove(0));
+        if let Some(next) = self.out.pop_front() {
+            return Some(next);
         }
+        self.paused.retain(|(_, until)| *until > now);
+        self.fill(now);
+        let number = self.number;
         for node in &mut self.nodes {
             match &mut node.state {
                 State::New => {
                     node.state = State::Opening;
-                    return Some(Do::Open { at: node.at });
+                    return Some(Do::Open { to: node.to });
                 }
-                State::Up { pipe, is_asked: true, due, .. } if *due <= now => {
-                    let (pipe, at) = (*pipe, node.at);
-                    self.leave(at, now);
-                    return Some(Do::Close { pipe });
+                State::Up(up) if up.is_asked && up.due <= now => {
+                    let (at, close) = (node.to.at, up.is_own.then_some(Do::Close { pipe: up.pipe }));
+                    self.leave(at, now + PAUSE);
+                    return close.or_else(|| self.next(now));
                 }
-                State::Up { pipe, link, said, due, is_asked: is_asked @ false } if *due <= now => {
-                    (*said, *is_asked, *due) = (Some(now), true, now + ANSWER_MAX);
-                    return Some(Do::Say { pipe: *pipe, link: *link });
+                State::Up(up) if up.due <= now => {
+                    (up.said, up.is_asked, up.due) = (Some((now, number)), true, now + ANSWER_MAX);
+                    return Some(Do::Say { pipe: up.pipe, link: up.link });
                 }
-                State::Opening | State::Up { .. } => {}
+                State::Opening | State::Up(_) => {}
             }
         }
         None
@@ -205,31 +260,69 @@ impl Binder {
         let of = |node: &Node| match node.state {
             State::New => Some(Time::ZERO),
             State::Opening => None,
-            State::Up { due, .. } => Some(due),
+            State::Up(up) => Some(up.due),
         };
-        self.nodes.iter().filter_map(of).min()
+        // A place is free for whoever is left alone no longer.
+        let until = |at: SocketAddr| self.paused.iter().find(|(paused, _)| *paused == at).map_or(Time::ZERO, |(_, until)| *until);
+        let spares = self.spares().filter(|_| self.nodes.len() < self.links).map(|spare| until(spare.at));
+        self.nodes.iter().filter_map(of).chain(spares).min()
     }
 
-    /// Whether another look at who keeps the home may find nodes to bind to.
-    pub(crate) fn wants_nodes(&self) -> bool {
-        self.nodes.len() < self.size.links()
+    /// How many nodes have this device bound.
+    pub(crate) fn bound(&self) -> usize {
+        self.nodes.iter().filter(|node| node.up().is_some_and(|up| up.is_bound)).count()
     }
 
-    /// This node is not bound to, nor tried for a while.
-    fn leave(&mut self, at: SocketAddr, now: Time) {
-        self.nodes.retain(|node| node.at != at);
+    /// How many links there are, or are being opened, for binding alone.
+    pub(crate) fn own_links(&self) -> usize {
+        self.nodes.iter().filter(|node| node.state == State::Opening || node.up().is_some_and(|up| up.is_own)).count()
+    }
+
+    /// What was opened for binding alone: links, and addresses that are being dialled.
+    pub(crate) fn into_links(self) -> (Vec<PipeId>, Vec<SocketAddr>) {
+        let pipes = self.nodes.iter().filter_map(|node| node.up().filter(|up| up.is_own)).map(|up| up.pipe).collect();
+        let dials = self.nodes.iter().filter(|node| node.state == State::Opening).map(|node| node.to.at).collect();
+        (pipes, dials)
+    }
+
+    fn fill(&mut self, now: Time) {
+        while self.nodes.len() < self.links {
+            let Some(to) = self.spares().find(|spare| !self.is_paused(spare.at, now)).copied() else { return };
+            self.nodes.push(Node { to, state: State::New, has_deposited: false });
+        }
+    }
+
+    /// Who keeps the home and has no place.
+    fn spares(&self) -> impl Iterator<Item = &Contact> {
+        self.known.iter().filter(|known| self.nodes.iter().all(|node| node.to.at != known.at))
+    }
+
+    fn is_paused(&self, at: SocketAddr, now: Time) -> bool {
+        self.paused.iter().any(|(paused, until)| *paused == at && *until > now)
+    }
+
+    /// This node is not bound to, nor tried until then.
+    fn leave(&mut self, at: SocketAddr, until: Time) {
+        self.nodes.retain(|node| node.to.at != at);
+        self.paused.retain(|(paused, _)| *paused != at);
         if self.paused.len() >= PAUSED_MAX {
             self.paused.remove(0);
         }
-        self.paused.push((at, now + PAUSE));
+        self.paused.push((at, until));
     }
 }
 
 impl Node {
-    const fn pipe(&self) -> Option<PipeId> {
-        match self.state {
-            State::Up { pipe, .. } => Some(pipe),
-            State::New | State::Opening => None,
-        }
+    const fn up(&self) -> Option<&Up> {
+        if let State::Up(up) = &self.state { Some(up) } else { None }
     }
+
+    const fn up_mut(&mut self) -> Option<&mut Up> {
+        if let State::Up(up) = &mut self.state { Some(up) } else { None }
+    }
+}
+
+/// Whether a node with this key is the one that was looked up.
+pub(crate) fn is_at(to: &Contact, key: &NodeKey) -> bool {
+    id::of_hint(key, to.at, to.hint).is_some()
 }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::key::Key;
 use super::record::{AddressRecord, Judge, Refused};
@@ -25,8 +25,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use binder::{Binder, Do, Size};
-pub(crate) use server::{Binds, Step};
+pub(crate) use binder::{Binder, Do, is_at};
+pub(crate) use server::{Admission, Binds, Step};
 
 const LABEL: &str = "overcom/1 bind";
 
@@ -87,11 +87,12 @@ pub(crate) struct Bind {
     proof: Proof,
 }
 
-/// Which link a line goes over: the node at its other end, as its handshake proved it, and the handshake's hash.
+/// Which link a line goes over: the node at the end that is bound to, as the handshake proved it, and the link's name, which no
+/// other link has (spec: INVITE-6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LinkName {
     pub(crate) tracker: NodeKey,
-    pub(crate) hash: [u8; 32],
+    pub(crate) name: [u8; 32],
 }
 
 impl Bind {
@@ -102,9 +103,9 @@ impl Bind {
     pub(crate) fn sign(crypto: &Crypto, own: &Credentials, record: AddressRecord, link: &LinkName, port: u16, now: WallTime) -> Self {
         let delegation = own.delegation();
         let home = Key::home(delegation.user(), delegation.app());
-        let LinkName { tracker, hash } = *link;
+        let LinkName { tracker, name } = *link;
         let time = now.as_millis().min(INTEGER_MAX);
-        let mut proof = Proof { device: delegation.device(), tracker, link: hash, port, time, signature: [0; 64] };
+        let mut proof = Proof { device: delegation.device(), tracker, link: name, port, time, signature: [0; 64] };
         proof.signature = own.sign(crypto, &proof.signing_bytes(&home));
         Self { home, record, proof }
     }
@@ -145,6 +146,11 @@ impl Bind {
         &self.record
     }
 
+    /// Which device it is of.
+    pub(crate) const fn device(&self) -> DeviceId {
+        self.proof.device
+    }
+
     /// Where it says that it can be dialled, seen from the end of the link; `None` if it does not, or if that is no address of the
     /// record's scope.
     fn claimed(&self, remote: SocketAddr) -> Option<SocketAddr> {
@@ -156,9 +162,9 @@ impl Bind {
     ///
     /// # Errors
     /// What the other end is answered.
-    fn check(&self, here: &Here<'_>) -> Result<(), Status> {
-        let LinkName { tracker, hash } = *here.link;
-        if self.proof.tracker != tracker || self.proof.link != hash {
+    pub(crate) fn check(&self, here: &Here<'_>) -> Result<(), Status> {
+        let LinkName { tracker, name } = *here.link;
+        if self.proof.tracker != tracker || self.proof.link != name {
             return Err(Status::Proof);
         }
         if self.proof.time.abs_diff(here.judge.now.as_millis()) > CLOCK_TOLERANCE_MS {
@@ -177,22 +183,12 @@ impl Bind {
     }
 }
 
-impl<'de> Deserialize<'de> for Bind {
-    /// From JSON that is borrowed, inside a line.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?;
-        Self::from_json(raw.get()).map_err(serde::de::Error::custom)
-    }
-}
-
 /// What a bind is judged by at the node that gets it.
 pub(crate) struct Here<'a> {
     /// With the bind's home.
     pub(crate) judge: &'a Judge<'a>,
     /// This link, with this node's own key as its tracker.
     pub(crate) link: &'a LinkName,
-    /// Its other end.
-    pub(crate) remote: SocketAddr,
     /// The reach of its other end.
     pub(crate) scope: Scope,
     /// Whether this node is one of those that keep the home.

@@ -8,7 +8,7 @@ use super::known::Taken;
 use super::{Eyes, Finding, Question, RollbackMemory};
 use crate::dht::key::Hint;
 use crate::dht::lookup::LookUp;
-use crate::dht::wire::{DeviceHint, Got, Kind, Listed};
+use crate::dht::wire::{DeviceHint, Few, Got, Kind, Listed};
 use crate::id::DeviceId;
 
 /// Nodes whose answers are remembered: as many as a look-up asks.
@@ -32,6 +32,8 @@ pub(super) struct Said {
     pub(super) kind: Kind,
     /// Of each device that it has something of, the number; at most nine.
     pub(super) numbers: Vec<Listed>,
+    /// How many of the first of these it says are bound there.
+    pub(super) bound: usize,
     /// It could not say all.
     pub(super) is_cut: bool,
 }
@@ -81,11 +83,21 @@ impl Finding {
             numbers.push(Listed { device: DeviceHint::of(device), number });
         }
         let is_cut = got.more && got.index.is_none();
-        if let Some(said) = holder.answers.iter_mut().find(|said| said.kind == asked.kind) {
-            *said = Said { kind: asked.kind, numbers, is_cut };
-        } else {
-            holder.answers.push(Said { kind: asked.kind, numbers, is_cut });
+        let listed = got.index.as_ref().map_or(0, Few::len);
+        let bound = usize::try_from(got.bound).unwrap_or(usize::MAX).min(listed);
+        let new = Said { kind: asked.kind, numbers, bound, is_cut };
+        match holder.answers.iter_mut().find(|said| said.kind == asked.kind) {
+            Some(said) => *said = new,
+            None => holder.answers.push(new),
         }
+    }
+
+    /// Whether somebody who keeps its records says that the device is bound there.
+    pub(crate) fn is_bound(&self, device: DeviceId) -> bool {
+        let named = DeviceHint::of(device);
+        let says = |said: &Said| said.numbers.iter().take(said.bound).any(|listed| listed.device == named);
+        let honest = self.holders.iter().filter(|holder| !holder.is_false);
+        honest.filter_map(|holder| holder.said(Kind::Address)).any(says)
     }
 
     /// The own store has this record: good enough to be told first (spec: DHT-92).

@@ -35,7 +35,7 @@ mod tests;
 pub(crate) use crate::view::DhtPolicy as Policy;
 pub(crate) use round::Tally;
 pub(crate) use sequence::Last;
-pub(crate) use targets::{Answered, carriers};
+pub(crate) use targets::{Answered, carriers, choose};
 
 use own::Met;
 use round::{Call, Kinds, Round, Told};
@@ -240,7 +240,7 @@ impl Publisher {
         let Some(stand) = self.stands.iter_mut().find(|stand| stand.realm == realm) else { return };
         let Phase::Looking { kinds, .. } = stand.phase else { return };
         let kinds = if self.policy == Policy::Everyone { kinds } else { kinds.without(Kind::Address) };
-        let mut chosen = targets::choose(home, looked.answers, looked.size);
+        let mut chosen = choose(home, looked.answers, looked.size);
         chosen.retain(|one| Realm::of(one.contact.at) == Some(realm));
         if stand.is_check() {
             // Most have it by now: they are asked before they are put to (spec: DHT-149).

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
@@ -101,6 +102,41 @@ impl Publisher {
             self.tell(Do::Fork { kind: Kind::Device });
         }
         Met::Newer
+    }
+
+    /// The address record of a scope, as it was signed last.
+    pub(crate) fn address(&self, scope: Scope) -> Option<&AddressRecord> {
+        self.spots.iter().find(|spot| spot.scope == scope)?.record.as_ref()
+    }
+
+    /// The same, to be said with a bind. Who cannot be reached from outside is bound all the same, with one that says nowhere and
+    /// is put nowhere else; that one alone is signed here, when it is about to end (spec: DHT-152).
+    pub(crate) fn address_to_bind(
+        &mut self,
+        scope: Scope,
+        own: (&Crypto, &Credentials),
+        wall: WallTime,
+        now: Time,
+    ) -> Option<AddressRecord> {
+        let spot = self.spots.iter().find(|spot| spot.scope == scope);
+        if spot.is_none_or(Spot::is_nowhere) {
+            if spot.is_none() {
+                let (addresses, relays) = (Vec::new(), Vec::new());
+                self.spots.push(Spot { scope, addresses, relays, record: None, seen: 0, is_stale: true, refresh: None });
+            }
+            self.sign(scope, own, wall, now);
+        }
+        self.address(scope).cloned()
+    }
+
+    /// The device record, as it was signed last.
+    pub(crate) fn device_json(&self) -> Option<String> {
+        self.record.as_ref().map(|record| record.to_json())
+    }
+
+    /// Whoever keeps the own address record is asked for what it holds, as when it changes.
+    pub(crate) fn look_for_newer(&mut self, scope: Scope, now: Time) {
+        self.want_address(scope, now);
     }
 
     pub(super) fn numbers(&self, scope: Scope) -> Numbers {

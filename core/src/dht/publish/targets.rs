@@ -29,7 +29,7 @@ pub(crate) struct Answered {
 
 /// Those to write to, of answers that stand nearest first: the five nearest, chosen with one a group and two a block as far as
 /// there are as many, and all within the radius that is to hold eight; at most sixteen (spec: DHT-142). O(n²) for n answers.
-pub(super) fn choose(home: Hint, answers: &[Answered], size: Size) -> Vec<Answered> {
+pub(crate) fn choose(home: Hint, answers: &[Answered], size: Size) -> Vec<Answered> {
     let mut chosen: Vec<Answered> = Vec::with_capacity(HOLDERS);
     let mut networks: Vec<(Group, Group)> = Vec::with_capacity(HOLDERS);
     let is_new = |chosen: &[Answered], one: &Answered| chosen.iter().all(|other| other.contact.at != one.contact.at);

@@ -160,6 +160,7 @@ impl Net {
                 let got = Got {
                     record: record.as_deref(),
                     index: Some(listed.into_iter().collect()),
+                    bound: 0,
                     revoked: node.revoked,
                     token: Some(TOKEN),
                     more: false,
@@ -822,6 +823,7 @@ fn random_answers_never_break_the_order_of_records_nor_the_bounds() {
                     let got = Got {
                         record: (rng.below(3) == 0).then_some(json.as_str()),
                         index: Some([listed].into_iter().collect()),
+                        bound: 0,
                         revoked: None,
                         token: (rng.below(6) > 0).then_some(TOKEN),
                         more: false,

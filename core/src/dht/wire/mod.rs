@@ -1,5 +1,6 @@
 //! Datagrams: one JSON object each, read without a tree and written by hand (spec: DHT-10).
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::key::{Hint, Key};
@@ -238,14 +239,26 @@ pub(crate) enum Answer<'a> {
 pub(crate) struct Got<'a> {
     /// JSON of the kind that was asked for, as it stands.
     pub(crate) record: Option<&'a str>,
-    /// The devices that have a record of this kind there, newest first.
+    /// The devices that have a record of this kind there: those that are bound there first, each part newest first.
     pub(crate) index: Option<Few<Listed>>,
+    /// How many of the first of these are bound there.
+    pub(crate) bound: u64,
     /// The version of the revocation that is held.
     pub(crate) revoked: Option<u64>,
     /// What lets the asker write there.
     pub(crate) token: Option<Token>,
     /// Something found no room: ask again with the cookie.
     pub(crate) more: bool,
+}
+
+impl Got<'_> {
+    /// Puts those devices first that are bound there.
+    pub(crate) fn set_bound(&mut self, is_bound: impl Fn(DeviceHint) -> bool) {
+        let Some(index) = &mut self.index else { return };
+        let (bound, others): (Vec<Listed>, Vec<Listed>) = index.iter().copied().partition(|listed| is_bound(listed.device));
+        self.bound = u64::try_from(bound.len()).unwrap_or_default();
+        *index = bound.into_iter().chain(others).collect();
+    }
 }
 
 /// A node that is named to somebody.

@@ -62,6 +62,7 @@ struct Fields<'a> {
     write: bool,
     record: Option<&'a str>,
     index: Option<Few<Listed>>,
+    bound: u64,
     nodes: Few<Contact>,
     seen: Option<SocketAddr>,
     other: Option<SocketAddr>,
@@ -110,6 +111,7 @@ impl<'a> Fields<'a> {
             "challenge" => self.challenge = Some(bytes(value)?),
             "key" => self.key = Some(NodeKey::from_bytes(bytes(value)?)),
             "proof" => self.proof = Some(Hello::from_text(string(value)?)?),
+            "bound" => self.bound = integer(value)?,
             "revoked" => self.revoked = Some(integer(value)?),
             "sequence" => self.sequence = Some(integer(value)?),
             "wait" => self.wait = Some(integer(value)?.min(WAIT_SECS_MAX)),
@@ -139,11 +141,11 @@ impl<'a> Fields<'a> {
     }
 
     fn reply(self, word: Word) -> Result<Reply<'a>, WireError> {
-        let Self { record, index, revoked, token, more, nodes, seen, other, .. } = self;
+        let Self { record, index, bound, revoked, token, more, nodes, seen, other, .. } = self;
         let answer = match word {
             Word::Ping => Answer::Ping,
             Word::Find => Answer::Find,
-            Word::Get => Answer::Get(Got { record, index, revoked, token, more }),
+            Word::Get => Answer::Get(Got { record, index, bound, revoked, token, more }),
             Word::Put => Answer::Put { sequence: self.sequence.ok_or(WireError::Json)? },
             Word::Hello => Answer::Hello { key: self.key.ok_or(WireError::Json)?, proof: self.proof.ok_or(WireError::Json)? },
             Word::Probe => Answer::Probe,

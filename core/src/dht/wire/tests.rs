@@ -450,6 +450,7 @@ impl Chance {
                 record: self.maybe(|_| record.1.as_str()),
                 index: self
                     .maybe(|it| (0..it.rng.below(9)).map(|_| Listed { device: DeviceHint(it.rng.array()), number: it.number() }).collect()),
+                bound: self.rng.below(3),
                 revoked: self.maybe(Self::number),
                 token: self.maybe(|it| Token::from_bytes(it.rng.array())),
                 more: false,
@@ -479,6 +480,7 @@ fn is_cut_of(read: &Reply<'_>, said: &Reply<'_>) -> bool {
     rest && is_index
         && (!is_less || read.more)
         && (read.record.is_none() || read.record == said.record)
+        && (read.bound == 0 || read.bound == said.bound)
         && is_in(read.revoked, said.revoked)
 }
 
@@ -573,7 +575,7 @@ fn a_reply_that_would_be_too_long_loses_nodes_then_the_token_then_devices() {
     let record = records::largest_device_record().to_json();
     let full = |nodes, token| {
         let index = (0..8).map(|n| Listed { device: DeviceHint([n; 8]), number: INTEGER_MAX }).collect();
-        let got = Got { record: Some(&record), index: Some(index), revoked: Some(INTEGER_MAX), token, more: false };
+        let got = Got { record: Some(&record), index: Some(index), bound: 8, revoked: Some(INTEGER_MAX), token, more: false };
         let text = reply(Asker::Proven, &Reply { nodes, ..Reply::new(Answer::Get(got)) });
         let Body::Reply(read) = read_text(&text).unwrap().body else { panic!("{text}") };
         let Answer::Get(got) = read.answer else { panic!("{text}") };
@@ -583,7 +585,7 @@ fn a_reply_that_would_be_too_long_loses_nodes_then_the_token_then_devices() {
     assert_eq!(full(six, Some(token())), (true, 2, true, Some(8), true, false));
     let longest = records::largest_revocation().to_json();
     let index = (0..8).map(|n| Listed { device: DeviceHint([n; 8]), number: INTEGER_MAX }).collect();
-    let got = Got { record: Some(&longest), index: Some(index), revoked: Some(INTEGER_MAX), token: Some(token()), more: false };
+    let got = Got { record: Some(&longest), index: Some(index), bound: 8, revoked: Some(INTEGER_MAX), token: Some(token()), more: false };
     let text = reply(Asker::Proven, &Reply { nodes: contacts(4, true), ..Reply::new(Answer::Get(got)) });
     let Body::Reply(Reply { answer: Answer::Get(got), nodes, .. }) = read_text(&text).unwrap().body else { panic!("{text}") };
     assert!(text.len() <= 1_200 && nodes.is_empty() && got.token.is_none() && got.more && got.record.is_some(), "{text}");
@@ -595,7 +597,8 @@ fn a_reply_to_who_is_proven_has_room_for_an_address_record_and_all_that_stands_b
     let record = records::largest_address_record().to_json();
     for to in [V4, V6] {
         let index = (0..8).map(|n| Listed { device: DeviceHint([n; 8]), number: INTEGER_MAX }).collect();
-        let got = Got { record: Some(&record), index: Some(index), revoked: Some(INTEGER_MAX), token: Some(token()), more: false };
+        let got =
+            Got { record: Some(&record), index: Some(index), bound: 8, revoked: Some(INTEGER_MAX), token: Some(token()), more: false };
         let nodes = (0..nodes_max(to, true)).map(|_| Contact { hint: Hint(u64::MAX), at: to }).collect();
         let whole = Reply { nodes, ..Reply::new(Answer::Get(got)) };
         let text = reply(Asker::Proven, &whole);

@@ -136,7 +136,7 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, exchange: Exchange, asker: Asker, r
 
 /// Writes what lies at a target, and in the room that was kept whether something of it found none.
 fn got_fields(filler: &mut Filler<'_>, got: &Got<'_>, is_proven: bool) {
-    let Got { record, index, revoked, token, more } = got;
+    let Got { record, index, bound, revoked, token, more } = got;
     let mut is_cut = *more;
     if let Some(record) = record {
         is_cut |= !filler.fits(|out| put_json(out, "record", record));
@@ -147,6 +147,10 @@ fn got_fields(filler: &mut Filler<'_>, got: &Got<'_>, is_proven: bool) {
             out.push(b',');
             write_number(out, *number);
         }) < index.len();
+    }
+    // What is cut of the index is so for who is not bound first; without room for the number nobody is said to be.
+    if *bound > 0 {
+        filler.fits(|out| put_number(out, "bound", *bound));
     }
     if let Some(revoked) = revoked {
         is_cut |= !filler.fits(|out| put_number(out, "revoked", *revoked));

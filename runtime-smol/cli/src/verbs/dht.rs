@@ -56,9 +56,11 @@ fn words(answer: &Value) -> String {
     if answer["dht"].is_object() {
         let _ = writeln!(
             text,
-            "{} records kept ({} bytes), {} look-ups under way",
+            "{} records kept ({} bytes), bound to {} nodes, {} devices bound here, {} look-ups under way",
             number("records"),
             number("record_bytes"),
+            number("bound_at"),
+            number("binds"),
             number("look_ups")
         );
     }
@@ -118,12 +120,13 @@ mod tests {
                 "address": "192.0.2.1:7575", "rtt_ms": 80 })
         };
         for (how, is_well) in [("serving", true), ("client", true), ("isolated", false), ("address_unknown", false)] {
-            let dht = json!({ "realms": [realm(how)], "records": 3, "record_bytes": 900, "look_ups": 1 });
+            let dht = json!({ "realms": [realm(how)], "records": 3, "record_bytes": 900, "bound_at": 5, "binds": 2, "look_ups": 1 });
             let said = words(&json!({ "dht": dht, "eclipse_suspected_s": null, "is_forked": false }));
             assert!(
                 said.starts_with("IPv4, everywhere: ")
                     && said.contains("12 nodes known, 10 have answered")
-                    && said.contains("about 30 serve"),
+                    && said.contains("about 30 serve")
+                    && said.contains("bound to 5 nodes, 2 devices bound here"),
                 "{said}"
             );
             assert_eq!(said.contains("next: "), !is_well, "{said}");

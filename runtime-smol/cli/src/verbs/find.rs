@@ -94,7 +94,8 @@ fn words(devices: &[Value]) -> String {
         let said = |key: &str| device[key].as_str();
         let who = said("name").or(said("user")).unwrap_or_default();
         let doubt = if device["agreed"] == true { "" } else { "  (the first answer; the others have not come in time)" };
-        let _ = writeln!(text, "{who}  device {}{doubt}", said("device").unwrap_or_default());
+        let online = if device["bound"] == true { ", online" } else { "" };
+        let _ = writeln!(text, "{who}  device {}{online}{doubt}", said("device").unwrap_or_default());
         let places = device["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
         for place in places {
             let _ = writeln!(text, "  {}", place.as_str().unwrap_or_default());
@@ -103,7 +104,12 @@ fn words(devices: &[Value]) -> String {
             let _ = writeln!(text, "  through {}", relay["address"].as_str().unwrap_or_default());
         }
         if places.is_empty() && device["relays"].as_array().is_none_or(Vec::is_empty) {
-            let _ = writeln!(text, "  nowhere: it has withdrawn where it was");
+            let nowhere = if device["bound"] == true {
+                "no address: it cannot be dialled from outside"
+            } else {
+                "nowhere: it has withdrawn where it was"
+            };
+            let _ = writeln!(text, "  {nowhere}");
         }
     }
     text
@@ -117,13 +123,14 @@ mod tests {
     fn each_device_is_shown_with_where_it_is_and_one_that_is_nowhere_says_so() {
         let device = |device: &str, addresses: &[&str]| {
             shown(
-                json!({ "notice": "located", "tag": 1, "user": "oc1x", "name": null, "device": device, "addresses": addresses, "relays": [], "agreed": device == "a" }),
+                json!({ "notice": "located", "tag": 1, "user": "oc1x", "name": null, "device": device, "addresses": addresses, "relays": [], "agreed": device == "a", "bound": device == "c" }),
             )
         };
-        let devices = [device("a", &["192.0.2.1:7575"]), device("b", &[])];
+        let devices = [device("a", &["192.0.2.1:7575"]), device("c", &[]), device("b", &[])];
         assert!(devices[0].get("tag").is_none() && devices[0].get("notice").is_none());
         let text = words(&devices);
-        assert!(text.starts_with("oc1x  device a\n  192.0.2.1:7575\noc1x  device b  (the first answer"), "{text}");
+        assert!(text.starts_with("oc1x  device a\n  192.0.2.1:7575\noc1x  device c, online  (the first answer"), "{text}");
+        assert!(text.contains(")\n  no address: it cannot be dialled from outside\noc1x  device b  (the first"), "{text}");
         assert!(text.ends_with("\n  nowhere: it has withdrawn where it was\n"), "{text}");
     }
 }
