@@ -6,7 +6,6 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use overcom_core::trace::Recorder;
@@ -16,6 +15,7 @@ use overcom_core::{
 };
 
 use crate::pipes::{Pipes, Stream};
+use crate::queue::{Outlet, queue};
 use crate::remote::{Remote, Request};
 use crate::setup::{Recording, Setup, Watch};
 use crate::sockets::Bound;
@@ -34,8 +34,8 @@ const REQUESTS_MAX: usize = 1_024;
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// When a connection is accepted again after the operating system had no file for one (guess: soon enough for who dials).
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
-/// A datagram is never longer: UDP's own bound.
-const DATAGRAM_BYTES_MAX: usize = 65_536;
+/// One byte more than the longest that a node takes (spec: DHT-10): of a longer one this much is read, and is refused.
+const DATAGRAM_BYTES_MAX: usize = 1_201;
 
 /// The sockets of a runtime, none of which blocks.
 pub trait Net {
@@ -107,7 +107,7 @@ pub enum Rest {
 pub struct Engine<N: Net> {
     driver: Driver,
     outside: Outside<N>,
-    requests: Receiver<Request>,
+    requests: Outlet<Request>,
     remote: Remote,
     recording: Option<Recording>,
     watch: Option<Watch>,
@@ -154,7 +154,7 @@ impl<N: Net> Engine<N> {
         let recorder = recording.as_ref().map(|_| Recorder::start(shell, name, &config, &credentials, seed, now, wall));
         let node = Node::new(config, credentials, seed.clone(), now, wall).map_err(io::Error::other)?;
         net.open(bound)?;
-        let (requests, asked) = sync_channel(REQUESTS_MAX);
+        let (requests, asked) = queue(REQUESTS_MAX);
         let outside = Outside {
             net,
             pipes: Pipes::new(),

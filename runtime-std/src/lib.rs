@@ -13,6 +13,7 @@ mod entropy;
 pub mod keys;
 mod pipes;
 mod plain;
+mod queue;
 mod remote;
 #[cfg(feature = "ring")]
 mod ring;

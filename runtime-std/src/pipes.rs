@@ -67,7 +67,8 @@ pub struct Pipes<S> {
     /// Pipes that wait for room, or to be connected.
     unwritten: BTreeSet<PipeId>,
     numbered: u64,
-    buffer: Box<[u8]>,
+    /// Empty until the first read: a node without pipes needs none.
+    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl<S: Stream> Pipes<S> {
             closing: BTreeSet::new(),
             unwritten: BTreeSet::new(),
             numbered: 0,
-            buffer: vec![0; READ_BYTES_MAX].into(),
+            buffer: Vec::new(),
         }
     }
 
@@ -284,6 +285,9 @@ impl<S: Stream> Pipes<S> {
     fn read(&mut self, driver: &mut Driver, now: impl Fn() -> Time, pipe: PipeId) {
         let Some(known) = self.pipes.get_mut(&pipe) else { return };
         known.is_in_turn = false;
+        if self.buffer.is_empty() {
+            self.buffer.resize(READ_BYTES_MAX, 0);
+        }
         match known.stream.read(&mut self.buffer) {
             Ok(0) => self.end(pipe),
             Ok(length) => {

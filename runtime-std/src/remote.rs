@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::{fmt, io};
 
 use overcom_core::{Command, CommandError, Node, Tag};
 
+use crate::queue::Inlet;
 use crate::work::Waker;
 
 /// Called with an answer on the engine's thread.
@@ -22,7 +22,7 @@ pub(crate) enum Request {
 /// Speaks with an engine from other threads. Cheap to clone.
 #[derive(Clone)]
 pub struct Remote {
-    pub(crate) requests: SyncSender<Request>,
+    pub(crate) requests: Inlet<Request>,
     pub(crate) waker: Waker,
     /// Notices that are taken and of which the node does not know yet.
     pub(crate) taken: Arc<AtomicU64>,

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use overcom_core::{Batch, Driver, Event, OpId, Page, ResolveError, StoreError, Time};
 
+use crate::queue::{Inlet, Outlet, queue};
 use crate::store::{Loaded, Store};
 
 /// Storage calls that may wait. A node has one durable batch under way and a few soft ones (spec: STORE-4); guess.
@@ -55,9 +56,9 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 ///
 /// Dropping it waits until everything that was given to storage is stored. A look-up is not waited for.
 pub struct Work {
-    store: Option<SyncSender<Request>>,
+    store: Option<Inlet<Request>>,
     storage: Option<JoinHandle<()>>,
-    names: Option<SyncSender<(OpId, String, u16)>>,
+    names: Option<Inlet<Question>>,
     answers: Sender<Finished>,
     done: Receiver<Finished>,
     /// Answers of calls that found a queue full or a thread gone.
@@ -77,7 +78,7 @@ impl Work {
     /// # Errors
     /// If the operating system gives no thread.
     pub fn start(store: impl Store + 'static, waker: Waker) -> io::Result<Self> {
-        let (requests, inbox) = sync_channel(STORE_QUEUE_MAX);
+        let (requests, inbox) = queue(STORE_QUEUE_MAX);
         let (answers, done) = channel();
         let (reply, wake) = (answers.clone(), Arc::clone(&waker));
         let storage = thread::Builder::new().name("overcom-store".into()).spawn(move || keep(store, &inbox, &reply, &wake))?;
@@ -133,13 +134,16 @@ impl Drop for Work {
     }
 }
 
+/// A name and a port to look up.
+type Question = (OpId, String, u16);
+
 enum Request {
     Store(OpId, Batch, bool),
     Load(OpId, Vec<u8>, Vec<u8>, u32),
 }
 
 /// The storage thread: everything that is queued goes into one commit, answers in order.
-fn keep(mut store: impl Store, inbox: &Receiver<Request>, answers: &Sender<Finished>, waker: &Waker) {
+fn keep(mut store: impl Store, inbox: &Outlet<Request>, answers: &Sender<Finished>, waker: &Waker) {
     // After a failure nothing more is stored: a later batch must not survive where an earlier one is lost (spec: SHELL-10).
     let mut broken = None;
     // Nobody knows what a store is like that has panicked.
@@ -186,8 +190,8 @@ fn guarded<T>(has_panicked: &mut bool, call: impl FnOnce() -> Result<T, StoreErr
     })
 }
 
-fn start_lookups(answers: Sender<Finished>, waker: Waker) -> io::Result<SyncSender<(OpId, String, u16)>> {
-    let (questions, inbox) = sync_channel::<(OpId, String, u16)>(LOOKUP_QUEUE_MAX);
+fn start_lookups(answers: Sender<Finished>, waker: Waker) -> io::Result<Inlet<Question>> {
+    let (questions, inbox) = queue::<Question>(LOOKUP_QUEUE_MAX);
     thread::Builder::new().name("overcom-names".into()).spawn(move || {
         while let Ok((op, name, port)) = inbox.recv() {
             if answers.send(Finished::Resolved(op, look_up(&name, port))).is_err() {
