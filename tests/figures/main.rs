@@ -2,7 +2,8 @@
 //! to compare builds. `figures --calls …` is no measurement but what `stdio` starts to kill it.
 //!
 //! One JSON line per figure: `{"figure","value","unit","target","pass","control","size","seeds","detail"}`; the process
-//! exits with 1 if one misses. `control` is the same figure with the mechanism or the defence off, and must miss.
+//! exits with 1 if one misses. `--quick` leaves out those that build crates of others, unless they are named, and `--list --quick` does too.
+//! `control` is the same figure with the mechanism or the defence off, and must miss.
 
 mod allocations;
 mod bound;
@@ -83,8 +84,12 @@ fn run(arguments: Vec<String>) -> Result<bool, String> {
     if let Some(unknown) = flags.iter().find(|flag| !["--list", "--quick", "--full", "--write"].contains(&flag.as_str())) {
         return Err(format!("unknown option {unknown}; there are --list, --quick, --full and --write, and --digests N alone"));
     }
+    let is_left_out = |figure: &Figure| has("--quick") && names.is_empty() && !figure.is_quick();
     if has("--list") {
-        FIGURES.iter().try_for_each(|figure| say(&format!("{:16} {}", figure.name, figure.promise)))?;
+        FIGURES
+            .iter()
+            .filter(|figure| !is_left_out(figure))
+            .try_for_each(|figure| say(&format!("{:16} {}", figure.name, figure.promise)))?;
         return Ok(true);
     }
     if let Some(unknown) = names.iter().find(|name| FIGURES.iter().all(|figure| figure.name != **name)) {
@@ -99,7 +104,8 @@ fn run(arguments: Vec<String>) -> Result<bool, String> {
     };
     let mut all_pass = true;
     let mut lines = Vec::new();
-    for figure in FIGURES.iter().filter(|figure| names.is_empty() || names.iter().any(|name| name == figure.name)) {
+    let is_wanted = |figure: &&Figure| !is_left_out(figure) && (names.is_empty() || names.iter().any(|name| name == figure.name));
+    for figure in FIGURES.iter().filter(is_wanted) {
         let measured = (figure.measure)(size)?;
         all_pass &= measured.passes();
         say(&measured.to_json(figure.name))?;
