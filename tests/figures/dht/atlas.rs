@@ -80,6 +80,8 @@ fn ip_of(at: SocketAddr) -> Ipv4Addr {
 pub(crate) struct Atlas {
     places: Vec<Place>,
     order: Vec<(u64, u32)>,
+    /// How many of a bucket everybody knows at most.
+    known_max: usize,
 }
 
 impl Atlas {
@@ -92,7 +94,12 @@ impl Atlas {
     pub(crate) fn new(places: Vec<Place>) -> Self {
         let mut order: Vec<(u64, u32)> = (0..).zip(&places).map(|(machine, place)| (place.hint(), machine)).collect();
         order.sort_unstable();
-        Self { places, order }
+        Self { places, order, known_max: usize::MAX }
+    }
+
+    /// In which everybody knows one node of each bucket.
+    pub(crate) fn thin(self) -> Self {
+        Self { known_max: 1, ..self }
     }
 
     /// How many machines there are.
@@ -168,7 +175,7 @@ impl Atlas {
         let mut rows = Vec::new();
         for bucket in (0..BUCKETS).rev() {
             let places = if is_wide { WIDE.get(bucket as usize).copied().unwrap_or(PLACES) } else { PLACES };
-            for (index, machine) in self.bucket(own.hint(), bucket, places, draws).into_iter().enumerate() {
+            for (index, machine) in self.bucket(own.hint(), bucket, places.min(self.known_max), draws).into_iter().enumerate() {
                 let Some(place) = self.place(machine).filter(|place| place.id != own.id) else { continue };
                 let mut row = place.hint().to_be_bytes().to_vec();
                 put_address(&mut row, place.at);

@@ -33,7 +33,7 @@ fn drawn<const THOUSANDTHS: u32>(machine: u32) -> bool {
 
 /// A network in which everybody knows as many others as after days, and does nothing but answer, and what it is asked for.
 /// Members of the gang have the vice that `turn` gives them.
-fn network(atlas: &Rc<Atlas>, turn: impl Fn(u32, super::net::Peer) -> Member + 'static) -> Result<Net, String> {
+pub(super) fn network(atlas: &Rc<Atlas>, turn: impl Fn(u32, super::net::Peer) -> Member + 'static) -> Result<Net, String> {
     let shared = Rc::clone(atlas);
     let mut swarm = Swarm::new(SEED, Terrain::flat(TRIP), move |birth| {
         let mut peer = shared.peer(server(), birth, true);
@@ -61,7 +61,7 @@ fn denied(atlas: &Rc<Atlas>, is_member: IsMember) -> Result<Net, String> {
 }
 
 /// Devices published by honest machines, who then rest.
-fn publish(net: &mut Net, count: u64, draws: &mut Draws, pick: impl Fn(&mut Draws) -> u32) -> Result<Vec<(u32, Owner)>, String> {
+pub(super) fn publish(net: &mut Net, count: u64, draws: &mut Draws, pick: impl Fn(&mut Draws) -> u32) -> Result<Vec<(u32, Owner)>, String> {
     let (mut owners, mut machines) = (Vec::new(), BTreeSet::new());
     while (owners.len() as u64) < count {
         let machine = pick(draws);
