@@ -150,8 +150,7 @@ impl<A: App> Hosted<A> {
     pub(crate) fn on_notice(&mut self, driver: &mut Driver, now: Time, notice: Notice) {
         if let Notice::Restored { items, .. } = notice {
             self.saved.extend(items.into_iter().map(|item| (item.key, item.value)));
-            driver.handle(now, Event::taken(core::mem::take(&mut self.owed).saturating_add(1), &[]));
-            return;
+            return self.call(driver, now, 1, |_, _| ());
         }
         if matches!(notice, Notice::Started { .. }) {
             self.started = true;

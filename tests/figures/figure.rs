@@ -209,6 +209,10 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// What a share of one thing that is allowed is told with: one seed, at most the whole.
+    pub(crate) const OF_ALLOWED: Self =
+        Self { value: 0.0, unit: "of what is allowed", target: 1.0, control: 0.0, size: 0, seeds: 1, detail: String::new() };
+
     /// Kept, and shown by its control that it could have been missed.
     pub(crate) fn passes(&self) -> bool {
         self.value <= self.target && !self.control_passes()

@@ -4,22 +4,25 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::stored::key;
-use super::{Entry, Outbox};
+use super::{Entry, Outbox, message_bytes};
 use crate::cx::Cx;
 use crate::id::{Peer, UserId};
 use crate::notice::{FailReason, Notice};
 
 impl Outbox {
-    /// Gives up messages to `user`: those whose life is over, those in RAM for devices without a link, or every one (spec: MSG-14).
+    /// Gives up messages to `user`: those whose life is over, those in RAM for devices without a link, those that their device
+    /// does not read, or every one (spec: MSG-14, MSG-17).
     pub(crate) fn give_up(&mut self, cx: &mut Cx, user: UserId, which: GiveUp) {
         let (wall, mut lost) = (cx.wall, Vec::new());
-        let goes = |entry: &Entry, linked: bool| match which {
+        let goes = |entry: &Entry, linked: bool, line_max: u32| match which {
             GiveUp::Ended => entry.until <= wall,
             GiveUp::InRam(_) => entry.store.is_none() && !linked,
+            GiveUp::TooLong => message_bytes(&entry.message) > line_max,
             GiveUp::All(_) => true,
         };
         if let Some(mut waiting) = self.waiting.remove(&user) {
-            let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) = waiting.entries.into_iter().partition(|entry| goes(entry, false));
+            let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) =
+                waiting.entries.into_iter().partition(|entry| goes(entry, false, u32::MAX));
             lost.extend(gone.into_iter().map(|entry| (None, entry, false)));
             if !kept.is_empty() {
                 waiting.entries = kept;
@@ -29,27 +32,14 @@ impl Outbox {
         let peers: Vec<Peer> = self.queues_of(user).map(|(peer, _)| *peer).collect();
         for peer in peers {
             let Some(queue) = self.queues.get_mut(&peer) else { continue };
-            let linked = queue.is_linked();
-            let gone = queue.give_up(|entry| goes(entry, linked));
+            let (linked, line_max) = (queue.is_linked(), queue.line_bytes_max());
+            let gone = queue.give_up(|entry| goes(entry, linked, line_max));
             lost.extend(gone.into_iter().map(|(entry, was_sent)| (Some(peer), entry, was_sent)));
         }
         for (peer, entry, was_sent) in lost {
             self.on_lost(cx, peer, &entry, which.reason(was_sent));
         }
         self.arm_end(cx, user);
-    }
-
-    /// Gives up what is longer than any line that a device reads, so that it holds up nothing behind it (spec: MSG-17).
-    pub(super) fn give_up_too_long(&mut self, cx: &mut Cx, peer: Peer) {
-        let Some(queue) = self.queues.get_mut(&peer) else { return };
-        let long = queue.take_too_long();
-        if long.is_empty() {
-            return;
-        }
-        for entry in long {
-            self.on_lost(cx, Some(peer), &entry, FailReason::TooLong);
-        }
-        self.arm_end(cx, peer.user);
     }
 
     fn on_lost(&mut self, cx: &mut Cx, peer: Option<Peer>, entry: &Entry, why: FailReason) {
@@ -69,6 +59,7 @@ impl Outbox {
 pub(crate) enum GiveUp {
     Ended,
     InRam(FailReason),
+    TooLong,
     All(FailReason),
 }
 
@@ -77,6 +68,7 @@ impl GiveUp {
         match self {
             Self::Ended if was_sent => FailReason::Unanswered,
             Self::Ended => FailReason::Ended,
+            Self::TooLong => FailReason::TooLong,
             Self::InRam(why) | Self::All(why) => why,
         }
     }

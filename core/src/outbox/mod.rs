@@ -158,7 +158,7 @@ impl Outbox {
         queue.entries.push_back(entry);
         let is_linked = queue.is_linked();
         if is_too_long {
-            self.give_up_too_long(cx, peer);
+            self.give_up(cx, peer.user, GiveUp::TooLong);
             return false;
         }
         if is_linked && !self.ready.contains(&peer) {
@@ -248,8 +248,10 @@ impl Outbox {
         }
         if let Some(queue) = self.queues.get_mut(&peer) {
             queue.set_window(resume.messages, resume.bytes, resume.line);
+            if queue.entries.iter().any(|entry| queue.is_too_long(&entry.message)) {
+                self.give_up(cx, peer.user, GiveUp::TooLong);
+            }
         }
-        self.give_up_too_long(cx, peer);
     }
 
     /// The peer knows more of this stream than this store does: everything goes on in a new one (spec: LINK-23).

@@ -128,9 +128,14 @@ impl Queue {
         self.line_kib = u16::try_from(line.max(FIRST_LINE_BYTES) >> 10).unwrap_or(u16::MAX);
     }
 
-    /// Whether the peer has said that it does not read so long a line (spec: MSG-17).
+    /// The longest line that the peer reads; without a bound until it has said so (spec: MSG-17).
+    pub(super) fn line_bytes_max(&self) -> u32 {
+        if self.line_kib == 0 { u32::MAX } else { u32::from(self.line_kib) << 10 }
+    }
+
+    /// Whether the peer has said that it does not read so long a line.
     pub(super) fn is_too_long(&self, message: &Message) -> bool {
-        self.line_kib > 0 && message_bytes(message) > u32::from(self.line_kib) << 10
+        message_bytes(message) > self.line_bytes_max()
     }
 
     /// Everything of the present stream goes on in another one.
@@ -241,15 +246,6 @@ impl Queue {
             gone.push((entry, was_sent));
         }
         gone
-    }
-
-    /// Takes out what the peer does not read; nothing of it is under way.
-    pub(super) fn take_too_long(&mut self) -> Vec<Entry> {
-        let mut long = Vec::new();
-        while let Some(at) = self.entries.iter().position(|entry| self.is_too_long(&entry.message)) {
-            long.extend(self.remove(at));
-        }
-        long
     }
 
     fn remove(&mut self, at: usize) -> Option<Entry> {

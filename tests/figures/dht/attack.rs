@@ -110,17 +110,15 @@ pub(crate) fn colluders(size: Size) -> Result<Measured, String> {
     let most = colluded(&atlas, looks.min(300), drawn::<800>)?;
     Ok(Measured {
         value: (fifth / 0.001).max(half / 0.034),
-        unit: "of what is allowed",
-        target: 1.0,
         control: most / 0.034,
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "of {looks} look-ups {:.3} % lost with one colluder in five, {:.3} % with one in two; control: four in five, {:.1} %",
             fifth * 100.0,
             half * 100.0,
             most * 100.0
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 

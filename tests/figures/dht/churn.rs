@@ -30,11 +30,8 @@ pub(crate) fn loss(size: Size) -> Result<Measured, String> {
     };
     Ok(Measured {
         value: worst(&looked),
-        unit: "of what is allowed",
-        target: 1.0,
         control: worst(&control),
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "{looks} look-ups, {:.3} % lost, first answer p50 {:.0}, p95 {:.0}, p99 {:.0} ms; control: nodes that name one",
             lost(&looked) * 100.0,
@@ -42,6 +39,7 @@ pub(crate) fn loss(size: Size) -> Result<Measured, String> {
             first_ms(&looked, 950),
             first_ms(&looked, 990),
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 
@@ -65,11 +63,8 @@ pub(crate) fn churn(size: Size) -> Result<Measured, String> {
     let control = churned(200, 1, Some(Handicap::NamesOne))?;
     Ok(Measured {
         value: ran.worst(),
-        unit: "of what is allowed",
-        target: 1.0,
         control: control.worst(),
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "{hours} h, {} look-ups, {:.3} % lost, first answer p95 {:.0} ms, {:.0} before; {:.0} machines up, {} serve; control: nodes that \
              name one",
@@ -80,6 +75,7 @@ pub(crate) fn churn(size: Size) -> Result<Measured, String> {
             ran.up,
             ran.servers,
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 
@@ -131,11 +127,8 @@ pub(crate) fn survival(size: Size) -> Result<Measured, String> {
     let worst = |ran: &Survived| (ran.gone * 1e3).max(ran.bytes / 300.0);
     Ok(Measured {
         value: worst(&ran),
-        unit: "of what is allowed",
-        target: 1.0,
         control: worst(&control),
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "{hours} h, one record for each of {machines} machines, {:.2} % not found at first, {:.2} % in the end, {:.0} B/s a machine that is up, of {:.0} in \
              the mean, {} serve; control: nobody comes back, {:.2} % not found",
@@ -146,6 +139,7 @@ pub(crate) fn survival(size: Size) -> Result<Measured, String> {
             ran.servers,
             control.gone * 100.0,
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 

@@ -176,11 +176,8 @@ pub(crate) fn serve_rate(size: Size) -> Result<Measured, String> {
     let micros = live * speed.factor();
     Ok(Measured {
         value: micros / 4.0,
-        unit: "of what is allowed",
-        target: 1.0,
         control: (live + verify) * speed.factor() / 4.0,
         size: all,
-        seeds: 1,
         detail: format!(
             "{:.0} requests a CPU-second here, {:.0} on the reference, {answered} of {all} answered; without cookies {:.0}, {of_cold} answered; {speed}; \
              control: with a signature verified for each",
@@ -188,6 +185,7 @@ pub(crate) fn serve_rate(size: Size) -> Result<Measured, String> {
             1e6 / micros,
             1e6 / cold,
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 

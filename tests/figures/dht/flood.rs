@@ -28,11 +28,8 @@ pub(crate) fn flood(size: Size) -> Result<Measured, String> {
     let everywhere = flooded(puts.min(20_000), store, neighbour, anybody)?;
     Ok(Measured {
         value: street.lost / 0.001,
-        unit: "of what is allowed",
-        target: 1.0,
         control: everywhere.lost / 0.001,
         size: puts,
-        seeds: 1,
         detail: format!(
             "{} records of others in {} KiB, of which {:.2} % were lost; {} of {puts} writes were taken; control: {:.2} % lost, {} taken",
             street.others,
@@ -42,6 +39,7 @@ pub(crate) fn flood(size: Size) -> Result<Measured, String> {
             everywhere.lost * 100.0,
             everywhere.taken
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 
@@ -139,11 +137,8 @@ pub(crate) fn hostile(size: Size) -> Result<Measured, String> {
     let bare = besieged(seconds, HOSTILE, false, &speed)?;
     Ok(Measured {
         value: (during.p95 / before.p95 / 2.0).max(during.cores),
-        unit: "of what is allowed",
-        target: 1.0,
         control: bare.p95 / before.p95 / 2.0,
         size: HOSTILE * seconds,
-        seeds: 1,
         detail: format!(
             "answers p95 {:.2} ms, {:.2} before, {:.1} % unanswered; {:.3} of a core of the reference; {speed}; control: without cookies p95 {:.0} ms, \
              {:.1} % unanswered",
@@ -154,6 +149,7 @@ pub(crate) fn hostile(size: Size) -> Result<Measured, String> {
             bare.p95 * 1e3,
             bare.unanswered * 100.0
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 

@@ -31,16 +31,14 @@ pub(crate) fn join(size: Size) -> Result<Measured, String> {
     let control = lost_after(&mut crippled, 200)? * 1e6 / LOST_PPM;
     Ok(Measured {
         value: time.max(share * 1e6 / LOST_PPM),
-        unit: "of what is allowed",
-        target: 1.0,
         control,
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "{took:.1} s of CPU for {machines} machines; {:.4} % of {looks} look-ups found nothing; {standing} serve so far; ideal \
              cryptography; control: a seed that begins in the middle, asked once by each",
             share * 100.0,
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 

@@ -43,16 +43,14 @@ pub(crate) fn million(size: Size) -> Result<Measured, String> {
     let control = lived(size.of(2_000, 5_000, 20_000) as u32, true)?;
     Ok(Measured {
         value: lived_through.worst(),
-        unit: "of what is allowed",
-        target: 1.0,
         control: control.worst(),
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "{}; ideal cryptography; tables as stored an hour ago; control: wide tables, {}",
             lived_through.words(),
             control.words()
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 

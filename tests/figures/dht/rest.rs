@@ -52,11 +52,8 @@ pub(crate) fn memory(size: Size) -> Result<Measured, String> {
     let kib = |bytes: f64| bytes / 1_024.0;
     Ok(Measured {
         value: (kib(most(&servers)) / 64.0).max(kib(most(&clients)) / 16.0),
-        unit: "of what is allowed",
-        target: 1.0,
         control: kib(map_of(machines)) / 64.0,
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "servers {:.1} KiB at most, {:.1} in the middle, tables up to {} nodes; clients {:.1} and {:.1} KiB, up to {}; tables as a network of \
              {machines} gives them, grown by the wire; control: a map of all machines",
@@ -67,6 +64,7 @@ pub(crate) fn memory(size: Size) -> Result<Measured, String> {
             kib(quantile(clients.clone(), 500)),
             tables[1],
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 
@@ -97,16 +95,14 @@ pub(crate) fn idle_bytes(size: Size) -> Result<Measured, String> {
     let (servers, clients, binds) = (day(false), day(true), super::bind::links_mb()?);
     Ok(Measured {
         value: (servers / 40.0).max((clients + binds) / 3.0),
-        unit: "of what is allowed",
-        target: 1.0,
         control: servers / 3.0,
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "{servers:.2} MB a day of who serves ({:.0} B/s), without links; {clients:.2} MB of a client and {binds:.2} MB of two binds; control: \
              a server against 3 MB",
             servers * 1e6 / 86_400.0
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 
@@ -148,11 +144,8 @@ pub(crate) fn endpoints(size: Size) -> Result<Measured, String> {
     let most = |counts: &[f64]| quantile(counts.to_vec(), 1_000);
     Ok(Measured {
         value: (most(&starts) / 60.0).max(most(&clients) / 200.0),
-        unit: "of what is allowed",
-        target: 1.0,
         control: most(&servers) / 60.0,
         size: u64::from(machines),
-        seeds: 1,
         detail: format!(
             "30 s from a cold start: {:.0} at most, {:.0} in the middle of 20; a client's idle hour {:.0} and {:.0}; control: a server's hour, \
              {:.0}, against 60",
@@ -162,6 +155,7 @@ pub(crate) fn endpoints(size: Size) -> Result<Measured, String> {
             quantile(clients.clone(), 500),
             most(&servers),
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 

@@ -69,11 +69,8 @@ pub(crate) fn latency(size: Size) -> Result<Measured, String> {
     let at = |thousandth| first_ms(&survey.looked, thousandth);
     Ok(Measured {
         value: worst(survey),
-        unit: "of what is allowed",
-        target: 1.0,
         control: worst(control),
         size: u64::from(survey.machines),
-        seeds: 1,
         detail: format!(
             "{}; first answer p50 {:.0}, p95 {:.0}, p99 {:.0} ms, in middle round trips {:.2}, {:.2}, {:.2}; whole p50 {:.0} ms; control: \
              {} machines that name one node each",
@@ -87,6 +84,7 @@ pub(crate) fn latency(size: Size) -> Result<Measured, String> {
             quantile(survey.looked.iter().filter_map(|looked| looked.ended).map(|seen| seen.after.as_secs_f64() * 1e3).collect(), 500),
             control.machines,
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 
@@ -127,17 +125,15 @@ pub(crate) fn requests(size: Size) -> Result<Measured, String> {
     };
     Ok(Measured {
         value: parts.into_iter().fold((lost(&cold) + lost(&live)) * 1e3, f64::max),
-        unit: "of what is allowed",
-        target: 1.0,
         control: ended(&cold, |seen| seen.cost.bytes) / 6_500.0,
         size: 200,
-        seeds: 1,
         detail: format!(
             "{}; {}; {} of 200 serve; control: completed look-ups without a cookie, against what those with one may cost",
             words("cold", &cold),
             words("live", &live),
             net.servers()
         ),
+        ..Measured::OF_ALLOWED
     })
 }
 
