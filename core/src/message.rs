@@ -17,10 +17,10 @@ pub const KIND_BYTES_MAX: usize = 64;
 
 /// A message to send: `{"type": …, "payload": …}`, checked and compact from the moment it exists (spec: MSG-1).
 ///
-/// It is one allocation; sending it makes no other.
+/// It is one allocation of just its size; sending it makes no other.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The payload and, behind it, the type: so it is what the payload was written into, whose length is not known before.
+    /// The payload and, behind it, the type.
     text: Box<str>,
     payload_bytes: u32,
 }
@@ -33,7 +33,7 @@ impl Message {
     /// character; [`CommandError::Payload`] for what is not JSON, repeats a key, is nested deeper than 12 or longer
     /// than 1 MiB less 1 KiB.
     pub fn new<T: Serialize + ?Sized>(kind: &str, payload: &T) -> Result<Self, CommandError> {
-        Self::of(kind, serde_json::to_string(payload).map_err(|_| CommandError::Payload(WireError::Json))?)
+        Self::from_text(kind, &serde_json::to_string(payload).map_err(|_| CommandError::Payload(WireError::Json))?)
     }
 
     /// A message whose payload is JSON text already; white space in it is taken out, numbers stay as written.
@@ -41,9 +41,17 @@ impl Message {
     /// # Errors
     /// As [`Message::new`].
     pub fn from_text(kind: &str, payload: &str) -> Result<Self, CommandError> {
-        let mut text = String::with_capacity(payload.len().saturating_add(kind.len()));
-        text.push_str(payload);
-        Self::of(kind, text)
+        if !is_kind(kind) {
+            return Err(CommandError::Kind);
+        }
+        match wire::walk_text(payload, wire::Limits::MESSAGE) {
+            Ok(()) => Self::of(kind, payload),
+            Err(WireError::Space) => {
+                let compact = wire::compact_within(payload.as_bytes(), wire::Limits::MESSAGE).map_err(CommandError::Payload)?;
+                Self::of(kind, core::str::from_utf8(&compact).map_err(|_| CommandError::Payload(WireError::Utf8))?)
+            }
+            Err(why) => Err(CommandError::Payload(why)),
+        }
     }
 
     /// A message from its whole JSON: `{"type": …, "payload": …}`; a missing payload is `null`.
@@ -62,21 +70,11 @@ impl Message {
         Self::from_text(&whole.r#type, whole.payload.map_or("null", RawValue::get))
     }
 
-    fn of(kind: &str, mut text: String) -> Result<Self, CommandError> {
-        if !is_kind(kind) {
-            return Err(CommandError::Kind);
-        }
-        match wire::walk_text(&text, wire::Limits::MESSAGE) {
-            Ok(()) => {}
-            Err(WireError::Space) => {
-                let compact = wire::compact_within(text.as_bytes(), wire::Limits::MESSAGE).map_err(CommandError::Payload)?;
-                text = String::from_utf8(compact).map_err(|_| CommandError::Payload(WireError::Utf8))?;
-            }
-            Err(why) => return Err(CommandError::Payload(why)),
-        }
-        let payload_bytes = u32::try_from(text.len()).map_err(|_| CommandError::Payload(WireError::TooLong))?;
-        text.push_str(kind);
-        Ok(Self { text: text.into_boxed_str(), payload_bytes })
+    /// Both are what they must be. Written once more in just its size, since what was written into is given back whole:
+    /// cutting off its end costs an allocator more than the copy does.
+    fn of(kind: &str, payload: &str) -> Result<Self, CommandError> {
+        let payload_bytes = u32::try_from(payload.len()).map_err(|_| CommandError::Payload(WireError::TooLong))?;
+        Ok(Self { text: [payload, kind].concat().into_boxed_str(), payload_bytes })
     }
 
     /// The type.
