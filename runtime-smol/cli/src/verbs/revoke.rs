@@ -1,9 +1,9 @@
 //! `overcom revoke`: the identity takes back what it has signed for a device that is lost, or for all of them.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use clap::Args;
 use overcom_core::{
@@ -21,6 +21,9 @@ use crate::data::{app_of, date, wall};
 use crate::delegate::read;
 use crate::fail::Fail;
 use crate::run::Place;
+
+/// A revocation of as many devices as one may name is shorter.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -110,11 +113,12 @@ fn signed(arguments: &Arguments) -> Result<Revocation, Fail> {
 
 /// The last one of this identity and app that was signed here.
 fn kept(path: &Path, identity: &IdentitySecret, app: &AppId) -> Result<Option<Revocation>, Fail> {
-    let bytes = match fs::read(path) {
+    let mut bytes = Vec::new();
+    match overcom_std::open_plain(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(Fail::failed(format!("{} cannot be read: {}", path.display(), overcom_std::advice(&why)))),
-        Ok(bytes) => bytes,
-    };
+        Ok(_) => {}
+    }
     let wrong = |why: WireError| {
         let advice = "put a copy back, or move it away if nothing is to stay taken back";
         Fail::failed(format!("{} is damaged ({why}): {advice}", path.display()))
