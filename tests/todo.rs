@@ -10,7 +10,7 @@ use overcom_simulator::{Sim, secs};
 use overcom_smol::run_app;
 use overcom_std::{Clock, MemoryStore, Setup, keys};
 
-#[path = "../simulator/tests/todo/app.rs"]
+#[path = "../simulator/tests/sim/todo/app.rs"]
 mod app;
 
 use app::{Heard, Todo};

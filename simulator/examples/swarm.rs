@@ -5,7 +5,7 @@
 //! cargo run --release -p overcom-simulator --example swarm -- 100000 5 plain
 //! ```
 
-#[path = "../tests/ping/mod.rs"]
+#[path = "../tests/whole/ping/mod.rs"]
 mod ping;
 
 use std::process::ExitCode;

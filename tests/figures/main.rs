@@ -24,7 +24,7 @@ mod ladder;
 mod load;
 mod memory;
 mod meter;
-#[path = "../../simulator/tests/ping/mod.rs"]
+#[path = "../../simulator/tests/whole/ping/mod.rs"]
 mod ping;
 #[path = "../piped.rs"]
 mod piped;

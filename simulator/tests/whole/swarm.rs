@@ -1,11 +1,10 @@
 //! Swarms: the same as the plainest engine, whole networks that come and go, and peers that do not keep to the protocol.
 
-#[path = "ping/mod.rs"]
-mod ping;
-
 use overcom_core::Time;
 use overcom_simulator::swarm::{Lasting, Swarm, Terrain};
 use overcom_simulator::{Network, compare};
+
+use crate::ping;
 
 #[test]
 fn a_swarm_does_to_the_byte_what_the_plainest_engine_does() {

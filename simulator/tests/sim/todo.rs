@@ -1,12 +1,11 @@
 //! An application as its author would test it: a shared list that must come together after faults.
 
-#[path = "todo/app.rs"]
 mod app;
 
 use app::Todo;
-use overcom_simulator::{Sim, fault, main, secs};
+use overcom_simulator::{Sim, fault, secs};
 
-fn a_partition_heals(sim: &mut Sim<Todo>) {
+pub(super) fn a_partition_heals(sim: &mut Sim<Todo>) {
     let [ann, ben, cho] = sim.nodes(["ann", "ben", "cho"], Todo::default);
     for (one, others) in [(ann, [ben, cho]), (ben, [ann, cho]), (cho, [ann, ben])] {
         sim.introduce(one, others);
@@ -20,5 +19,3 @@ fn a_partition_heals(sim: &mut Sim<Todo>) {
     sim.sometimes("everybody has twenty items", |w| w.apps().all(|app| app.items().len() >= 20));
     sim.sometimes("ann has something undelivered", move |w| w.node(ann).outbox().len() > 1);
 }
-
-main!(a_partition_heals);

@@ -1,6 +1,14 @@
-//! The harness itself under `cargo test`: faults do to processes what they say, over every seed.
+//! Under the harness of `main!`, over every seed: faults do to processes what they say, the protocol keeps its promises and
+//! an application comes together.
+
+mod promise;
+mod todo;
 
 use overcom_simulator::{Inbox, Sim, fault, main, secs};
+use promise::{
+    a_rolled_back_store_stops_nobody, a_store_from_before_the_first_link_says_the_same_ids, stored_messages_come_through_every_fault,
+};
+use todo::a_partition_heals;
 
 fn a_crashed_node_comes_back(sim: &mut Sim<Inbox>) {
     let [ann, ben] = sim.nodes(["ann", "ben"], Inbox::new);
@@ -20,4 +28,11 @@ fn a_rolled_back_node_starts_again(sim: &mut Sim<Inbox>) {
     sim.eventually("both are up", secs(70), move |w| w.node(ann).is_up() && w.node(ben).is_up());
 }
 
-main!(a_crashed_node_comes_back, a_rolled_back_node_starts_again);
+main!(
+    a_crashed_node_comes_back,
+    a_rolled_back_node_starts_again,
+    stored_messages_come_through_every_fault,
+    a_rolled_back_store_stops_nobody,
+    a_store_from_before_the_first_link_says_the_same_ids,
+    a_partition_heals,
+);

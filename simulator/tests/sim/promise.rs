@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use overcom_core::{App, AppCx, Command, Message, MessageId, Notice, Peer, Saved, StreamId};
-use overcom_simulator::{Draws, Network, NodeId, Sim, World, fault, main, millis, secs};
+use overcom_simulator::{Draws, Network, NodeId, Sim, World, fault, millis, secs};
 
 /// Sends numbered messages and keeps what it was told, in one batch with taking it.
 #[derive(Default)]
-struct Ledger {
+pub(super) struct Ledger {
     /// Texts that it has ever sent, from its store.
     sent: BTreeSet<String>,
     /// Texts that it has ever got, from its store.
@@ -79,7 +79,7 @@ fn nothing_is_lost(w: &World<'_, Ledger>) -> bool {
 }
 
 /// Loss, a partition, a crash and new sockets.
-fn stored_messages_come_through_every_fault(sim: &mut Sim<Ledger>) {
+pub(super) fn stored_messages_come_through_every_fault(sim: &mut Sim<Ledger>) {
     let [ann, ben, cho] = ledgers(sim);
     sim.network(Network::default().loss_ppm(20_000));
     sim.at(secs(3), fault::partition([ann], [ben, cho]));
@@ -96,7 +96,7 @@ fn stored_messages_come_through_every_fault(sim: &mut Sim<Ledger>) {
 
 /// A device gets an old backup of its store back: what it sent and got since is gone from it, and all that it sends then
 /// must still come, although its peers know more of its streams than it does.
-fn a_rolled_back_store_stops_nobody(sim: &mut Sim<Ledger>) {
+pub(super) fn a_rolled_back_store_stops_nobody(sim: &mut Sim<Ledger>) {
     let [_, ben, _] = ledgers(sim);
     sim.at(secs(8), fault::rollback(ben, secs(4)));
     sim.at(secs(20), fault::heal());
@@ -109,7 +109,7 @@ fn a_rolled_back_store_stops_nobody(sim: &mut Sim<Ledger>) {
 
 /// A device gets a store back in which its messages wait for people whose devices it did not know yet: it has told them
 /// since, and they must know the messages again.
-fn a_store_from_before_the_first_link_says_the_same_ids(sim: &mut Sim<Ledger>) {
+pub(super) fn a_store_from_before_the_first_link_says_the_same_ids(sim: &mut Sim<Ledger>) {
     let [ann, ben, cho] = ledgers(sim);
     sim.at(millis(1), fault::partition([ben], [ann, cho]));
     sim.at(secs(4), fault::heal());
@@ -118,5 +118,3 @@ fn a_store_from_before_the_first_link_says_the_same_ids(sim: &mut Sim<Ledger>) {
     sim.sometimes("something waits for people without a device", move |w| w.node(ben).outbox().iter().any(|view| view.device.is_none()));
     sim.eventually("no message waits any more", secs(700), |w| w.nodes().all(|node| w.node(node).outbox().is_empty()));
 }
-
-main!(stored_messages_come_through_every_fault, a_rolled_back_store_stops_nobody, a_store_from_before_the_first_link_says_the_same_ids);
