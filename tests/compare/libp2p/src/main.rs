@@ -41,6 +41,7 @@ struct Node {
 }
 
 enum Wish {
+    Know(PeerId, Multiaddr),
     Join(PeerId, Multiaddr),
     Put(Record),
     Get(RecordKey),
@@ -63,12 +64,18 @@ impl Peer for Libp2p {
         for _ in 0..nodes {
             network.add()?;
         }
-        let mut first = None;
+        let mut places = Vec::new();
         for node in 0..nodes {
             let Told::Listens(at) = network.told(node)? else { return Err("it does not listen".into()) };
-            first.get_or_insert(at);
+            places.push(at);
         }
-        let (entry, at) = (network.nodes[0].keys.public().to_peer_id(), first.ok_or("there are no nodes")?);
+        let entry = network.nodes[0].keys.public().to_peer_id();
+        let at = places[0].clone();
+        // Without one more protocol nobody learns where those who dial listen: the first is told of all, the others ask it.
+        for (node, place) in network.nodes.iter().zip(places).skip(1) {
+            let known = Wish::Know(node.keys.public().to_peer_id(), place);
+            network.nodes[0].wishes.send(known).map_err(|why| why.to_string())?;
+        }
         for node in &network.nodes[1..] {
             node.wishes.send(Wish::Join(entry, at.clone())).map_err(|why| why.to_string())?;
         }
@@ -184,6 +191,10 @@ async fn run(mut swarm: Swarm<Behaviour<MemoryStore>>, mut wished: UnboundedRece
 fn begin(swarm: &mut Swarm<Behaviour<MemoryStore>>, wish: Wish, reading: &mut Option<QueryId>) -> Option<Told> {
     let dht = swarm.behaviour_mut();
     match wish {
+        Wish::Know(peer, at) => {
+            dht.add_address(&peer, at);
+            None
+        }
         Wish::Join(peer, at) => {
             dht.add_address(&peer, at);
             dht.bootstrap().err().map(|why| Told::Joined(Err(why.to_string())))
