@@ -50,7 +50,7 @@ const CONTROL: &str = " --polled";
 
 /// The worst of all quantities over that of each peer: time until all nodes have joined, for a write, for the first answer, packets of a write
 /// and of a read, resident memory of a node, reads that found nothing. What cannot be built here is skipped and named. The control looks at its
-/// sockets every 50 ms only.
+/// sockets every 10 ms only.
 pub(crate) fn peers(size: Size) -> Result<Measured, String> {
     let (nodes, operations) = (size.of(50, 200, 200), size.of(50, 100, 200));
     let mut run = Command::new(format!("{ROOT}/tests/compare/run"));
@@ -108,7 +108,7 @@ fn compared(text: &str, nodes: u64) -> Result<Measured, String> {
         size: nodes,
         seeds: 1,
         detail: format!(
-            "{words}p50 and p95 each; the worst is {what}, against {whom}; over a peer's: {over:?}; control: sockets looked at every 50 ms"
+            "{words}p50 and p95 each; the worst is {what}, against {whom}; over a peer's: {over:?}; control: sockets looked at every 10 ms"
         ),
     })
 }

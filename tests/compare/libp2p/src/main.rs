@@ -18,8 +18,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
-/// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything here may take, two hundred nodes that all join at once on one thread among it.
+const PATIENCE: Duration = Duration::from_secs(240);
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/compare/1");
 /// Bytes of a signature in front of the value.
 const SIGNATURE: usize = 64;
