@@ -105,6 +105,21 @@ pub(crate) const FIGURES: &[Figure] = &[
         measure: dht::survival,
     },
     Figure {
+        name: "dht-devices",
+        promise: "fewer than 8 devices found, or records after 3 days away, over 1 in 1,000; sleepers back over 10 s; 1,200 bytes: at most 1",
+        measure: dht::devices,
+    },
+    Figure {
+        name: "dht-families",
+        promise: "devices with one family of addresses that who has the other alone does not find, over 1 in 1,000: at most 1",
+        measure: dht::families,
+    },
+    Figure {
+        name: "service-privacy",
+        promise: "identities shown to storers, and to who dials without knowing the user; users then not found: 0",
+        measure: dht::privacy,
+    },
+    Figure {
         name: "dht-colluders",
         promise: "look-ups lost over 1 in 1,000 with 20 % of colluders, over 34 in 1,000 with half: at most 1",
         measure: dht::colluders,

@@ -116,6 +116,8 @@ impl Seat {
 
 /// What may change the bytes of a write on their way: seat, pipe, bytes.
 pub(crate) type Tap = Box<dyn FnMut(usize, PipeId, &mut Vec<u8>)>;
+/// Who hears the datagrams: the seat that sends one, and its bytes.
+pub(crate) type Ear = Box<dyn FnMut(usize, &[u8])>;
 /// Who gets the notices: seat and notice.
 pub(crate) type Reader = Box<dyn FnMut(usize, Notice)>;
 
@@ -130,6 +132,7 @@ pub(crate) struct Table {
     /// Whether datagrams arrive; else nobody has a DHT.
     pub(crate) has_datagrams: bool,
     pub(crate) tap: Option<Tap>,
+    pub(crate) ear: Option<Ear>,
     pub(crate) reader: Reader,
     places: BTreeMap<SocketAddr, usize>,
     queue: VecDeque<usize>,
@@ -151,6 +154,7 @@ impl Table {
             recycles: true,
             has_datagrams: false,
             tap: None,
+            ear: None,
             reader: Box::new(reader),
             places: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -411,6 +415,9 @@ impl Table {
                 self.tell(index, Event::loaded(op, Ok(Page { items: page, more: page.len() < items.len() })));
             }
             Action::SendDatagram { path, packet } => {
+                if let Some(ear) = self.ear.as_mut().filter(|_| self.has_datagrams) {
+                    ear(index, packet.bytes());
+                }
                 if let Some(other) = self.places.get(&path.remote).copied().filter(|_| self.has_datagrams) {
                     self.tell(other, Event::datagram(Path { local: path.remote, remote: path.local }, packet.bytes()));
                 }

@@ -179,7 +179,7 @@ impl Dht {
             Purpose::Hello => self.on_hello(cx, at, exchange, &asked, &reply),
             Purpose::Check(number) => self.on_checked(cx, at, number, &asked, &reply),
             Purpose::Write => self.on_written(cx, &asked, &reply.answer),
-            Purpose::Sleep => self.on_slept(cx, &reply.answer),
+            Purpose::Sleep => self.on_slept(cx, asked.to, &reply.answer),
             Purpose::Probe => {
                 // A ping that went in its place sent nobody.
                 let is_done = reply.answer == Answer::Probe;
@@ -260,7 +260,7 @@ impl Dht {
                 }
             }
             Purpose::Write => self.on_write_silent(cx, asked.to),
-            Purpose::Sleep => self.on_sleep_silent(asked.to),
+            Purpose::Sleep => self.on_sleep_silent(cx, asked.to),
             Purpose::Probe => {
                 if let Some(net) = self.nets.get_mut(at) {
                     net.reach.on_probe_refused(asked.to);

@@ -309,7 +309,7 @@ impl Dht {
                     let question =
                         Question::Get { target: own.home, kind: Kind::Device, device: Some(device), known: Some(known), write: false };
                     if !self.ask_contact(cx, to, question, Purpose::Sleep) {
-                        sleeper.on_silent(to.at);
+                        sleeper.on_silent(to.at, cx.now);
                     }
                 }
             }
@@ -323,8 +323,12 @@ impl Dht {
     }
 
     /// Somebody who may have a newer delegation has answered.
-    pub(super) fn on_slept(&mut self, cx: &Cx, answer: &Answer<'_>) {
-        let (Some(own), Answer::Get(got)) = (&self.own, answer) else { return };
+    pub(super) fn on_slept(&mut self, cx: &Cx, from: SocketAddr, answer: &Answer<'_>) {
+        let (Some(own), Answer::Get(got)) = (&mut self.own, answer) else { return };
+        if let Some(sleeper) = own.sleeper.as_mut().filter(|_| got.record.is_none() && got.more) {
+            sleeper.on_cut(from, cx.now);
+            self.is_dirty = true;
+        }
         let found = got.record.and_then(|json| DeviceRecord::from_json(json).ok());
         let newer =
             found.and_then(|found| renewal(&cx.config.crypto, own.credentials.delegation(), own.revocation.as_deref(), &found, cx.wall));
@@ -333,9 +337,10 @@ impl Dht {
         }
     }
 
-    pub(super) fn on_sleep_silent(&mut self, from: SocketAddr) {
+    pub(super) fn on_sleep_silent(&mut self, cx: &Cx, from: SocketAddr) {
+        self.is_dirty = true;
         if let Some(sleeper) = self.own.as_mut().and_then(|own| own.sleeper.as_mut()) {
-            sleeper.on_silent(from);
+            sleeper.on_silent(from, cx.now);
         }
     }
 }

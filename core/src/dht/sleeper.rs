@@ -20,6 +20,8 @@ const LATE: Duration = Duration::from_secs(60);
 const EARLY_FOR: Duration = Duration::from_secs(15 * 60);
 /// Who is to hold the records of a home in each realm (spec: DHT-142).
 const HOLDERS: usize = 5;
+/// With fewer left of those who were looked up it looks again (guess: more than half of them are gone).
+const FEW: usize = 3;
 /// Each so often it looks who that is now (guess: as often as a bucket is refreshed).
 const LOOK_EACH: Duration = Duration::from_secs(15 * 60);
 
@@ -45,13 +47,17 @@ pub(crate) struct Sleeper {
     ask_at: Time,
     /// When it looked last; `None` if it is to look at once.
     looked: Option<Time>,
+    /// Of those who were looked up too many are silent.
+    is_short: bool,
+    /// Who was asked twice in a row, last.
+    again: Option<SocketAddr>,
 }
 
 impl Sleeper {
     /// For the delegation that has ended.
     pub(crate) fn new(ended: &Delegation, now: Time) -> Self {
         let (device, known) = (DeviceHint::of(ended.device()), ended.until().as_millis());
-        Self { device, known, holders: Vec::new(), turn: 0, woke: now, ask_at: now, looked: None }
+        Self { device, known, holders: Vec::new(), turn: 0, woke: now, ask_at: now, looked: None, is_short: false, again: None }
     }
 
     /// The machine woke, or its network is another: it asks often again.
@@ -68,15 +74,30 @@ impl Sleeper {
         self.holders.extend(nearest.iter().filter(|holder| Realm::of(holder.at) == Some(realm)).take(HOLDERS));
     }
 
-    /// It answered neither time: others are asked until the next look.
-    pub(crate) fn on_silent(&mut self, from: SocketAddr) {
-        self.holders.retain(|holder| holder.at != from);
+    /// It answered neither time: others are asked until the next look, the next one at once. If few are left it looks soon.
+    pub(crate) fn on_silent(&mut self, from: SocketAddr, now: Time) {
+        let Some(index) = self.holders.iter().position(|holder| holder.at == from) else { return };
+        self.holders.remove(index);
+        if index < self.turn {
+            self.turn = self.turn.saturating_sub(1);
+        }
+        self.ask_at = self.ask_at.min(now);
+        self.is_short = self.holders.len() < FEW;
+    }
+
+    /// It has something newer that had no room in its reply, since it was shown no cookie that holds: now that it has given one it is
+    /// asked once more, at once.
+    pub(crate) fn on_cut(&mut self, from: SocketAddr, now: Time) {
+        let Some(index) = self.holders.iter().position(|holder| holder.at == from) else { return };
+        if self.again != Some(from) {
+            (self.again, self.turn, self.ask_at) = (Some(from), index, self.ask_at.min(now));
+        }
     }
 
     /// What to do next; to be called until there is nothing.
     pub(crate) fn next(&mut self, now: Time) -> Option<Do> {
         if self.look_at() <= now {
-            self.looked = Some(now);
+            (self.looked, self.is_short) = (Some(now), false);
             return Some(Do::Look);
         }
         if self.ask_at > now {
@@ -84,6 +105,7 @@ impl Sleeper {
         }
         let to = self.holders.get(self.turn).or_else(|| self.holders.first()).copied()?;
         self.turn = if self.turn < self.holders.len() { self.turn.saturating_add(1) } else { 1 };
+        self.again = self.again.filter(|again| *again == to.at);
         self.ask_at = now + self.interval(now);
         Some(Do::Get { to, device: self.device, known: self.known })
     }
@@ -93,10 +115,10 @@ impl Sleeper {
         if self.holders.is_empty() { self.look_at() } else { self.look_at().min(self.ask_at) }
     }
 
-    /// Where nobody is known it looks as often as it would ask somebody.
+    /// Where nobody is known, or too few, it looks as often as it would ask somebody.
     fn look_at(&self) -> Time {
         let Some(looked) = self.looked else { return self.woke };
-        looked + if self.holders.is_empty() { self.interval(looked) } else { LOOK_EACH }
+        looked + if self.holders.is_empty() || self.is_short { self.interval(looked) } else { LOOK_EACH }
     }
 
     fn interval(&self, now: Time) -> Duration {
@@ -190,11 +212,50 @@ mod tests {
         sleeper.on_looked(V6, &[node(3)]);
         let _ = run(&mut sleeper, Time::from_secs(20), Time::from_secs(21));
         assert_eq!(sleeper.holders, [node(1), node(2)], "of its realm only");
-        sleeper.on_silent(node(1).at);
+        sleeper.on_silent(node(1).at, Time::from_secs(21));
         let asked = run(&mut sleeper, Time::from_secs(21), Time::from_secs(40));
-        assert!(asked.iter().all(|(_, it)| matches!(it, Do::Get { to, .. } if *to == node(2))), "{asked:?}");
-        sleeper.on_silent(node(2).at);
+        let is_of_the_other = |it: &Do| matches!(it, Do::Get { to, .. } if *to == node(2));
+        assert!(asked[0] == (21, Do::Look) && asked[1..].iter().all(|(_, it)| is_of_the_other(it)), "{asked:?}");
+        assert_eq!(asked[1..].iter().map(|(secs, _)| *secs).collect::<Vec<_>>(), [21, 26, 31, 36], "at once, and then as before");
+        sleeper.on_silent(node(2).at, Time::from_secs(40));
         assert_eq!(run(&mut sleeper, Time::from_secs(40), Time::from_secs(50)), [40, 45].map(|secs| (secs, Do::Look)));
+    }
+
+    // spec-test: DHT-150
+    #[test]
+    fn the_next_one_is_asked_at_once_after_one_that_is_silent_and_each_has_its_turn() {
+        let mut sleeper = sleeper();
+        assert_eq!(sleeper.next(Time::ZERO), Some(Do::Look));
+        sleeper.on_looked(V4, &(1..=5).map(node).collect::<Vec<_>>());
+        let mut asked = |from: u64, silent: Option<u8>| {
+            silent.into_iter().for_each(|n| sleeper.on_silent(node(n).at, Time::from_secs(from)));
+            match sleeper.next(Time::from_secs(from)) {
+                Some(Do::Get { to, .. }) => Some(to),
+                _ => None,
+            }
+        };
+        assert_eq!([asked(0, None), asked(1, None), asked(5, None)], [Some(node(1)), None, Some(node(2))]);
+        assert_eq!([asked(6, Some(2)), asked(7, Some(3)), asked(8, None)], [Some(node(3)), Some(node(4)), None]);
+        assert_eq!([asked(12, None), asked(17, None), asked(22, None)], [Some(node(5)), Some(node(1)), Some(node(4))]);
+        assert_eq!(asked(23, Some(5)), None, "two of five are few: it looks");
+    }
+
+    // spec-test: DHT-150
+    #[test]
+    fn whoever_had_no_room_for_the_renewal_is_asked_once_more_at_once() {
+        let mut sleeper = sleeper();
+        assert_eq!(sleeper.next(Time::ZERO), Some(Do::Look));
+        sleeper.on_looked(V4, &(1..=3).map(node).collect::<Vec<_>>());
+        let mut asked = |from: u64, cut: Option<u8>| {
+            cut.into_iter().for_each(|n| sleeper.on_cut(node(n).at, Time::from_secs(from)));
+            match sleeper.next(Time::from_secs(from)) {
+                Some(Do::Get { to, .. }) => Some(to),
+                _ => None,
+            }
+        };
+        assert_eq!([asked(0, None), asked(1, Some(1)), asked(2, Some(1))], [Some(node(1)), Some(node(1)), None], "not a third time");
+        assert_eq!([asked(6, None), asked(7, Some(2)), asked(12, None)], [Some(node(2)), Some(node(2)), Some(node(3))]);
+        assert_eq!([asked(13, Some(9)), asked(17, None)], [None, Some(node(1))], "a stranger says nothing");
     }
 
     // spec-test: DHT-151

@@ -171,14 +171,14 @@ fn survived(machines: u32, hours: u64, most_go_at_once: bool) -> Result<Survived
     let first = unfound(&mut net, &published)?;
     net.swarm.churn(Churn { members: 1..machines, session: Lasting::SESSIONS, absence: Lasting::SESSIONS });
     let (mut up, mut steps) = (0.0, 0.0);
-    let moved = net.moved();
+    let moved = net.moved().bytes;
     for _ in 0..hours * 10 {
         net.run(HOUR / 10)?;
         up += net.peers().count() as f64;
         steps += 1.0;
     }
     let up = up / steps;
-    let bytes = (net.moved() - moved) as f64 / (up * hours as f64 * 3_600.0);
+    let bytes = (net.moved().bytes - moved) as f64 / (up * hours as f64 * 3_600.0);
     let servers = net.servers();
     if most_go_at_once {
         (1..machines).filter(|machine| machine % 20 > 0).for_each(|machine| net.swarm.leave_at(machine, net.swarm.now()));

@@ -32,8 +32,28 @@ pub(crate) struct Peer {
     is_asked: bool,
     /// To whom it spoke, while somebody wants to know.
     pub(crate) spoken: Option<BTreeSet<SocketAddr>>,
-    /// What all of the network have sent and received, with [`HEADERS`], in this life or another.
-    moved: Option<Rc<Cell<u64>>>,
+    /// What it said and heard, while somebody wants to know.
+    pub(crate) tape: Option<Box<Tape>>,
+    /// What all of the network have sent and received, in this life or another.
+    moved: Option<Rc<Cell<Moved>>>,
+}
+
+/// Datagrams as they were.
+#[derive(Default)]
+pub(crate) struct Tape {
+    pub(crate) sent: Vec<Vec<u8>>,
+    pub(crate) received: Vec<Vec<u8>>,
+}
+
+/// What machines have sent and received.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Moved {
+    /// With [`HEADERS`]: what one sends to another one counts twice.
+    pub(crate) bytes: u64,
+    /// Datagrams that were sent.
+    pub(crate) sent: u64,
+    /// Bytes of the longest of these, without headers.
+    pub(crate) longest: usize,
 }
 
 /// A machine of a network, with a vice or without.
@@ -46,6 +66,8 @@ pub(crate) enum Handicap {
     AsksOnce { entry: Option<SocketAddr>, has_asked: bool },
     /// Of the nodes that it would name, it names the farthest alone.
     NamesOne,
+    /// Puts no record that is to be carried into the other family.
+    AsksNobodyToCarry,
 }
 
 impl Peer {
@@ -60,7 +82,7 @@ impl Peer {
         if !others.is_empty() {
             solo.set_entries(birth.now, &others);
         }
-        Self { solo, trace: None, rests: false, is_asked: false, spoken: None, moved: None }
+        Self { solo, trace: None, rests: false, is_asked: false, spoken: None, tape: None, moved: None }
     }
 
     /// Begins to watch.
@@ -74,9 +96,15 @@ impl Peer {
         std::iter::from_fn(|| self.solo.told()).collect()
     }
 
-    fn count(&self, bytes: usize) {
-        if let Some(moved) = &self.moved {
-            moved.set(moved.get() + bytes as u64 + HEADERS);
+    fn count(&self, bytes: usize, is_sent: bool) {
+        if let Some(shared) = &self.moved {
+            let mut moved = shared.get();
+            moved.bytes += bytes as u64 + HEADERS;
+            if is_sent {
+                moved.sent += 1;
+                moved.longest = moved.longest.max(bytes);
+            }
+            shared.set(moved);
         }
     }
 }
@@ -84,9 +112,12 @@ impl Peer {
 impl Machine for Peer {
     fn handle(&mut self, now: Time, event: Event<'_>) {
         if let Event::Datagram { path, bytes, .. } = event {
-            self.count(bytes.len());
+            self.count(bytes.len(), false);
             if let Some(trace) = &mut self.trace {
                 trace.on_received(path.remote, bytes);
+            }
+            if let Some(tape) = &mut self.tape {
+                tape.received.push(bytes.to_vec());
             }
         }
         self.solo.handle(now, event);
@@ -106,7 +137,10 @@ impl Machine for Peer {
             if let Some(spoken) = &mut self.spoken {
                 spoken.insert(path.remote);
             }
-            self.count(packet.bytes().len());
+            if let Some(tape) = &mut self.tape {
+                tape.sent.push(packet.bytes().to_vec());
+            }
+            self.count(packet.bytes().len(), true);
         }
         Some(action)
     }
@@ -129,6 +163,11 @@ impl Vice for Handicap {
                 }
             }
             Self::NamesOne => letter.bytes = names_one(letter.bytes),
+            Self::AsksNobodyToCarry => {
+                if Fields::read(&letter.bytes).is_some_and(|fields| fields.json("carry").is_some()) {
+                    return;
+                }
+            }
         }
         out.push(letter);
     }
@@ -166,6 +205,12 @@ pub(crate) struct Owner {
     pub(crate) home: String,
 }
 
+/// The nth user of a seed, and chance for its devices.
+pub(crate) fn identity(seed: u64, n: u64) -> (IdentitySecret, Rng) {
+    let mut rng = Rng::from_seed(&Seed::from_bytes(Draws::new(seed, "owner", &[n]).bytes()));
+    (IdentitySecret::with_crypto(Crypto::ideal(), rng.array()), rng)
+}
+
 /// The app of all of them.
 pub(crate) fn app() -> Result<AppId, String> {
     AppId::new("demo.chat").map_err(|why| why.to_string())
@@ -174,14 +219,24 @@ pub(crate) fn app() -> Result<AppId, String> {
 impl Owner {
     /// The nth of a seed.
     pub(crate) fn draw(seed: u64, n: u64) -> Result<Self, String> {
+        let (identity, mut rng) = identity(seed, n);
+        Self::of(&identity, &DeviceKeys::draw(&mut rng), app()?, (0, WEEK_MS))
+    }
+
+    /// So many devices of the nth user of a seed in an app, for a week.
+    pub(crate) fn devices(seed: u64, n: u64, count: usize, app: &AppId) -> Result<Vec<Self>, String> {
+        let (identity, mut rng) = identity(seed, n);
+        (0..count).map(|_| Self::of(&identity, &DeviceKeys::draw(&mut rng), app.clone(), (0, WEEK_MS))).collect()
+    }
+
+    /// A device of an identity between two moments, in milliseconds since runs began.
+    pub(crate) fn of(identity: &IdentitySecret, keys: &DeviceKeys, app: AppId, (from, until): (u64, u64)) -> Result<Self, String> {
         let crypto = Crypto::ideal();
-        let mut rng = Rng::from_seed(&Seed::from_bytes(Draws::new(seed, "owner", &[n]).bytes()));
-        let (identity, keys) = (IdentitySecret::with_crypto(crypto, rng.array()), DeviceKeys::draw(&mut rng));
-        let (from, until) = (WallTime::from_millis(EPOCH_MS), WallTime::from_millis(EPOCH_MS + WEEK_MS));
-        let grant = keys.grant_with(&crypto, app()?, from, until);
-        let delegation = Delegation::sign(&identity, &grant).map_err(|why| why.to_string())?;
+        let (from, until) = (WallTime::from_millis(EPOCH_MS + from), WallTime::from_millis(EPOCH_MS + until));
+        let home_of = app.as_str().to_owned();
+        let delegation = Delegation::sign(identity, &keys.grant_with(&crypto, app, from, until)).map_err(|why| why.to_string())?;
         let user = delegation.user();
-        let home = crypto.hash(&[b"overcom/1 home\0", user.as_bytes(), app()?.as_str().as_bytes()]);
+        let home = crypto.hash(&[b"overcom/1 home\0", user.as_bytes(), home_of.as_bytes()]);
         Ok(Self { user, credentials: keys.credentials(delegation.clone()), delegation, home: base64(&home) })
     }
 
@@ -208,19 +263,24 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 /// A network whose machines come by the wire alone: all know the first one's address and nothing else.
 pub(crate) struct Net {
     pub(crate) swarm: Swarm<Member>,
-    moved: Rc<Cell<u64>>,
+    moved: Rc<Cell<Moved>>,
 }
 
 impl Net {
     /// Machines that are not there yet, each of which has the configuration that is named for its number.
     pub(crate) fn new(seed: u64, terrain: Terrain, config: impl Fn(u32) -> Config + 'static, handicap: Option<Handicap>) -> Self {
-        let entry = overcom_simulator::swarm::address(0);
-        let moved = Rc::new(Cell::new(0));
+        let entries = [overcom_simulator::swarm::address(0)];
+        Self::with(seed, terrain, move |birth| member(Peer::new(config(birth.machine), birth, &entries), handicap))
+    }
+
+    /// The same with machines that are made so; what they send is counted.
+    pub(crate) fn with(seed: u64, terrain: Terrain, make: impl Fn(&Birth) -> Member + 'static) -> Self {
+        let moved = Rc::new(Cell::new(Moved::default()));
         let shared = Rc::clone(&moved);
         let swarm = Swarm::new(seed, terrain, move |birth| {
-            let mut peer = Peer::new(config(birth.machine), birth, &[entry]);
-            peer.moved = Some(Rc::clone(&shared));
-            member(peer, handicap)
+            let mut member = make(birth);
+            member.machine_mut().moved = Some(Rc::clone(&shared));
+            member
         });
         Self { swarm, moved }
     }
@@ -230,8 +290,8 @@ impl Net {
         Self { swarm, moved: Rc::default() }
     }
 
-    /// What all have sent and received so far, in bytes with headers: what one sends to another one counts twice.
-    pub(crate) fn moved(&self) -> u64 {
+    /// What all have sent and received so far.
+    pub(crate) fn moved(&self) -> Moved {
         self.moved.get()
     }
 

@@ -11,8 +11,9 @@ use crate::dht::lookup::LookUp;
 use crate::dht::wire::{DeviceHint, Kind};
 use crate::identity::Revocation;
 
-/// Such questions of one look-up: each of eight devices by name, for both kinds, from two holders (spec: DHT-96).
-const AGAIN_MAX: usize = 32;
+/// Such questions of one look-up: each of eight devices by name, for both kinds, from two holders, and each of sixteen for what it could not
+/// say of both (spec: DHT-96).
+const AGAIN_MAX: usize = 64;
 /// How many of them are on their way at once: as many as there are paths.
 const IN_FLIGHT_MAX: usize = 4;
 /// Of whom a revocation is asked for at most (spec: DHT-95).

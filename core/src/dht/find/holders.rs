@@ -75,6 +75,7 @@ impl Finding {
             Some(Taken::Held(device, _)) => is_other(device),
             Some(Taken::Useless) | None => false,
         };
+        let looks_for_all = self.named_device().is_none();
         let Some(holder) = self.holder_mut(hint, at) else { return };
         holder.is_false |= is_false;
         holder.revoked = holder.revoked.max(got.revoked.unwrap_or(0));
@@ -82,7 +83,10 @@ impl Finding {
         if let Some(Taken::Held(device, number)) = taken {
             numbers.push(Listed { device: DeviceHint::of(device), number });
         }
-        let is_cut = got.more && got.index.is_none();
+        // Who shows no cookie is told little. A record that had no room is asked for by its name, since the list has it; what else is cut
+        // is the list, of which one device is all that matters to who looks for one.
+        let is_listed = got.record.is_none() && got.index.iter().flat_map(|index| index.iter()).any(|it| Some(it.number) > asked.known);
+        let is_cut = got.more && (got.index.is_none() || looks_for_all && !is_listed);
         let listed = got.index.as_ref().map_or(0, Few::len);
         let bound = usize::try_from(got.bound).unwrap_or(usize::MAX).min(listed);
         let new = Said { kind: asked.kind, numbers, bound, is_cut };

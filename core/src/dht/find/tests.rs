@@ -331,8 +331,24 @@ fn what_found_no_room_is_asked_for_once_more_and_the_whole_is_bounded() {
         count += again.len();
         again.iter().for_each(|it| reader.finding.on_again_lost(it.at, &it.question));
     }
-    assert_eq!(count, 32);
+    assert_eq!(count, 64);
     assert_eq!(reader.told(), [Tell::Over { is_found: false, is_partial: false }]);
+}
+
+// spec-test: DHT-96
+#[test]
+fn a_list_that_is_cut_behind_a_record_is_asked_for_again_and_one_that_names_what_had_no_room_is_not() {
+    let cut = |what, got: &Got<'_>| {
+        let mut reader = Reader::new(what, true, 1);
+        reader.got(1, got);
+        reader.again().iter().filter(|it| it.question.kind == Kind::Address).map(|it| it.question.device).collect::<Vec<_>>()
+    };
+    let record = address(7);
+    let shown = |more| Got { record: Some(&record), more, ..listed(7) };
+    assert_eq!(cut(What::Addresses, &shown(true)), [None], "of which other devices there may be nothing is known");
+    assert_eq!(cut(What::Addresses, &shown(false)), []);
+    assert_eq!(cut(What::Address(device()), &shown(true)), [], "the others do not matter");
+    assert_eq!(cut(What::Addresses, &Got { more: true, ..listed(9) }), [Some(DeviceHint::of(device()))]);
 }
 
 // spec-test: DHT-97
