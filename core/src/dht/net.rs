@@ -9,7 +9,7 @@ use super::health::{Health, Suspects};
 use super::key::Key;
 use super::knock::Knocks;
 use super::leaf::{LEAVES_MAX, Leaf, LeafSet};
-use super::lookup::View;
+use super::lookup::{SERVERS_FEW, View};
 use super::reach::{Choice, Known, Reach};
 use super::realm::Realm;
 use super::repair::Repair;
@@ -67,7 +67,7 @@ impl Net {
             repair: Repair::new(realm.is_v6, [rng.u64(), rng.u64()]),
             is_repair_due: false,
             estimate: Estimate::default(),
-            upkeep: Upkeep::new(now),
+            upkeep: Upkeep::new(realm.is_global(), now),
             health: Health::new(),
             suspects: Suspects::default(),
             knocks: Knocks::new(realm, [rng.u64(), rng.u64()]),
@@ -116,10 +116,14 @@ impl Net {
 
     /// How many nodes there are (spec: DHT-77).
     pub(super) fn size(&self) -> Size {
-        let counted = || Size::of(self.servers.saturating_add(1));
+        let counted = Size::of(self.servers.saturating_add(1));
+        let Some(looked) = self.estimate.size() else { return counted };
         match self.reach.mode() {
-            Mode::Soft => counted(),
-            Mode::Hard => self.estimate.size().unwrap_or_else(counted),
+            // All that there are may be known, and look-ups of another network, of before, say nothing.
+            Mode::Soft if self.servers < SERVERS_FEW => counted,
+            // There are as many as are known, and perhaps many more.
+            Mode::Soft => looked.max(counted),
+            Mode::Hard => looked,
         }
     }
 
@@ -161,5 +165,33 @@ impl Net {
     pub(super) fn on_table(&mut self, now: Time) {
         self.servers = self.table.verified();
         self.reach.set_known(Known::of(&self.table), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Scope;
+    use crate::dht::key::Distance;
+    use crate::rng::Seed;
+
+    // spec-test: DHT-77
+    #[test]
+    fn in_a_soft_table_look_ups_count_once_sixteen_are_known_and_only_if_they_say_more() {
+        let mut rng = Rng::from_seed(&Seed::from_bytes([7; 32]));
+        let private = Realm { is_v6: false, scope: Scope::Private };
+        let mut net = Net::new(private, Choice::Auto, false, &mut rng, Time::ZERO);
+        let mut size = |servers, eighth: Option<u64>| {
+            net.servers = servers;
+            (0..16).for_each(|_| eighth.into_iter().for_each(|eighth| net.estimate.on_look_up(Distance(eighth))));
+            assert_eq!(net.reach.mode(), Mode::Soft);
+            net.size().nodes()
+        };
+        assert_eq!((size(5, None), size(40, None)), (6, 41), "nothing was looked up");
+        // The eighth of 200.
+        let near = u64::MAX / 200 * 8;
+        assert_eq!(size(15, Some(near)), 16, "all may be known");
+        assert!((150..=250).contains(&size(16, Some(near))) && (150..=250).contains(&size(40, Some(near))));
+        assert_eq!(size(40, Some(u64::MAX / 2)), 41, "those that are known are there");
     }
 }

@@ -39,7 +39,7 @@ const REGION_IN_TIME_MAX: usize = 4;
 /// When whoever waits is told what there is: five seconds (spec: DHT-88).
 pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(5);
 /// Below so many known servers each is asked for records: all of them may hold some (spec: DHT-88).
-const SERVERS_FEW: usize = 16;
+pub(crate) const SERVERS_FEW: usize = 16;
 /// How many nodes a record is kept at (spec: DHT-89).
 pub(crate) const HOLDERS: usize = 5;
 

@@ -16,6 +16,8 @@ const SERVERS_ENOUGH: usize = 16;
 const SERVERS_WAIT: Duration = Duration::from_secs(2);
 /// When a soft realm is looked at again, after the first look (spec: DHT-149).
 const CHECKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// A network comes into being within this: its nodes look for their places again in these seconds (spec: DHT-137, DHT-149).
+const FORMING: Duration = Duration::from_secs(4);
 /// A look-up that was given to nobody, or whose end nobody told (guess: six times the deadline of a look-up).
 const LOOK_MAX: Duration = Duration::from_secs(30);
 /// A round that too few acknowledged is repeated after this, twice it, four times it (guess), at most half an hour.
@@ -150,12 +152,13 @@ impl Stand {
         self.phase = Phase::Idle;
     }
 
-    /// In a soft realm it is looked again soon, for whoever has come meanwhile.
+    /// In a soft realm it is looked again soon, for whoever has come meanwhile, where few are known or the network is new.
     pub(super) fn on_looked(&mut self, round: Round, is_soft: bool, now: Time) {
         let Phase::Looking { kinds, .. } = self.phase else { return };
         self.raises = 0;
         self.phase = Phase::Ready(kinds, Box::new(round));
-        let after = CHECKS.get(usize::from(self.checks)).filter(|_| is_soft);
+        let is_forming = self.servers < SERVERS_ENOUGH || self.since.is_none_or(|since| now < since + FORMING);
+        let after = CHECKS.get(usize::from(self.checks)).filter(|_| is_soft && is_forming);
         if let (Some(after), Some(began)) = (after, self.began) {
             self.checks = self.checks.saturating_add(1);
             self.check = Some((kinds, now.max(began + *after)));

@@ -734,6 +734,24 @@ fn in_a_small_network_gaps_are_filled_after_one_two_and_four_seconds() {
     assert_eq!(stored, [both(2), both(3), both(4)].concat(), "nothing was missing at the check after two seconds");
 }
 
+// spec-test: DHT-149
+#[test]
+fn who_has_known_sixteen_for_a_while_does_not_look_again() {
+    let looks = |waited: u64, servers: usize| {
+        let mut net = Net::new(Policy::Everyone, 5);
+        net.is_soft = true;
+        net.publisher.on_servers(V4, servers, net.now);
+        net.run_for(waited);
+        net.publisher.set_addresses(Scope::Global, vec![at("203.0.113.97:51820")], vec![], net.now);
+        let before = net.looks.len();
+        net.run_for(40);
+        net.looks.len() - before
+    };
+    assert_eq!(looks(30, 16), 1, "the network is there, and so is the record");
+    assert_eq!(looks(30, 15), 4, "few are known: others may be about to come");
+    assert_eq!(looks(0, 16), 4, "it has just come into being");
+}
+
 // spec-test: DHT-143
 #[test]
 fn a_revocation_is_put_where_an_older_one_or_none_is_held() {
