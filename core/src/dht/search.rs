@@ -169,6 +169,9 @@ impl Dht {
         let checked = &mut cx.stats.signatures_checked;
         let mut eyes = Eyes { crypto: &cx.config.crypto, now: cx.wall, known: &mut self.delegations, checked };
         finding.on_got(hint, asked.to, &question, got, &mut eyes);
+        if finding.is_found(&self.accepted) {
+            seek.look_up.on_found();
+        }
         self.is_dirty = true;
     }
 

@@ -177,6 +177,13 @@ impl Finding {
         self.rolled_back
     }
 
+    /// Whether a node has given what may be told: nobody needs to be asked who is farther off (spec: DHT-86).
+    pub(crate) fn is_found(&self, memory: &RollbackMemory) -> bool {
+        let kind = self.told_kind();
+        let may_tell = |known: &Device| !known.is_local && known.number(kind) >= Some(memory.floor(self.subject(known.id())));
+        if kind == Kind::Revocation { self.revocation.is_some() } else { self.devices.iter().any(may_tell) }
+    }
+
     /// When [`tell`](Self::tell) has something to say without anything happening.
     pub(crate) fn due(&self, look_up: &LookUp) -> Option<Time> {
         let settles = self.first.filter(|_| !self.is_settled).map(|first| first + SETTLE);

@@ -57,6 +57,11 @@ impl Candidate {
         matches!(self.state, State::New | State::Asked | State::Slow | State::Answered)
     }
 
+    /// Whether it is of the own table, and not merely named.
+    pub(super) const fn is_own(&self) -> bool {
+        matches!(self.givers, [None, None])
+    }
+
     pub(super) const fn is_in_flight(&self) -> bool {
         matches!(self.state, State::Asked | State::Slow)
     }
@@ -171,6 +176,18 @@ impl Candidates {
         self.forget_taken(at, |other| is_over || (other.hint == hint && other.at == at));
         self.turn(at, State::Taken, State::New);
         givers.into_iter().flatten().for_each(|giver| self.blame(giver));
+    }
+
+    /// Who was named and not asked is forgotten; who was asked is on no path any more, and the others are dealt to the paths anew.
+    pub(super) fn begin_again(&mut self) {
+        self.all.retain(|candidate| !matches!(candidate.state, State::New | State::Taken) || candidate.is_own());
+        let mut paths = (0..PATHS).cycle();
+        for candidate in &mut self.all {
+            let is_new = matches!(candidate.state, State::New | State::Taken);
+            candidate.path = if is_new { paths.next().unwrap_or(0) } else { PATHS };
+        }
+        let key = |candidate: &Candidate| (candidate.distance, candidate.path, candidate.serial);
+        self.all.sort_unstable_by_key(key);
     }
 
     /// A hint of this giver was wrong. After the second, those of its hints that nobody else has named on its path and that

@@ -38,6 +38,8 @@ pub(crate) const IN_FLIGHT_MAX: usize = 12;
 const REGION_IN_TIME_MAX: usize = 4;
 /// When whoever waits is told what there is: five seconds (spec: DHT-88).
 pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(5);
+/// Rounds after the first, until something is found (spec: DHT-86).
+const AGAIN_MAX: u8 = 2;
 /// Below so many known servers each is asked for records: all of them may hold some (spec: DHT-88).
 pub(crate) const SERVERS_FEW: usize = 16;
 /// How many nodes a record is kept at (spec: DHT-89).
@@ -114,6 +116,8 @@ pub(crate) struct LookUp {
     /// The paths that have asked somebody, a bit each.
     begun: u8,
     is_region: bool,
+    /// How many rounds it may begin yet, until something is found (spec: DHT-86).
+    rounds_left: u8,
     due: Time,
 }
 
@@ -125,7 +129,8 @@ impl LookUp {
         for (seed, path) in seeds.into_iter().take(SEEDS_MAX).zip((0..PATHS).cycle()) {
             candidates.add(seed.hint, seed.at, seed.rtt, path, None);
         }
-        Self { target, wants, view, candidates, begun: 0, is_region: false, due: now + LENGTH_MAX }
+        let rounds_left = if wants == Wants::Records && view.is_hard { AGAIN_MAX } else { 0 };
+        Self { target, wants, view, candidates, begun: 0, is_region: false, rounds_left, due: now + LENGTH_MAX }
     }
 
     /// What it looks for.
@@ -142,20 +147,16 @@ impl LookUp {
     /// The next request that may be sent now, which is in flight from then on. `None` until something happens, or for good
     /// once [`end`](Self::end) says why. At most 96 in all. O(96²).
     pub(crate) fn next(&mut self) -> Option<Ask> {
+        if self.is_round_over() && self.may_begin_again() {
+            self.begin_again();
+        }
         self.enter_region();
         let in_flight = self.candidates.iter().filter(|candidate| candidate.is_in_flight()).count();
         if in_flight >= IN_FLIGHT_MAX || self.end().is_some() {
             return None;
         }
-        let index = if self.is_region {
-            let in_time = self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count();
-            if in_time >= REGION_IN_TIME_MAX {
-                return None;
-            }
-            self.survey(true).next?
-        } else {
-            (0..PATHS).find_map(|path| self.next_of(path))?
-        };
+        let of_paths = (0..PATHS).filter(|path| !self.has_arrived(*path)).find_map(|path| self.next_of(path));
+        let index = of_paths.or_else(|| self.next_in_region())?;
         let candidate = self.candidates.get(index)?;
         let ask = Ask { hint: candidate.hint, at: candidate.at, path: candidate.path, is_get: self.is_get(candidate) };
         self.begun |= 1 << ask.path;
@@ -210,9 +211,14 @@ impl LookUp {
         }
     }
 
+    /// What is looked for is found: no other round begins (spec: DHT-86).
+    pub(crate) const fn on_found(&mut self) {
+        self.rounds_left = 0;
+    }
+
     /// Why there is nothing left to do: `None` while there is. What is still in flight then is waited for by nobody. O(96²).
     pub(crate) fn end(&self) -> Option<End> {
-        if !(self.is_region || self.is_region_due()) || !self.survey(false).is_complete {
+        if !self.is_round_over() || self.may_begin_again() {
             return None;
         }
         Some(if self.answers().next().is_some() { End::Complete } else { End::Exhausted })
@@ -293,6 +299,35 @@ impl LookUp {
         let is_any = |state| self.candidates.of(path).any(|(_, candidate)| candidate.state == state);
         let is_waiting = is_any(State::Asked) || (is_any(State::Slow) && !is_any(State::Answered));
         !is_waiting && self.choice(path).is_none()
+    }
+
+    /// Whether a path has come to the region or has got as near as it can (spec: DHT-86).
+    fn has_arrived(&self, path: u8) -> bool {
+        let radius = self.radius(Held::EIGHT);
+        let is_there = |it: &Candidate| it.state == State::Answered && it.hint.is_some() && radius.holds(it.distance);
+        self.candidates.of(path).any(|(_, candidate)| is_there(candidate)) || self.has_ended(path)
+    }
+
+    fn next_in_region(&self) -> Option<usize> {
+        let in_time = self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count();
+        if self.is_region && in_time < REGION_IN_TIME_MAX { self.survey(true).next } else { None }
+    }
+
+    /// Whether all paths have arrived, and all who must answer have (spec: DHT-86).
+    fn is_round_over(&self) -> bool {
+        (self.is_region || self.is_region_due()) && (0..PATHS).all(|path| self.has_arrived(path)) && self.survey(false).is_complete
+    }
+
+    fn may_begin_again(&self) -> bool {
+        self.rounds_left > 0 && self.candidates.iter().any(|candidate| candidate.is_own() && candidate.state == State::New)
+    }
+
+    /// Another round: four new paths, from those of the own table that were not asked; what was named is forgotten, and who
+    /// was asked is asked no more.
+    fn begin_again(&mut self) {
+        self.rounds_left = self.rounds_left.saturating_sub(1);
+        self.candidates.begin_again();
+        (self.begun, self.is_region) = (0, false);
     }
 
     fn is_region_due(&self) -> bool {

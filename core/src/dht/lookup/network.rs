@@ -27,6 +27,8 @@ pub(in crate::dht) struct Network {
     pub(in crate::dht) dead: BTreeSet<SocketAddr>,
     /// Who names these, whatever it is asked.
     pub(in crate::dht) liars: BTreeMap<SocketAddr, Vec<Contact>>,
+    /// Who names those of its kind that are nearest, and hides what it keeps.
+    pub(in crate::dht) gang: BTreeSet<SocketAddr>,
     /// So many of a hundred datagrams are lost.
     pub(in crate::dht) lost_percent: u64,
     pub(in crate::dht) rng: Rng,
@@ -67,7 +69,7 @@ impl Network {
             }
         }
         let nodes = nodes.into_iter().map(|(hint, at)| Contact { hint, at }).collect();
-        Self { realm, nodes, tables: BTreeMap::new(), dead: BTreeSet::new(), liars: BTreeMap::new(), lost_percent: 0, rng }
+        Self { realm, nodes, tables: BTreeMap::new(), dead: BTreeSet::new(), liars: BTreeMap::new(), gang: BTreeSet::new(), lost_percent: 0, rng }
     }
 
     pub(in crate::dht) fn add(&mut self, contact: Contact) {
@@ -90,9 +92,13 @@ impl Network {
 
     /// The living that are nearest, `own` left out.
     pub(in crate::dht) fn nearest(&self, own: Hint, target: Hint, n: usize) -> Vec<Contact> {
-        let is_one = |node: &&Contact| node.hint != own && !self.dead.contains(&node.at);
-        let bits = (0..64).rev().find(|bits| self.within(target, *bits).iter().filter(is_one).count() >= n).unwrap_or(0);
-        let mut all: Vec<Contact> = self.within(target, bits).iter().filter(is_one).copied().collect();
+        self.nearest_of(target, n, |node| node.hint != own && !self.dead.contains(&node.at))
+    }
+
+    fn nearest_of(&self, target: Hint, n: usize, is_one: impl Fn(&Contact) -> bool) -> Vec<Contact> {
+        let of = |bits| self.within(target, bits).iter().filter(|node| is_one(node));
+        let bits = (0..64).rev().find(|bits| of(*bits).count() >= n).unwrap_or(0);
+        let mut all: Vec<Contact> = of(bits).copied().collect();
         all.sort_unstable_by_key(|node| node.hint.distance(target));
         all.truncate(n);
         all
@@ -164,6 +170,9 @@ impl Network {
     /// What a node says to a question for `target`: who it is, and whom it knows.
     pub(in crate::dht) fn answer(&mut self, at: SocketAddr, target: Hint) -> Option<(Hint, Vec<Contact>)> {
         let who = self.nodes.iter().find(|node| node.at == at)?.hint;
+        if self.gang.contains(&at) {
+            return Some((who, self.nearest_of(target, NAMED, |node| self.gang.contains(&node.at))));
+        }
         let named = self.liars.get(&at).cloned();
         Some((who, named.unwrap_or_else(|| self.named(who, target, NAMED))))
     }

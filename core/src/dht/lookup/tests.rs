@@ -194,6 +194,69 @@ fn the_region_begins_with_a_reply_from_inside_it_or_when_two_paths_have_ended() 
     assert_eq!((asks, ended.near().is_some()), (alloc::vec![at(5), at(6)], true), "the nearest of all paths that must answer");
 }
 
+// spec-test: DHT-86
+#[test]
+fn a_path_that_has_come_to_the_region_ends_no_other() {
+    let far = |n: u8| (at(n), Some(Hint((1 << 63) + (u64::from(n - 1) << 40))));
+    let near = |n: u64| Hint(u64::MAX / (1 << 20) * n);
+    let mut look_up = look_up(&sixteen());
+    drain(&mut look_up);
+    // The first is where it wanted to be, and names eight who are, too.
+    look_up.on_reply(at(1), Some(near(1)), Rtt::UNKNOWN, (40..48).map(|n| contact(n, u64::from(n))));
+    while let Some(ask) = look_up.next() {
+        look_up.on_reply(ask.at, ask.hint, Rtt::UNKNOWN, []);
+    }
+    assert_eq!(look_up.end(), None, "all who are known near the target have answered, but three paths are on their way");
+    for n in [2, 3, 4] {
+        let (at, hint) = far(n);
+        look_up.on_reply(at, hint, Rtt::UNKNOWN, [contact(n + 50, 1 << 61 | u64::from(n))]);
+        assert_eq!(look_up.next().map(|ask| (ask.at, ask.path)), Some((self::at(n + 50), n - 1)));
+    }
+    look_up.on_reply(at(52), Some(near(3)), Rtt::UNKNOWN, []);
+    look_up.on_reply(at(53), Some(Hint(1 << 61 | 3)), Rtt::UNKNOWN, []);
+    assert_eq!((look_up.next(), look_up.end()), (None, None), "the last is not there yet");
+    look_up.on_miss(at(54));
+    assert_eq!((look_up.next(), look_up.end()), (None, Some(End::Complete)), "all others that it knows are farther than its answer");
+}
+
+fn hard(wants: Wants) -> LookUp {
+    let view = View { is_hard: true, ..view(PRIVATE, 1 << 20) };
+    LookUp::new(TARGET, wants, view, sixteen(), Time::ZERO)
+}
+
+/// Everybody answers at once, and the first names somebody nearer who names nobody. Whom it asks, and how it ends.
+fn answered(look_up: &mut LookUp) -> Vec<(SocketAddr, u8)> {
+    let mut asked = Vec::new();
+    while let Some(ask) = look_up.next() {
+        asked.push((ask.at, ask.path));
+        let named = [contact(90, 1 << 62), contact(91, 1 << 62 | 1)];
+        look_up.on_reply(ask.at, ask.hint, Rtt::UNKNOWN, named.into_iter().take(if ask.at == at(1) { 2 } else { 0 }));
+    }
+    asked
+}
+
+// spec-test: DHT-86
+#[test]
+fn until_something_is_found_new_paths_begin_with_others_of_the_own_table() {
+    let mut searching = hard(Wants::Records);
+    let asked = answered(&mut searching);
+    // In the first round two more of the table are the nearest that are known.
+    let seeds: Vec<_> = asked.iter().filter(|(at, _)| *at <= self::at(16)).collect();
+    assert_eq!((seeds.len(), searching.end()), (4 + 2 + 4 + 4, Some(End::Complete)), "{asked:?}");
+    assert!((1..seeds.len()).all(|n| !seeds[..n].contains(&seeds[n])), "each once: {asked:?}");
+    assert_eq!(searching.answers().count(), asked.len(), "answers of all rounds count");
+
+    for mut once in [hard(Wants::Nodes), look_up(&sixteen())] {
+        let asked = answered(&mut once);
+        assert!(asked.len() < 12 && once.end() == Some(End::Complete), "{asked:?}");
+    }
+    let mut found = hard(Wants::Records);
+    let first = found.next().expect("somebody is known");
+    found.on_reply(first.at, first.hint, Rtt::UNKNOWN, []);
+    found.on_found();
+    assert!(answered(&mut found).len() < 12 && found.end() == Some(End::Complete));
+}
+
 // spec-test: DHT-88
 #[test]
 fn records_are_asked_for_where_they_may_be() {
