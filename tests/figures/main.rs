@@ -1,8 +1,9 @@
-//! Every measurable promise of Overcom, by name: `figures NAME… | --list | --quick | --full | --write`; and `figures --digests N`,
+//! Every measurable promise of Overcom, by name: `figures NAME… | --list | --quick | --full | --seeds=N | --write`; and `figures --digests N`,
 //! to compare builds. `figures --calls …` is no measurement but what `stdio` starts to kill it.
 //!
 //! One JSON line per figure: `{"figure","value","unit","target","pass","control","size","seeds","detail"}`; the process
 //! exits with 1 if one misses. `--quick` leaves out those that build crates of others, unless they are named, and `--list --quick` does too.
+//! With `--seeds=N` figures of simulated networks are the worst of N seeds.
 //! `control` is the same figure with the mechanism or the defence off, and must miss.
 
 mod allocations;
@@ -36,6 +37,7 @@ mod renewal;
 mod rtt;
 #[path = "../scratch.rs"]
 mod scratch;
+mod seeds;
 mod sleep;
 mod speed;
 mod stdio;
@@ -81,8 +83,12 @@ fn run(arguments: Vec<String>) -> Result<bool, String> {
     }
     let (flags, names): (Vec<String>, Vec<String>) = arguments.into_iter().partition(|argument| argument.starts_with("--"));
     let has = |flag: &str| flags.iter().any(|given| given == flag);
-    if let Some(unknown) = flags.iter().find(|flag| !["--list", "--quick", "--full", "--write"].contains(&flag.as_str())) {
-        return Err(format!("unknown option {unknown}; there are --list, --quick, --full and --write, and --digests N alone"));
+    let seeds_of =
+        |flag: &String| flag.strip_prefix("--seeds=").map(|number| number.parse::<u64>().map_err(|why| format!("{flag}: {why}")));
+    let seeds = flags.iter().find_map(seeds_of).transpose()?.unwrap_or(1);
+    let is_known = |flag: &&String| ["--list", "--quick", "--full", "--write"].contains(&flag.as_str()) || seeds_of(flag).is_some();
+    if let Some(unknown) = flags.iter().find(|flag| !is_known(flag)) {
+        return Err(format!("unknown option {unknown}; there are --list, --quick, --full, --seeds=N and --write, and --digests N alone"));
     }
     let is_left_out = |figure: &Figure| has("--quick") && names.is_empty() && !figure.is_quick();
     if has("--list") {
@@ -106,7 +112,7 @@ fn run(arguments: Vec<String>) -> Result<bool, String> {
     let mut lines = Vec::new();
     let is_wanted = |figure: &&Figure| !is_left_out(figure) && (names.is_empty() || names.iter().any(|name| name == figure.name));
     for figure in FIGURES.iter().filter(is_wanted) {
-        let measured = (figure.measure)(size)?;
+        let measured = if seeds::is_seeded(figure) { seeds::worst_of(seeds, figure, size)? } else { (figure.measure)(size)? };
         all_pass &= measured.passes();
         say(&measured.to_json(figure.name))?;
         lines.push((figure, measured));

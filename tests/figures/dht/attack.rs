@@ -15,6 +15,7 @@ use super::gang::{Asked, Denies, Rewinds, hint};
 use super::looks::{look_up_each, look_up_from, lost};
 use super::net::{Member, Net, Owner, failed, server};
 use crate::figure::{Measured, Size};
+use crate::seeds::shifted;
 
 const SEED: u64 = 13;
 /// Owners for whom others look.
@@ -28,14 +29,14 @@ type IsMember = fn(u32) -> bool;
 
 /// So many thousandths are members, by chance.
 fn drawn<const THOUSANDTHS: u32>(machine: u32) -> bool {
-    Draws::new(SEED, "gang", &[u64::from(machine)]).chance(THOUSANDTHS * 1_000)
+    Draws::new(shifted(SEED), "gang", &[u64::from(machine)]).chance(THOUSANDTHS * 1_000)
 }
 
 /// A network in which everybody knows as many others as after days, and does nothing but answer, and what it is asked for.
 /// Members of the gang have the vice that `turn` gives them.
 pub(super) fn network(atlas: &Rc<Atlas>, turn: impl Fn(u32, super::net::Peer) -> Member + 'static) -> Result<Net, String> {
     let shared = Rc::clone(atlas);
-    let mut swarm = Swarm::new(SEED, Terrain::flat(TRIP), move |birth| {
+    let mut swarm = Swarm::new(shifted(SEED), Terrain::flat(TRIP), move |birth| {
         let mut peer = shared.peer(server(), birth, true);
         peer.rests = true;
         turn(birth.machine, peer)
@@ -124,7 +125,7 @@ pub(crate) fn colluders(size: Size) -> Result<Measured, String> {
 
 fn colluded(atlas: &Rc<Atlas>, looks: u64, is_member: IsMember) -> Result<f64, String> {
     let mut net = denied(atlas, is_member)?;
-    let mut draws = Draws::new(SEED, "colluders", &[]);
+    let mut draws = Draws::new(shifted(SEED), "colluders", &[]);
     let pick = honest(atlas.len(), is_member);
     // Of a small network few are honest.
     let owners = OWNERS.min(u64::from(atlas.len()) / 20);
@@ -167,7 +168,7 @@ impl Siege {
     fn share(&self, atlas: Atlas, keys: u64, is_member: IsMember) -> Result<f64, String> {
         let atlas = Rc::new(atlas);
         let mut net = denied(&atlas, is_member)?;
-        let mut draws = Draws::new(SEED, "eclipse", &[]);
+        let mut draws = Draws::new(shifted(SEED), "eclipse", &[]);
         let pick = honest(self.honest, is_member);
         let (mut gone, mut left) = (0.0, keys);
         while left > 0 {
@@ -226,7 +227,7 @@ fn surrounded(machines: u32, keys: u64) -> Result<f64, String> {
     let bits = machines.ilog2() + 4;
     for n in 0..keys {
         let target = hint(&Owner::draw(SEED, n)?.home);
-        let mut draws = Draws::new(SEED, "siege", &[n]);
+        let mut draws = Draws::new(shifted(SEED), "siege", &[n]);
         let mut found = 0;
         while found < EACH {
             // Every draw another block.
@@ -259,7 +260,7 @@ pub(crate) fn rollback(size: Size) -> Result<Measured, String> {
                 if is_member(machine) { Member::turned(peer, Colludes::new(Rc::clone(&plan))) } else { Member::honest(peer) }
             },
         )?;
-    let mut draws = Draws::new(SEED, "rollback", &[]);
+    let mut draws = Draws::new(shifted(SEED), "rollback", &[]);
     let pick = honest(machines, is_member);
     let owners = publish(&mut net, count, &mut draws, &pick)?;
     for (machine, owner) in &owners {

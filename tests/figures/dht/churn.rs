@@ -9,6 +9,7 @@ use super::looks::{first_ms, look_up, lost, publish};
 use super::net::{Handicap, Net, Owner, app, client, server_or_seed, serves};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
+use crate::seeds::shifted;
 
 /// A round trip takes 100 ms in the middle.
 const TRIP: Network =
@@ -48,7 +49,7 @@ fn lossy(machines: u32, looks: u64, handicap: Option<Handicap>) -> Result<Vec<Lo
     net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
     net.swarm.mass_leave(net.swarm.now(), None, 300_000);
     net.run(Duration::from_millis(1))?;
-    let mut draws = Draws::new(4, "loss", &[]);
+    let mut draws = Draws::new(shifted(4), "loss", &[]);
     let owners = publish(&mut net, 100, &mut draws)?;
     look_up(&mut net, &owners, looks, &mut draws)
 }
@@ -97,7 +98,7 @@ fn churned(machines: u32, hours: u64, handicap: Option<Handicap>) -> Result<Chur
     let stays = machines / 10;
     let mut net = Net::new(5, Terrain::flat(TRIP), server_or_seed, handicap);
     net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
-    let mut draws = Draws::new(5, "churn", &[]);
+    let mut draws = Draws::new(shifted(5), "churn", &[]);
     let mut owners = Vec::new();
     for machine in (0..stays).filter(|machine| net.peer(*machine).is_some_and(serves)).take(100).collect::<Vec<_>>() {
         let owner = Owner::draw(5, u64::from(machine))?;

@@ -14,6 +14,7 @@ use overcom_simulator::{Draws, Network};
 use super::fields::Fields;
 use super::net::{Net, Owner, Peer, Tape, app, client, identity, member, server, server_or_seed};
 use crate::figure::{Measured, Size};
+use crate::seeds::shifted;
 
 const SEED: u64 = 21;
 /// A round trip takes 100 ms in the middle.
@@ -316,7 +317,7 @@ impl Sleepers {
     /// Seconds until they are back, in the middle and at most; a minute of who is not. Every other one wakes up to five minutes
     /// before its renewal is published, the others up to five minutes after it.
     fn wake(&mut self, net: &mut Net) -> Result<(f64, f64), String> {
-        let mut draws = Draws::new(SEED, "sleepers", &[]);
+        let mut draws = Draws::new(shifted(SEED), "sleepers", &[]);
         let mut took = Vec::new();
         for ((sleeper, machine), issuer) in self.all.iter().zip(self.machines.clone()).zip(self.issuers.clone()) {
             let apart = Duration::from_millis(draws.below(300_000));
@@ -408,7 +409,7 @@ fn longest(rounds: u32) -> Result<(u64, usize), String> {
     for (machine, owner) in phones() {
         net.ask(machine, |peer, now| peer.solo.publish(now, owner.credentials.clone()))?;
     }
-    let mut draws = Draws::new(SEED, "longest", &[]);
+    let mut draws = Draws::new(shifted(SEED), "longest", &[]);
     for round in 0..u64::from(rounds) {
         // Versions of as many digits as there are.
         let revocation =

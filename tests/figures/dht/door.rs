@@ -14,6 +14,7 @@ use super::looks::publish;
 use super::net::{Net, Owner, Peer, any_server, base64, server};
 use crate::figure::{Measured, Size};
 use crate::meter::{cpu, cpu_of};
+use crate::seeds::shifted;
 use crate::speed::Speed;
 
 const SETTLE: Duration = Duration::from_secs(900);
@@ -38,7 +39,7 @@ impl Door {
     pub(super) fn new(seed: u64, config: Config) -> Result<Self, String> {
         let mut net = Net::new(seed, Terrain::flat(Network::default()), move |_| config, None);
         net.grow(MACHINES, Duration::from_secs(3), SETTLE)?;
-        let mut draws = Draws::new(seed, "door", &[]);
+        let mut draws = Draws::new(shifted(seed), "door", &[]);
         let owners = publish(&mut net, 20, &mut draws)?;
         let machine = any_server(&net, &mut draws)?;
         Ok(Self { net, machine, owners, draws })

@@ -11,6 +11,7 @@ use super::looks::{look_up_each, lost};
 use super::net::{Handicap, Net, Owner, Peer, any, failed, member, server_or_seed, serves};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
+use crate::seeds::shifted;
 
 const SEED: u64 = 22;
 /// A round trip takes 100 ms in the middle.
@@ -37,7 +38,7 @@ enum Family {
 impl Family {
     /// Of a hundred machines 30 have both, 35 each of the two alone; the one that all know has both.
     fn of(machine: u32) -> Self {
-        match Draws::new(SEED, "family", &[u64::from(machine)]).below(100) {
+        match Draws::new(shifted(SEED), "family", &[u64::from(machine)]).below(100) {
             _ if machine == 0 => Self::Both,
             0..30 => Self::Both,
             30..65 => Self::V4,
@@ -112,7 +113,7 @@ impl Crossed {
 
 fn crossed(machines: u32, owners: u64, looks: u64, handicap: Option<Handicap>) -> Result<Crossed, String> {
     let mut net = grown(machines, handicap)?;
-    let mut draws = Draws::new(SEED, "families", &[]);
+    let mut draws = Draws::new(shifted(SEED), "families", &[]);
     let serving = |family| net.peers().filter(|(machine, peer)| Family::of(*machine) == family && serves(peer)).count();
     let serving = [Family::Both, Family::V4, Family::V6].map(serving);
     let mut published: BTreeMap<u32, Owner> = BTreeMap::new();

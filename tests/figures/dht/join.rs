@@ -9,6 +9,7 @@ use super::looks::{look_up, lost, publish};
 use super::net::{Handicap, Net, server_or_seed};
 use crate::figure::{Measured, Size};
 use crate::meter::cpu;
+use crate::seeds::shifted;
 
 /// What ten thousand joins may take, in seconds; fewer in proportion.
 const ALLOWED: f64 = 60.0;
@@ -43,7 +44,7 @@ pub(crate) fn join(size: Size) -> Result<Measured, String> {
 }
 
 fn lost_after(net: &mut Net, looks: u64) -> Result<f64, String> {
-    let mut draws = Draws::new(1, "join", &[]);
+    let mut draws = Draws::new(shifted(1), "join", &[]);
     let owners = publish(net, 100, &mut draws)?;
     Ok(lost(&look_up(net, &owners, looks, &mut draws)?))
 }

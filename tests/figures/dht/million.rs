@@ -13,6 +13,7 @@ use super::looks::{look_up_each, lost};
 use super::net::{Member, Net, Owner, server};
 use crate::figure::{Measured, Size};
 use crate::meter::{cpu, heap_bytes};
+use crate::seeds::shifted;
 
 const MILLION: f64 = 1e6;
 /// What a million may take, in bytes and seconds, and how much they must do.
@@ -93,8 +94,9 @@ impl Lived {
 fn lived(machines: u32, is_wide: bool) -> Result<Lived, String> {
     let (before, clock) = (heap_bytes(), cpu());
     let atlas = Rc::new(Atlas::of(machines));
-    let mut swarm =
-        Swarm::new(18, Terrain::flat(Network::default()), move |birth| Member::honest(atlas.peer(config(is_wide), birth, is_wide)));
+    let mut swarm = Swarm::new(shifted(18), Terrain::flat(Network::default()), move |birth| {
+        Member::honest(atlas.peer(config(is_wide), birth, is_wide))
+    });
     swarm.add(machines);
     swarm.flash_crowd(0..machines, Time::ZERO, CROWD);
     let mut net = Net::of(swarm);
@@ -108,7 +110,7 @@ fn lived(machines: u32, is_wide: bool) -> Result<Lived, String> {
         })?;
     }
     net.run(PUBLISHED)?;
-    let mut draws = Draws::new(18, "million", &[]);
+    let mut draws = Draws::new(shifted(18), "million", &[]);
     let first = 20 + draws.below(u64::from(LOOK_EACH / 2)) as u32;
     let readers = (first..machines).step_by(LOOK_EACH as usize);
     let looked: Vec<_> = look_up_each(&mut net, readers.zip(owners.iter().cycle()))?.into_iter().map(|(_, looked)| looked).collect();

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::trace::{HEADERS, LookedUp, Trace};
+use crate::seeds::shifted;
 
 /// 2026-01-01T00:00Z, when every run begins.
 const EPOCH_MS: u64 = 1_767_225_600_000;
@@ -193,7 +194,7 @@ fn names_one(bytes: Vec<u8>) -> Vec<u8> {
 
 /// The secret of a machine's installation, which stays the same; what a process draws does not.
 pub(crate) fn installation(machine: u32) -> NodeSecret {
-    NodeSecret::from_bytes(Draws::new(0, "installation", &[u64::from(machine)]).bytes())
+    NodeSecret::from_bytes(Draws::new(shifted(0), "installation", &[u64::from(machine)]).bytes())
 }
 
 /// A user with one device, in the ideal mode of cryptography.
@@ -207,7 +208,7 @@ pub(crate) struct Owner {
 
 /// The nth user of a seed, and chance for its devices.
 pub(crate) fn identity(seed: u64, n: u64) -> (IdentitySecret, Rng) {
-    let mut rng = Rng::from_seed(&Seed::from_bytes(Draws::new(seed, "owner", &[n]).bytes()));
+    let mut rng = Rng::from_seed(&Seed::from_bytes(Draws::new(shifted(seed), "owner", &[n]).bytes()));
     (IdentitySecret::with_crypto(Crypto::ideal(), rng.array()), rng)
 }
 
@@ -277,7 +278,7 @@ impl Net {
     pub(crate) fn with(seed: u64, terrain: Terrain, make: impl Fn(&Birth) -> Member + 'static) -> Self {
         let moved = Rc::new(Cell::new(Moved::default()));
         let shared = Rc::clone(&moved);
-        let swarm = Swarm::new(seed, terrain, move |birth| {
+        let swarm = Swarm::new(shifted(seed), terrain, move |birth| {
             let mut member = make(birth);
             member.machine_mut().moved = Some(Rc::clone(&shared));
             member

@@ -13,6 +13,7 @@ use super::looks::{first_ms, look_up_each, lost, publish};
 use super::net::{Member, Net, Owner, Peer, server_or_seed};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
+use crate::seeds::shifted;
 
 /// A round trip takes 100 ms in the middle.
 const TRIP: Network =
@@ -37,7 +38,7 @@ pub(crate) fn start(size: Size) -> Result<Measured, String> {
     let stores: Stores = Rc::default();
     let mut net = network(&stores);
     net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
-    let mut draws = Draws::new(17, "start", &[]);
+    let mut draws = Draws::new(shifted(17), "start", &[]);
     let owners = publish(&mut net, 50, &mut draws)?;
     let first = net.swarm.add(starts);
     let cold = started(&mut net, first..first + starts, &owners)?;
@@ -82,7 +83,7 @@ pub(crate) fn start(size: Size) -> Result<Measured, String> {
 /// Machines that know the first one's address; but those for whom something is stored know that and nothing else.
 fn network(stores: &Stores) -> Net {
     let stores = Rc::clone(stores);
-    Net::of(Swarm::new(17, Terrain::flat(TRIP), move |birth| {
+    Net::of(Swarm::new(shifted(17), Terrain::flat(TRIP), move |birth| {
         let stores = stores.borrow();
         let stored = stores.get(&birth.machine);
         let entries = if stored.is_some() { vec![] } else { vec![address(0)] };

@@ -1,7 +1,8 @@
 //! `dht-hops` and `dht-latency`: look-ups in a grown network that spans the world; `dht-requests`: in a town.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overcom_simulator::swarm::Terrain;
@@ -13,6 +14,7 @@ use super::looks::{first_ms, look_up, look_up_from, lost, mean, mean_of, publish
 use super::net::{Handicap, Net, member, server_or_seed};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
+use crate::seeds::{shifted, turn};
 
 /// Who comes late serves after ten minutes, and then its neighbours have to learn of it.
 const SETTLE: Duration = Duration::from_secs(1_500);
@@ -68,8 +70,8 @@ pub(crate) fn latency(size: Size) -> Result<Measured, String> {
     };
     let at = |thousandth| first_ms(&survey.looked, thousandth);
     Ok(Measured {
-        value: worst(survey),
-        control: worst(control),
+        value: worst(&survey),
+        control: worst(&control),
         size: u64::from(survey.machines),
         detail: format!(
             "{}; first answer p50 {:.0}, p95 {:.0}, p99 {:.0} ms, in middle round trips {:.2}, {:.2}, {:.2}; whole p50 {:.0} ms; control: \
@@ -95,7 +97,7 @@ pub(crate) fn requests(size: Size) -> Result<Measured, String> {
     let looks = size.of(100, 400, 2_000);
     let mut net = Net::new(2, Terrain::flat(Network::default()), server_or_seed, None);
     net.grow(200, Duration::from_secs(6), SETTLE)?;
-    let mut draws = Draws::new(2, "requests", &[]);
+    let mut draws = Draws::new(shifted(2), "requests", &[]);
     let owners = publish(&mut net, 50, &mut draws)?;
     let (mut cold, mut live) = (Vec::new(), Vec::new());
     for _ in 0..looks.div_ceil(100) {
@@ -151,28 +153,41 @@ impl Survey {
 }
 
 /// The network of the size, looked through once for all figures.
-fn surveyed(size: Size) -> Result<&'static Survey, String> {
-    static ALL: OnceLock<Result<Survey, String>> = OnceLock::new();
-    let survey = ALL.get_or_init(|| survey(size.of(1_000, 5_000, 10_000) as u32, size.of(1_000, 2_000, 10_000), None));
-    survey.as_ref().map_err(Clone::clone)
+fn surveyed(size: Size) -> Result<Arc<Survey>, String> {
+    static ALL: Kept = Kept::new(BTreeMap::new());
+    kept(&ALL, || survey(size.of(1_000, 5_000, 10_000) as u32, size.of(1_000, 2_000, 10_000), None))
 }
 
-fn controlled(size: Size) -> Result<&'static Survey, String> {
-    static ALL: OnceLock<Result<Survey, String>> = OnceLock::new();
-    ALL.get_or_init(|| survey(size.of(1_600, 2_000, 3_000) as u32, 300, Some(Handicap::NamesOne))).as_ref().map_err(Clone::clone)
+fn controlled(size: Size) -> Result<Arc<Survey>, String> {
+    static ALL: Kept = Kept::new(BTreeMap::new());
+    kept(&ALL, || survey(size.of(1_600, 2_000, 3_000) as u32, 300, Some(Handicap::NamesOne)))
+}
+
+/// Surveys, by turn.
+type Kept = Mutex<BTreeMap<u64, Arc<Survey>>>;
+
+/// The one of this turn.
+fn kept(all: &Kept, survey: impl FnOnce() -> Result<Survey, String>) -> Result<Arc<Survey>, String> {
+    let mut all = all.lock().map_err(|why| why.to_string())?;
+    if let Some(known) = all.get(&turn()) {
+        return Ok(Arc::clone(known));
+    }
+    let new = Arc::new(survey()?);
+    all.insert(turn(), Arc::clone(&new));
+    Ok(new)
 }
 
 /// Look-ups where everybody knows one node of each bucket and names one, and rests.
 fn thinned(machines: u32) -> Result<Vec<LookedUp>, String> {
     let mut net = attack::network(&Rc::new(Atlas::of(machines).thin()), |_, peer| member(peer, Some(Handicap::NamesOne)))?;
-    let (mut draws, pick) = (Draws::new(3, "thin", &[]), |draws: &mut Draws| draws.below(u64::from(machines)) as u32);
+    let (mut draws, pick) = (Draws::new(shifted(3), "thin", &[]), |draws: &mut Draws| draws.below(u64::from(machines)) as u32);
     let owners: Vec<_> = attack::publish(&mut net, 50, &mut draws, pick)?.into_iter().map(|(_, owner)| owner).collect();
     look_up_from(&mut net, &owners, 300, &mut draws, |_, draws| pick(draws))
 }
 
 fn survey(machines: u32, looks: u64, handicap: Option<Handicap>) -> Result<Survey, String> {
-    let terrain = Terrain::world(3, Network { delay_us: 0, ..Network::default() });
-    let mut draws = Draws::new(3, "survey", &[]);
+    let terrain = Terrain::world(shifted(3), Network { delay_us: 0, ..Network::default() });
+    let mut draws = Draws::new(shifted(3), "survey", &[]);
     let mut machine = || draws.below(u64::from(machines)) as u32;
     let trips = (0..1_001).map(|_| terrain.delay(machine(), machine()).as_secs_f64() * 2_000.0 + 5.0).collect();
     let rtt_ms = quantile(trips, 500);

@@ -69,7 +69,16 @@ impl Network {
             }
         }
         let nodes = nodes.into_iter().map(|(hint, at)| Contact { hint, at }).collect();
-        Self { realm, nodes, tables: BTreeMap::new(), dead: BTreeSet::new(), liars: BTreeMap::new(), gang: BTreeSet::new(), lost_percent: 0, rng }
+        Self {
+            realm,
+            nodes,
+            tables: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            liars: BTreeMap::new(),
+            gang: BTreeSet::new(),
+            lost_percent: 0,
+            rng,
+        }
     }
 
     pub(in crate::dht) fn add(&mut self, contact: Contact) {
