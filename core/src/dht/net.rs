@@ -12,6 +12,7 @@ use super::leaf::{LEAVES_MAX, Leaf, LeafSet};
 use super::lookup::{SERVERS_FEW, View};
 use super::reach::{Choice, Known, Reach};
 use super::realm::Realm;
+use super::recent::Recent;
 use super::repair::Repair;
 use super::table::{Mode, Rtt, Shape, Table, Wanted};
 use super::upkeep::Upkeep;
@@ -34,6 +35,8 @@ pub(super) struct Net {
     pub(super) upkeep: Upkeep,
     pub(super) health: Health,
     pub(super) suspects: Suspects,
+    /// What was looked for in several rounds within the hour (spec: DHT-86).
+    pub(super) thorough: Recent,
     pub(super) knocks: Knocks,
     /// The own id, whether or not it is said: `None` as long as the address that it depends on is not known.
     pub(super) id: Option<Key>,
@@ -48,6 +51,10 @@ pub(super) struct Net {
     /// Nodes that missed a request, and when they are asked again; at most one for each place of the table.
     pub(super) again: Vec<(Time, SocketAddr)>,
 }
+
+/// What was looked for thoroughly is not again for so long, of so many that are remembered (guess).
+const HOUR: Duration = Duration::from_secs(3_600);
+const THOROUGH_MAX: usize = 256;
 
 impl Net {
     pub(super) fn new(realm: Realm, choice: Choice, is_wide: bool, rng: &mut Rng, now: Time) -> Self {
@@ -70,6 +77,7 @@ impl Net {
             upkeep: Upkeep::new(realm.is_global(), now),
             health: Health::new(),
             suspects: Suspects::default(),
+            thorough: Recent::new([rng.u64(), rng.u64()], HOUR, THOROUGH_MAX),
             knocks: Knocks::new(realm, [rng.u64(), rng.u64()]),
             id: None,
             own,
@@ -106,7 +114,7 @@ impl Net {
     pub(super) fn heap_bytes(&self) -> usize {
         let lists = self.again.capacity().saturating_mul(size_of::<(Time, SocketAddr)>());
         let parts = [self.reach.heap_bytes(), self.table.heap_bytes(), self.leaves.heap_bytes(), self.repair.heap_bytes()];
-        parts.into_iter().chain([self.knocks.heap_bytes()]).fold(lists, usize::saturating_add)
+        parts.into_iter().chain([self.knocks.heap_bytes(), self.thorough.heap_bytes()]).fold(lists, usize::saturating_add)
     }
 
     /// The own id, if the node serves here: it is said to others from then on.

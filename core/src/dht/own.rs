@@ -220,10 +220,11 @@ impl Dht {
         let answered = |near: super::lookup::Near| Answered { contact: Contact { hint: near.hint, at: near.at }, token: token(near.at) };
         let answers: Vec<Answered> = look_up.answers().map(answered).collect();
         let carriers = carriers(own.home.hint(), net.table.mains());
-        let looked = Looked { answers: &answers, size: net.size(), is_soft: net.reach.mode() == Mode::Soft, carriers: &carriers };
+        let (size, is_soft) = (net.size(), net.reach.mode() == Mode::Soft);
+        let looked = Looked { answers: &answers, size, is_soft, carriers: &carriers };
         own.publisher.on_looked(net.realm, &looked, cx.now);
         if cx.config.dht_binds > 0 {
-            let nearest = choose(own.home.hint(), &answers, net.size()).into_iter().map(|one| one.contact).collect();
+            let nearest = choose(own.home.hint(), &answers, size, is_soft).into_iter().map(|one| one.contact).collect();
             let (realm, home) = (net.realm, own.home);
             self.tell(Told::Home { realm, home, nearest });
         }

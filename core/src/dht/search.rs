@@ -170,7 +170,7 @@ impl Dht {
         let mut eyes = Eyes { crypto: &cx.config.crypto, now: cx.wall, known: &mut self.delegations, checked };
         finding.on_got(hint, asked.to, &question, got, &mut eyes);
         if finding.is_found(&self.accepted) {
-            seek.look_up.on_found();
+            seek.look_up.end_rounds();
         }
         self.is_dirty = true;
     }

@@ -64,7 +64,7 @@ impl Goal {
 impl Dht {
     /// Begins a look-up in a realm; its number.
     pub(super) fn seek(&mut self, cx: &Cx, at: usize, target: Key, goal: Goal) -> Option<u32> {
-        let net = self.nets.get(at)?;
+        let net = self.nets.get_mut(at)?;
         let mut seeds = Vec::new();
         net.table.nearest(target.hint(), SEEDS, Wanted::Asking, cx.now, &mut seeds);
         let of_table = seeds.iter().map(|entry| Start { hint: Some(entry.hint), at: entry.at, rtt: entry.rtt });
@@ -77,7 +77,10 @@ impl Dht {
             Goal::Own | Goal::Far | Goal::Sleep | Goal::Carry(_) => Wants::Nodes,
             Goal::Publish(_) | Goal::Find(..) => Wants::Records,
         };
-        let look_up = LookUp::new(target.hint(), wants, net.view(), of_table.chain(of_entries), cx.now);
+        let mut look_up = LookUp::new(target.hint(), wants, net.view(), of_table.chain(of_entries), cx.now);
+        if net.thorough.has(target.as_bytes(), cx.now) {
+            look_up.end_rounds();
+        }
         self.seeks_begun = self.seeks_begun.wrapping_add(1);
         let number = self.seeks_begun;
         self.seeks.push(Seek { number, net: at, target, goal, look_up });
@@ -171,6 +174,9 @@ impl Dht {
         let Some(net) = self.nets.get_mut(at) else { return };
         if is_complete && let Some(eighth) = look_up.eighth() {
             net.estimate.on_look_up(eighth);
+        }
+        if look_up.has_begun_again() {
+            net.thorough.add(target.as_bytes(), cx.now);
         }
         if look_up.is_dense() && net.suspects.is_news(&target, cx.now) {
             let realm = net.realm;

@@ -30,8 +30,8 @@ pub(crate) use region::choose;
 
 use candidates::{Candidate, Candidates, PATHS, State};
 
-/// How many nodes it begins with: four a path (spec: DHT-80).
-pub(crate) const SEEDS_MAX: usize = 16;
+/// How many nodes of the table it knows: six a path (spec: DHT-80).
+pub(crate) const SEEDS_MAX: usize = 24;
 /// How many requests are on their way at once (spec: DHT-82).
 pub(crate) const IN_FLIGHT_MAX: usize = 12;
 /// How many of them, near the target, are in time: one for each path (spec: DHT-85).
@@ -39,7 +39,9 @@ const REGION_IN_TIME_MAX: usize = 4;
 /// When whoever waits is told what there is: five seconds (spec: DHT-88).
 pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(5);
 /// Rounds after the first, until something is found (spec: DHT-86).
-const AGAIN_MAX: u8 = 2;
+const AGAIN_MAX: u8 = 5;
+/// Requests in all rounds (spec: DHT-82).
+const ASKS_MAX: u8 = 96;
 /// Below so many known servers each is asked for records: all of them may hold some (spec: DHT-88).
 pub(crate) const SERVERS_FEW: usize = 16;
 /// How many nodes a record is kept at (spec: DHT-89).
@@ -118,11 +120,13 @@ pub(crate) struct LookUp {
     is_region: bool,
     /// How many rounds it may begin yet, until something is found (spec: DHT-86).
     rounds_left: u8,
+    has_begun_again: bool,
+    asks: u8,
     due: Time,
 }
 
 impl LookUp {
-    /// One that begins now, with the first 16 of `seeds`, which are the nearest of the table in their order; the i-th is
+    /// One that begins now, with the first 24 of `seeds`, which are the nearest of the table in their order; the i-th is
     /// of path i mod 4 (spec: DHT-80).
     pub(crate) fn new(target: Hint, wants: Wants, view: View, seeds: impl IntoIterator<Item = Start>, now: Time) -> Self {
         let mut candidates = Candidates::new(target, view.realm.is_global());
@@ -130,7 +134,18 @@ impl LookUp {
             candidates.add(seed.hint, seed.at, seed.rtt, path, None);
         }
         let rounds_left = if wants == Wants::Records && view.is_hard { AGAIN_MAX } else { 0 };
-        Self { target, wants, view, candidates, begun: 0, is_region: false, rounds_left, due: now + LENGTH_MAX }
+        Self {
+            target,
+            wants,
+            view,
+            candidates,
+            begun: 0,
+            is_region: false,
+            rounds_left,
+            has_begun_again: false,
+            asks: 0,
+            due: now + LENGTH_MAX,
+        }
     }
 
     /// What it looks for.
@@ -147,19 +162,17 @@ impl LookUp {
     /// The next request that may be sent now, which is in flight from then on. `None` until something happens, or for good
     /// once [`end`](Self::end) says why. At most 96 in all. O(96²).
     pub(crate) fn next(&mut self) -> Option<Ask> {
-        if self.is_round_over() && self.may_begin_again() {
+        let index = self.choose_next().or_else(|| {
+            if !self.may_begin_again() || !self.is_round_over() {
+                return None;
+            }
             self.begin_again();
-        }
-        self.enter_region();
-        let in_flight = self.candidates.iter().filter(|candidate| candidate.is_in_flight()).count();
-        if in_flight >= IN_FLIGHT_MAX || self.end().is_some() {
-            return None;
-        }
-        let of_paths = (0..PATHS).filter(|path| !self.has_arrived(*path)).find_map(|path| self.next_of(path));
-        let index = of_paths.or_else(|| self.next_in_region())?;
+            self.choose_next()
+        })?;
         let candidate = self.candidates.get(index)?;
         let ask = Ask { hint: candidate.hint, at: candidate.at, path: candidate.path, is_get: self.is_get(candidate) };
         self.begun |= 1 << ask.path;
+        self.asks = self.asks.saturating_add(1);
         self.candidates.on_asked(index);
         Some(ask)
     }
@@ -211,14 +224,20 @@ impl LookUp {
         }
     }
 
-    /// What is looked for is found: no other round begins (spec: DHT-86).
-    pub(crate) const fn on_found(&mut self) {
+    /// No other round begins: what is looked for is found, or was looked for in vain not long ago (spec: DHT-86).
+    pub(crate) const fn end_rounds(&mut self) {
         self.rounds_left = 0;
+    }
+
+    /// Whether one round was not enough.
+    pub(crate) const fn has_begun_again(&self) -> bool {
+        self.has_begun_again
     }
 
     /// Why there is nothing left to do: `None` while there is. What is still in flight then is waited for by nobody. O(96²).
     pub(crate) fn end(&self) -> Option<End> {
-        if !self.is_round_over() || self.may_begin_again() {
+        let is_spent = self.asks >= ASKS_MAX && !self.candidates.iter().any(Candidate::is_in_flight);
+        if !is_spent && (!self.is_round_over() || self.may_begin_again()) {
             return None;
         }
         Some(if self.answers().next().is_some() { End::Complete } else { End::Exhausted })
@@ -303,9 +322,24 @@ impl LookUp {
 
     /// Whether a path has come to the region or has got as near as it can (spec: DHT-86).
     fn has_arrived(&self, path: u8) -> bool {
+        self.is_there(path) || self.has_ended(path)
+    }
+
+    fn is_there(&self, path: u8) -> bool {
         let radius = self.radius(Held::EIGHT);
         let is_there = |it: &Candidate| it.state == State::Answered && it.hint.is_some() && radius.holds(it.distance);
-        self.candidates.of(path).any(|(_, candidate)| is_there(candidate)) || self.has_ended(path)
+        self.candidates.of(path).any(|(_, candidate)| is_there(candidate))
+    }
+
+    /// Whom this round asks next.
+    fn choose_next(&mut self) -> Option<usize> {
+        self.enter_region();
+        let in_flight = self.candidates.iter().filter(|candidate| candidate.is_in_flight()).count();
+        if in_flight >= IN_FLIGHT_MAX || self.asks >= ASKS_MAX {
+            return None;
+        }
+        let of_paths = (0..PATHS).filter(|path| !self.is_there(*path)).find_map(|path| self.next_of(path));
+        of_paths.or_else(|| self.next_in_region())
     }
 
     fn next_in_region(&self) -> Option<usize> {
@@ -319,7 +353,9 @@ impl LookUp {
     }
 
     fn may_begin_again(&self) -> bool {
-        self.rounds_left > 0 && self.candidates.iter().any(|candidate| candidate.is_own() && candidate.state == State::New)
+        self.rounds_left > 0
+            && self.asks < ASKS_MAX
+            && self.candidates.iter().any(|candidate| candidate.is_own() && candidate.state == State::New)
     }
 
     /// Another round: four new paths, from those of the own table that were not asked; what was named is forgotten, and who
@@ -327,7 +363,7 @@ impl LookUp {
     fn begin_again(&mut self) {
         self.rounds_left = self.rounds_left.saturating_sub(1);
         self.candidates.begin_again();
-        (self.begun, self.is_region) = (0, false);
+        (self.begun, self.is_region, self.has_begun_again) = (0, false, true);
     }
 
     fn is_region_due(&self) -> bool {

@@ -240,20 +240,20 @@ fn answered(look_up: &mut LookUp) -> Vec<(SocketAddr, u8)> {
 fn until_something_is_found_new_paths_begin_with_others_of_the_own_table() {
     let mut searching = hard(Wants::Records);
     let asked = answered(&mut searching);
-    // In the first round two more of the table are the nearest that are known.
     let seeds: Vec<_> = asked.iter().filter(|(at, _)| *at <= self::at(16)).collect();
-    assert_eq!((seeds.len(), searching.end()), (4 + 2 + 4 + 4, Some(End::Complete)), "{asked:?}");
+    assert_eq!((seeds.len(), searching.end()), (16, Some(End::Complete)), "{asked:?}");
     assert!((1..seeds.len()).all(|n| !seeds[..n].contains(&seeds[n])), "each once: {asked:?}");
     assert_eq!(searching.answers().count(), asked.len(), "answers of all rounds count");
+    assert!(searching.has_begun_again());
 
     for mut once in [hard(Wants::Nodes), look_up(&sixteen())] {
         let asked = answered(&mut once);
-        assert!(asked.len() < 12 && once.end() == Some(End::Complete), "{asked:?}");
+        assert!(asked.len() < 12 && once.end() == Some(End::Complete) && !once.has_begun_again(), "{asked:?}");
     }
     let mut found = hard(Wants::Records);
     let first = found.next().expect("somebody is known");
     found.on_reply(first.at, first.hint, Rtt::UNKNOWN, []);
-    found.on_found();
+    found.end_rounds();
     assert!(answered(&mut found).len() < 12 && found.end() == Some(End::Complete));
 }
 
@@ -330,7 +330,7 @@ proptest! {
                 asks += 1;
                 prop_assert!(in_flight.insert(ask.at, ask.hint).is_none(), "asked twice at once");
             }
-            prop_assert!(in_flight.len() <= IN_FLIGHT_MAX && asks <= 96 && look_up.candidates.iter().count() <= 96);
+            prop_assert!(in_flight.len() <= IN_FLIGHT_MAX && asks <= 96 && look_up.candidates.iter().count() <= 192);
             prop_assert!((0..PATHS).all(|path| look_up.candidates.of(path).count() <= candidates::PATH_MAX));
             prop_assert!(look_up.candidates.iter().map(|it| it.distance).is_sorted());
             if look_up.end().is_some() {

@@ -240,7 +240,7 @@ impl Publisher {
         let Some(stand) = self.stands.iter_mut().find(|stand| stand.realm == realm) else { return };
         let Phase::Looking { kinds, .. } = stand.phase else { return };
         let kinds = if self.policy == Policy::Everyone { kinds } else { kinds.without(Kind::Address) };
-        let mut chosen = choose(home, looked.answers, looked.size);
+        let mut chosen = choose(home, looked.answers, looked.size, looked.is_soft);
         chosen.retain(|one| Realm::of(one.contact.at) == Some(realm));
         if stand.is_check() {
             // Most have it by now: they are asked before they are put to (spec: DHT-149).

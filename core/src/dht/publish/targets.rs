@@ -28,8 +28,9 @@ pub(crate) struct Answered {
 }
 
 /// Those to write to, of answers that stand nearest first: the five nearest, chosen with one a group and two a block as far as
-/// there are as many, and all within the radius that is to hold eight; at most sixteen (spec: DHT-142). O(n²) for n answers.
-pub(crate) fn choose(home: Hint, answers: &[Answered], size: Size) -> Vec<Answered> {
+/// there are as many, and all within the radius that is to hold eight, in a hard table sixteen; at most sixteen (spec: DHT-142).
+/// O(n²) for n answers.
+pub(crate) fn choose(home: Hint, answers: &[Answered], size: Size, is_soft: bool) -> Vec<Answered> {
     let mut chosen: Vec<Answered> = Vec::with_capacity(HOLDERS);
     let mut networks: Vec<(Group, Group)> = Vec::with_capacity(HOLDERS);
     let is_new = |chosen: &[Answered], one: &Answered| chosen.iter().all(|other| other.contact.at != one.contact.at);
@@ -42,7 +43,7 @@ pub(crate) fn choose(home: Hint, answers: &[Answered], size: Size) -> Vec<Answer
             networks.push((group, block));
         }
     }
-    let radius = Radius::of(Held::EIGHT, size);
+    let radius = Radius::of(if is_soft { Held::EIGHT } else { Held::SIXTEEN }, size);
     for one in answers {
         let is_inside = radius.holds(one.contact.hint.distance(home));
         if (chosen.len() < HOLDERS || (is_inside && chosen.len() < TARGETS_MAX)) && is_new(&chosen, one) {

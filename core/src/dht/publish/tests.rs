@@ -375,7 +375,7 @@ fn the_five_are_the_nearest_of_different_networks_as_far_as_there_are_as_many() 
         let contact = Contact { hint: Hint(home().hint().0 ^ n << 32), at: SocketAddr::from((ip, 7)) };
         Answered { contact, token: None }
     };
-    let chosen = |answers: &[Answered], size| choose(home().hint(), answers, size).iter().map(|it| it.contact.at).collect::<Vec<_>>();
+    let chosen = |answers: &[Answered], size| choose(home().hint(), answers, size, true).iter().map(|it| it.contact.at).collect::<Vec<_>>();
     // Ten of one /24, then three of one /16, then others.
     let mut answers: Vec<Answered> = (1..=10).map(|n| one(u64::from(n), [100, 1, 1, n])).collect();
     answers.extend((11..=13).map(|n| one(u64::from(n), [100, 2, n, 1])));
@@ -391,6 +391,8 @@ fn the_five_are_the_nearest_of_different_networks_as_far_as_there_are_as_many() 
     let half = u64::from(u32::MAX / 2);
     let spread: Vec<Answered> = (0..12).map(|n| one(if n < 7 { half / 8 } else { half } + u64::from(n), [101, n, 1, 1])).collect();
     assert_eq!(chosen(&spread, Size::of(64)).len(), 7, "7 within an eighth of the space, 5 beyond");
+    // In a hard table within the radius of sixteen.
+    assert_eq!([80, 20].map(|size| choose(home().hint(), &spread, Size::of(size), false).len()), [7, 12]);
     assert_eq!(chosen(&[&answers[..1], &answers[..1]].concat(), Size::of(8)).len(), 1);
     // Where addresses are no scarce good, each is its own.
     let near: Vec<Answered> = (1..=7).map(|n| one(u64::from(n), [10, 0, 0, n])).collect();
