@@ -64,7 +64,7 @@ impl Jar {
     /// The cookie to show to this node, if it is sure to hold. O(n).
     pub(crate) fn get(&self, at: SocketAddr, hint: Hint, now: Time) -> Option<[u8; 8]> {
         // By then all are old, and their times would come round.
-        if now.since(self.last) >= USED {
+        if self.cookies.is_empty() || now.since(self.last) >= USED {
             return None;
         }
         let tag = self.tag(at, hint);

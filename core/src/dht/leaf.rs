@@ -1,7 +1,7 @@
 //! The leaf set: the nearest servers to one's own id, whose keys are proven and whose deaths are seen soon (spec: DHT-109).
 
 use alloc::vec::Vec;
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use super::id;
@@ -141,6 +141,12 @@ impl LeafSet {
     /// The leaf with this hint.
     pub(crate) fn find(&self, hint: Hint) -> Option<Leaf> {
         self.leaves.iter().find(|leaf| leaf.hint() == hint).map(Packed::unpack)
+    }
+
+    /// Whether one of them is at this address, which is without IPv6 clothes.
+    pub(crate) fn has_at(&self, at: SocketAddr) -> bool {
+        let (ip, port) = packed(at);
+        self.leaves.iter().any(|leaf| leaf.port == port && leaf.ip == ip)
     }
 
     /// The nearest five to a target, of the leaves and ourselves.
@@ -298,18 +304,8 @@ impl LeafSet {
 
 impl Packed {
     fn new(leaf: &Leaf, due: Time) -> Self {
-        let ip = match plain(leaf.at.ip()) {
-            core::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            core::net::IpAddr::V6(ip) => ip,
-        };
-        let mut packed = Self {
-            id: *leaf.id.as_bytes(),
-            key: *leaf.key.as_bytes(),
-            ip: ip.octets(),
-            port: leaf.at.port().to_be_bytes(),
-            due: [0; 8],
-            misses: 0,
-        };
+        let (ip, port) = packed(leaf.at);
+        let mut packed = Self { id: *leaf.id.as_bytes(), key: *leaf.key.as_bytes(), ip, port, due: [0; 8], misses: 0 };
         packed.set_due(due);
         packed
     }
@@ -330,6 +326,15 @@ impl Packed {
     fn set_due(&mut self, due: Time) {
         self.due = due.as_micros().to_be_bytes();
     }
+}
+
+/// An address as a leaf holds it.
+fn packed(at: SocketAddr) -> ([u8; 16], [u8; 2]) {
+    let ip = match plain(at.ip()) {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    (ip.octets(), at.port().to_be_bytes())
 }
 
 /// The five nearest of some servers to a target, nearest first.

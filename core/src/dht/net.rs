@@ -166,7 +166,7 @@ impl Net {
 
     /// Whether it is a verified node of the table, or a leaf.
     pub(super) fn knows(&self, at: SocketAddr) -> bool {
-        self.table.find(at).is_some_and(|entry| entry.is_verified()) || self.leaves.leaves().any(|leaf| leaf.at == at)
+        self.table.find(at).is_some_and(|entry| entry.is_verified()) || self.leaves.has_at(at)
     }
 
     /// Somebody has come into the table, or gone. O(n).

@@ -347,6 +347,9 @@ impl SilentList {
 
     /// It has answered. O(64).
     pub(crate) fn on_heard(&mut self, at: SocketAddr) {
+        if self.cells.is_empty() {
+            return;
+        }
         let tag = self.tag(at);
         self.cells.retain(|cell| cell.tag != tag);
     }

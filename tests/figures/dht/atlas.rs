@@ -1,7 +1,6 @@
 //! Networks in which everybody knows as many others as after days: each machine's table, leaves and place are written as it would
 //! have stored them (DHT-63, DHT-116, DHT-130), when it is touched for the first time.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use overcom_core::{Config, Crypto, Item, NodeKey, WallTime};
@@ -129,11 +128,7 @@ impl Atlas {
 
     /// A machine that begins as if it had been stopped a moment ago.
     pub(crate) fn peer(&self, config: Config, birth: &Birth, is_wide: bool) -> Peer {
-        let mut peer = Peer::new(config, birth, &[]);
-        let refused = peer.solo.restore(&self.items(birth.machine, birth.wall, birth.draws, is_wide));
-        // Here and in core the same formats are written down; a test compares them.
-        assert_eq!(refused, 0, "items are refused");
-        peer
+        restored(&self.items(birth.machine, birth.wall, birth.draws, is_wide), config, birth)
     }
 
     /// What a machine would have stored.
@@ -172,21 +167,20 @@ impl Atlas {
     }
 
     fn table(&self, own: &Place, now: u64, draws: &mut Draws, is_wide: bool) -> Vec<u8> {
-        let mut rows = Vec::new();
+        let mut out = vec![1, 4, 0, 0];
+        let mut count: u16 = 0;
         for bucket in (0..BUCKETS).rev() {
             let places = if is_wide { WIDE.get(bucket as usize).copied().unwrap_or(PLACES) } else { PLACES };
             for (index, machine) in self.bucket(own.hint(), bucket, places.min(self.known_max), draws).into_iter().enumerate() {
                 let Some(place) = self.place(machine).filter(|place| place.id != own.id) else { continue };
-                let mut row = place.hint().to_be_bytes().to_vec();
-                put_address(&mut row, place.at);
-                row.extend(((now - draws.below(SEEN_TICKS)) as u32).to_be_bytes());
-                row.push(VERIFIED | OLD | if index % 4 == 0 { MET } else { 0 });
-                rows.push(row);
+                out.extend(place.hint().to_be_bytes());
+                put_address(&mut out, place.at);
+                out.extend(((now - draws.below(SEEN_TICKS)) as u32).to_be_bytes());
+                out.push(VERIFIED | OLD | if index % 4 == 0 { MET } else { 0 });
+                count += 1;
             }
         }
-        let mut out = vec![1, 4];
-        out.extend((rows.len() as u16).to_be_bytes());
-        out.extend(rows.into_iter().flatten());
+        out[2..4].copy_from_slice(&count.to_be_bytes());
         out
     }
 
@@ -203,9 +197,12 @@ impl Atlas {
         if all.len() <= places {
             return all.iter().map(|(_, machine)| *machine).collect();
         }
-        let mut drawn = BTreeSet::new();
+        let mut drawn = Vec::with_capacity(places);
         while drawn.len() < places {
-            drawn.insert(draws.below(all.len() as u64) as usize);
+            let index = draws.below(all.len() as u64) as usize;
+            if let Err(at) = drawn.binary_search(&index) {
+                drawn.insert(at, index);
+            }
         }
         drawn.into_iter().map(|index| all[index].1).collect()
     }
@@ -214,6 +211,14 @@ impl Atlas {
     fn range(&self, first: u64, last: u64) -> (usize, usize) {
         (self.order.partition_point(|(hint, _)| *hint < first), self.order.partition_point(|(hint, _)| *hint <= last))
     }
+}
+
+/// A machine that begins with what was stored.
+pub(crate) fn restored(items: &[Item], config: Config, birth: &Birth) -> Peer {
+    let mut peer = Peer::new(config, birth, &[]);
+    // Here and in core the same formats are written down; a test compares them.
+    assert_eq!(peer.solo.restore(items), 0, "items are refused");
+    peer
 }
 
 fn put_address(out: &mut Vec<u8>, at: SocketAddr) {

@@ -34,8 +34,11 @@ impl Known {
         let mut blocks: Vec<Group> = Vec::with_capacity(BLOCKS_MIN);
         for entry in table.mains().filter(Entry::is_verified) {
             let of = block(entry.at);
-            if blocks.len() < BLOCKS_MIN && !blocks.contains(&of) {
+            if !blocks.contains(&of) {
                 blocks.push(of);
+            }
+            if blocks.len() >= BLOCKS_MIN {
+                break;
             }
         }
         Self { groups: table.groups(), blocks: blocks.len() }
@@ -85,10 +88,17 @@ impl Votes {
         };
         let fresh = || self.kept.iter().rev().filter(|vote| now.since(vote.at) < LENGTH);
         let count = |ip: IpAddr| fresh().filter(|vote| vote.ip == ip).count();
-        let ip = fresh().map(|vote| vote.ip).max_by_key(|ip| count(*ip))?;
+        // As a rule all say the same.
+        let newest = fresh().next()?.ip;
+        let is_one = fresh().all(|vote| vote.ip == newest);
+        let ip = if is_one { newest } else { fresh().map(|vote| vote.ip).max_by_key(|ip| count(*ip))? };
         let is_enough = count(ip) >= needed && count(ip).saturating_mul(3) >= fresh().count().saturating_mul(2);
         is_enough.then_some(())?;
         let ports = || fresh().filter(|vote| vote.ip == ip).take(PORTS).map(|vote| vote.port);
+        let newest = ports().next()?;
+        if ports().all(|port| port == newest) {
+            return Some(SocketAddr::new(ip, newest));
+        }
         // Of equals the last: so the newest comes last.
         let port = ports().collect::<Vec<_>>().into_iter().rev().max_by_key(|port| ports().filter(|other| other == port).count())?;
         Some(SocketAddr::new(ip, port))

@@ -252,7 +252,8 @@ impl<const N: usize> Packed<N> {
     }
 
     pub(super) fn is_at(&self, other: &Self) -> bool {
-        self.ip == other.ip && self.port == other.port
+        // Both, so that rows are compared without a branch.
+        (self.port == other.port) & (self.ip == other.ip)
     }
 
     pub(super) fn has_ip_of(&self, other: &Self) -> bool {
@@ -269,9 +270,13 @@ impl<const N: usize> Packed<N> {
         N == 16 && self.ip.first_chunk::<4>() == other.ip.first_chunk::<4>()
     }
 
-    /// The bytes that name its group.
-    pub(super) fn group(&self) -> &[u8] {
-        self.ip.get(..if N == 4 { 3 } else { 6 }).unwrap_or_default()
+    /// What names its group, as a number, which is compared at once.
+    pub(super) fn group(&self) -> u64 {
+        match (self.ip.first_chunk::<8>(), self.ip.first_chunk::<4>()) {
+            (Some(front), _) => u64::from_be_bytes(*front) >> 16,
+            (None, Some(ip)) => u64::from(u32::from_be_bytes(*ip) >> 8),
+            (None, None) => 0,
+        }
     }
 
     fn ip(&self) -> IpAddr {

@@ -120,8 +120,8 @@ impl Shelf {
     pub(super) fn position(&self, at: SocketAddr) -> Option<usize> {
         let entry = Entry { hint: Hint(0), at, rtt: super::Rtt::UNKNOWN, seen: Tick::at(Time::ZERO), state: State::default() };
         match &self.rows {
-            Rows::V4(rows) => Packed::pack(&entry).and_then(|it| rows.iter().position(|row| row.is_at(&it))),
-            Rows::V6(rows) => Packed::pack(&entry).and_then(|it| rows.iter().position(|row| row.is_at(&it))),
+            Rows::V4(rows) => Packed::pack(&entry).and_then(|it| position(rows, &it)),
+            Rows::V6(rows) => Packed::pack(&entry).and_then(|it| position(rows, &it)),
         }
     }
 
@@ -174,6 +174,24 @@ fn insert<const N: usize>(rows: &mut Vec<Packed<N>>, index: usize, entry: &Entry
     true
 }
 
+fn position<const N: usize>(rows: &[Packed<N>], it: &Packed<N>) -> Option<usize> {
+    such(rows, |row| row.is_at(it)).next().map(|(index, _)| index)
+}
+
+/// Few rows out of many, with their indices. Eight are looked at without a branch between them, since most are passed over.
+fn such<'a, const N: usize>(
+    rows: &'a [Packed<N>],
+    is_such: impl Fn(&Packed<N>) -> bool + Copy + 'a,
+) -> impl Iterator<Item = (usize, &'a Packed<N>)> + 'a {
+    const AT_ONCE: usize = 8;
+    let (eights, rest) = rows.as_chunks::<AT_ONCE>();
+    let has = move |eight: &&[Packed<N>; AT_ONCE]| eight.iter().fold(false, |has, row| has | is_such(row));
+    let indexed = (0..).step_by(AT_ONCE).zip(eights).filter(move |(_, eight)| has(eight));
+    let behind = eights.len().saturating_mul(AT_ONCE);
+    let of_eights = indexed.flat_map(|(from, eight)| (from..).zip(eight));
+    of_eights.chain((behind..).zip(rest)).filter(move |(_, row)| is_such(row))
+}
+
 fn scan<const N: usize>(rows: &[Packed<N>], range: Range<usize>, now: Time, see: &mut impl FnMut(Seen)) {
     let (start, now) = (range.start, Tick::at(now));
     for (row, index) in rows.get(range).unwrap_or_default().iter().zip(start..) {
@@ -205,7 +223,8 @@ fn is_crowded<const N: usize>(rows: &[Packed<N>], bucket: &Range<usize>, it: &Pa
         return true;
     }
     let mut group = 0;
-    for row in rows.iter().filter(|row| row.has_group_of(it)).filter(counted) {
+    let of = it.group();
+    for row in such(rows, |row| row.group() == of).map(|(_, row)| row).filter(counted) {
         group += 1;
         if group >= TABLE_CAP || row.has_ip_of(it) {
             return true;
@@ -219,10 +238,13 @@ fn groups<const N: usize>(rows: &[Packed<N>], is_global: bool) -> usize {
     if !is_global {
         return verified.take(GROUPS_MAX).count();
     }
-    let mut found: Vec<&[u8]> = Vec::with_capacity(GROUPS_MAX);
-    for row in verified {
-        if found.len() < GROUPS_MAX && !found.contains(&row.group()) {
-            found.push(row.group());
+    let mut found: Vec<u64> = Vec::with_capacity(GROUPS_MAX);
+    for group in verified.map(Packed::group) {
+        if !found.contains(&group) {
+            found.push(group);
+        }
+        if found.len() >= GROUPS_MAX {
+            break;
         }
     }
     found.len()
@@ -232,6 +254,25 @@ fn cut_ages<const N: usize>(rows: &mut [Packed<N>], now: Time, passed: u64) {
     for row in rows {
         if passed > u64::from(AGE_MAX) || row.seen().age(now) > AGE_MAX {
             row.set_seen(Tick::before(now, AGE_MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_is_found_at_its_address_however_many_there_are_and_nobody_elsewhere() {
+        let at =
+            |n: usize, port: u16| SocketAddr::from(([20, 1, u8::try_from(n / 200).unwrap_or(0), u8::try_from(n % 200).unwrap_or(0)], port));
+        let mut shelf = Shelf::new(false);
+        for n in 0..70 {
+            assert_eq!((0..n).find(|other| shelf.position(at(*other, 7)) != Some(*other)), None, "of {n}");
+            assert_eq!([shelf.position(at(n, 7)), shelf.position(at(n / 2, 8))], [None; 2], "of {n}");
+            let entry =
+                Entry { hint: Hint(0), at: at(n, 7), rtt: super::super::Rtt::UNKNOWN, seen: Tick::at(Time::ZERO), state: State::default() };
+            shelf.insert(0, usize::MAX, &entry);
         }
     }
 }

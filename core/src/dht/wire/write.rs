@@ -14,6 +14,8 @@ use crate::wire::line::write_number;
 const MORE_BYTES: usize = 12;
 /// What `,"pad":""` takes.
 const PAD_FRAME_BYTES: usize = 9;
+/// Room that is asked for at once, instead of in seven steps: longer are only records and what names many nodes (guess).
+const USUAL_BYTES: usize = 512;
 
 /// To whom a reply goes, which decides how long it may be (spec: DHT-15).
 #[derive(Clone, Copy)]
@@ -190,6 +192,7 @@ struct Filler<'a> {
 impl<'a> Filler<'a> {
     fn begin(out: &'a mut Vec<u8>, exchange: Exchange, mode: &str, word: &str, limit: usize) -> Self {
         let from = out.len();
+        out.reserve(limit.min(USUAL_BYTES));
         out.extend_from_slice(b"{\"v\":1");
         put_bytes(out, "t", exchange.as_bytes());
         put_text(out, mode, word);
