@@ -102,6 +102,13 @@ impl Net {
         }
     }
 
+    /// The own id is not known yet, but will most likely be this one: what was stored lies around it.
+    pub(super) fn stand_around(&mut self, own: Key, now: Time) {
+        self.own = own;
+        self.table.rehome(own.hint(), now);
+        self.leaves = LeafSet::new(self.realm, own.hint());
+    }
+
     /// Leaves of before a restart: they count once the own id is known.
     pub(super) fn restore_leaves(&mut self, leaves: Vec<Leaf>, now: Time) {
         self.saved_leaves = leaves;

@@ -60,6 +60,8 @@ impl Dht {
                         // The variant that it has brought is part of the id.
                         if let Some(id) = net.reach.id(&self.key) {
                             net.move_to(id, cx.now);
+                        } else if let Some(before) = net.reach.id_before(&self.key) {
+                            net.stand_around(before, cx.now);
                         }
                     }
                     TABLE => {
@@ -90,7 +92,40 @@ fn realm(wanted: [u8; 2]) -> Option<Realm> {
 
 #[cfg(test)]
 mod tests {
+    use core::net::SocketAddr;
+
+    use super::super::id::{Variant, node_id};
+    use super::super::table::{Answer, Mode, Rtt, Shape, Table};
     use super::*;
+    use crate::id::NodeKey;
+    use crate::{Config, Crypto, Event, NodeSecret, Seed, Solo, Time, WallTime};
+
+    /// Around another point there would be places for a few of each bucket only.
+    // spec-test: DHT-63
+    #[test]
+    fn a_server_that_begins_again_where_it_was_has_all_of_its_table() {
+        let (now, wall, at) = (Time::from_secs(9), WallTime::from_millis(1 << 40), SocketAddr::from(([20, 1, 1, 1], 7)));
+        let secret = NodeSecret::from_bytes([1; 32]);
+        let own = node_id(&secret.key(&Crypto::standard()), at, Variant::from_low_bits(3)).expect("an address");
+        let shape = Shape { is_wide: false, ..Shape::SERVER };
+        let mut table = Table::new(Realm { is_v6: false, scope: Scope::Global }, own.hint(), shape);
+        table.set_mode(Mode::Hard, now);
+        for n in 0..4_000_u16 {
+            let [a, b] = n.to_be_bytes();
+            let at = SocketAddr::from(([30 + a, b, 1, 1], 7));
+            let id = node_id(&NodeKey::from_bytes([b; 32]), at, Variant::from_low_bits(a)).expect("an address");
+            let answer = Answer { hint: id.hint(), at, rtt: Rtt::UNKNOWN, by_look_up: true, is_dual: None, descent: None };
+            table.on_answer(&answer, now);
+        }
+        let nodes = u64::try_from(table.len()).unwrap_or(0);
+        assert!(nodes > 110, "{nodes}");
+        let reach = [&[1, 4, b'g', 3, 3][..], &[20, 1, 1, 1, 0, 7], &[0]].concat();
+        let items = [(&b"4gr"[..], reach), (b"4gt", table.store(now, wall))].map(|(key, value)| Item { key: key.to_vec(), value });
+        let mut solo = Solo::new(Config::desktop().dht_wide(0), &secret, &Seed::from_bytes([2; 32]), now, wall).expect("a profile");
+        assert_eq!(solo.restore(&items), 0);
+        solo.handle(now, Event::addresses(&[at], false));
+        assert_eq!(solo.view().realms.iter().map(|realm| realm.nodes).collect::<Vec<_>>(), [nodes]);
+    }
 
     #[test]
     fn each_realm_has_letters_of_its_own() {

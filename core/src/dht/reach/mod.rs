@@ -109,6 +109,12 @@ impl Reach {
         id::node_id(key, at, self.variant)
     }
 
+    /// The id that it had where it served when its process ended, as long as nobody has said whether it is there still.
+    pub(crate) fn id_before(&self, key: &NodeKey) -> Option<Key> {
+        let at = self.role.serves_at(None)?.filter(|_| self.realm.is_global())?;
+        id::node_id(key, at, self.variant)
+    }
+
     /// Soft or hard (spec: DHT-54).
     pub(crate) fn mode(&self) -> Mode {
         let is_hard = self.realm.is_global() && (self.has_held_64 || self.known.groups >= HARD_GROUPS);
