@@ -236,6 +236,7 @@ impl Dht {
         let is_of_leaf = asked.purpose == Purpose::Leaf;
         let dead = asked.hint.filter(|_| is_of_leaf).and_then(|hint| net.leaves.on_silent(hint, cx.now));
         if dead.is_some() {
+            net.upkeep.on_neighbour_gone(cx.now);
             self.on_leaves(cx, at);
         }
         self.on_no_answer(cx, at, asked);

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use super::ask::{Whom, count_out};
 use super::key::Hint;
 use super::knock;
-use super::leaf::{self, Leaf, LeafSet};
+use super::leaf::{self, LEAVES_MAX, Leaf, LeafSet};
 use super::net::Net;
 use super::proof::is_hello;
 use super::reach::{Choice, Outcome};
@@ -58,8 +58,9 @@ impl Dht {
             for net in 0..self.nets.len() {
                 self.settle_reach(cx, net);
                 self.settle_upkeep(cx, net);
-                self.settle_table(cx, net);
+                // A leaf that has missed has a place in the table, too, and is asked for both at once.
                 self.settle_leaves(cx, net);
+                self.settle_table(cx, net);
             }
             self.ping_entries(cx);
             self.drive_own(cx);
@@ -161,7 +162,9 @@ impl Dht {
     fn on_begin_serving(&mut self, cx: &mut Cx, at: usize) {
         let Some(net) = self.nets.get_mut(at) else { return };
         let (realm, own) = (net.realm, net.own.hint());
-        net.upkeep.on_begin_serving(&mut self.rng, cx.now);
+        // Who does not serve has no leaves but those that were stored.
+        let kept_neighbours = net.leaves.len() >= LEAVES_MAX;
+        net.upkeep.on_begin_serving(kept_neighbours, &mut self.rng, cx.now);
         net.health.set_serving(true);
         net.offer_nearest(cx.now);
         let address = net.reach.address();
@@ -226,6 +229,9 @@ impl Dht {
             due.extend(net.table.next_probe(cx.now, |at| flight.is_asked(at)).map(|entry| entry.at));
         }
         for to in due {
+            if self.flight.is_asked(to) {
+                continue;
+            }
             let Some(entry) = self.nets.get(at).and_then(|net| net.table.find_any(to)) else { continue };
             let whom = Whom { at: to, hint: Some(entry.hint), rtt: entry.rtt };
             // Its hint is known, and who has another one does not answer.
@@ -338,7 +344,9 @@ impl Dht {
 
     /// Somebody else is where a leaf was.
     pub(super) fn on_leaf_gone(&mut self, cx: &Cx, at: usize, hint: Hint) {
-        if self.nets.get_mut(at).and_then(|net| net.leaves.on_gone(hint)).is_some() {
+        let Some(net) = self.nets.get_mut(at) else { return };
+        if net.leaves.on_gone(hint).is_some() {
+            net.upkeep.on_neighbour_gone(cx.now);
             self.on_leaves(cx, at);
         }
     }

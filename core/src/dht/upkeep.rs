@@ -28,6 +28,9 @@ const OWN_FIRST: Duration = Duration::from_secs(1);
 /// Small networks come into being within these seconds; from then on each time is four times as late.
 const OWN_DOUBLED: Duration = Duration::from_secs(4);
 const OWN_LAST: Duration = Duration::from_secs(300);
+/// Who kept its neighbours over a restart looks itself up as the doubling would, but from somewhen between its 16 and 64 s on.
+const KEPT_FROM: Duration = Duration::from_secs(16);
+const KEPT_SPREAD_MS: u64 = 48_000;
 const ROUND_MS: u64 = 900_000;
 /// One thin bucket is looked up so long after the one before (measured: with 4 and 8 s a node has spoken to all 60 addresses that
 /// it may after 30 s, spec: DHT-74).
@@ -49,6 +52,8 @@ pub(crate) struct Upkeep {
     store: Time,
     /// When it began to serve, and how far the doubling has come.
     serving: Option<(Time, Duration)>,
+    /// It serves among neighbours from before a restart, none of which is known to be gone.
+    is_among_kept: bool,
     has_joined: bool,
     is_global: bool,
     /// How long it waits before it joins again, if nobody answers.
@@ -58,7 +63,17 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     /// Of a node that starts now.
     pub(crate) fn new(is_global: bool, now: Time) -> Self {
-        Self { own: None, far: None, fill: None, store: now + STORE_EACH, serving: None, has_joined: false, is_global, again: JOIN_AGAIN }
+        Self {
+            own: None,
+            far: None,
+            fill: None,
+            store: now + STORE_EACH,
+            serving: None,
+            is_among_kept: false,
+            has_joined: false,
+            is_global,
+            again: JOIN_AGAIN,
+        }
     }
 
     /// There is somebody to ask: an entry peer has answered, or a table was restored. The first time a node joins.
@@ -88,17 +103,33 @@ impl Upkeep {
         self.has_joined = false;
     }
 
-    /// The node serves from now on, and has those whom it asks learn of it.
-    pub(crate) fn on_begin_serving(&mut self, rng: &mut Rng, now: Time) {
-        self.serving = Some((now, Duration::ZERO));
-        self.own = Some(now);
+    /// The node serves from now on, and has those whom it asks learn of it: at once, unless it has `kept_neighbours` from before
+    /// a restart, who know it as it knows them.
+    pub(crate) fn on_begin_serving(&mut self, kept_neighbours: bool, rng: &mut Rng, now: Time) {
+        self.begin(now);
+        if kept_neighbours {
+            let by_chance = Duration::from_millis(rng.below(KEPT_SPREAD_MS));
+            (self.is_among_kept, self.own) = (true, Some(now + KEPT_FROM + by_chance));
+        }
         self.far = Some(now + spread(ROUND_MS, rng));
         self.store = now;
+    }
+
+    /// A neighbour is gone. If it was one from before a restart, the neighbourhood is another: it is looked up as by a newcomer.
+    pub(crate) const fn on_neighbour_gone(&mut self, now: Time) {
+        if self.is_among_kept {
+            self.begin(now);
+        }
     }
 
     /// It does not any more.
     pub(crate) const fn on_end_serving(&mut self, now: Time) {
         (self.serving, self.own, self.far, self.fill, self.store) = (None, None, None, None, now);
+        self.is_among_kept = false;
+    }
+
+    const fn begin(&mut self, now: Time) {
+        (self.serving, self.own, self.is_among_kept) = (Some((now, Duration::ZERO)), Some(now), false);
     }
 
     /// When [`next`](Self::next) has something again.
@@ -131,6 +162,7 @@ impl Upkeep {
 
     fn own_after(&mut self, rng: &mut Rng, now: Time) -> Option<Time> {
         let (began, passed) = self.serving.as_mut()?;
+        self.is_among_kept = false;
         // Turns that were slept through are not made up for.
         loop {
             let times = if *passed < OWN_DOUBLED { 2 } else { 4 };
@@ -224,7 +256,7 @@ mod tests {
         let done = run(&mut upkeep, &mut rng, secs(9_000));
         assert_eq!((own(&done, false), own(&done, true)), (alloc::vec![50], Vec::new()), "once");
         assert!(!done.iter().any(|(_, task)| matches!(task, Task::FarLookUp { .. })));
-        upkeep.on_begin_serving(&mut rng, secs(10_000));
+        upkeep.on_begin_serving(false, &mut rng, secs(10_000));
         let done = run(&mut upkeep, &mut rng, secs(10_000 + 86_400));
         let times = own(&done, true);
         assert_eq!(times.get(..7), Some(&[0, 1, 2, 4, 16, 64, 256].map(|after| 10_000 + after)[..]));
@@ -269,7 +301,7 @@ mod tests {
     #[test]
     fn turns_that_were_slept_through_come_once() {
         let (mut upkeep, mut rng) = (Upkeep::new(true, START), rng());
-        upkeep.on_begin_serving(&mut rng, secs(40));
+        upkeep.on_begin_serving(false, &mut rng, secs(40));
         let now = secs(40 + 100);
         let tasks: Vec<Task> = core::iter::from_fn(|| upkeep.next(&OWN, Size::of(9), |_| true, &mut rng, now)).collect();
         assert_eq!(tasks, [Task::OwnLookUp { with_id: true }, Task::Store]);
@@ -278,10 +310,42 @@ mod tests {
 
     // spec-test: DHT-137
     #[test]
+    fn who_kept_its_neighbours_over_a_restart_looks_itself_up_later_and_at_once_if_one_of_them_is_gone() {
+        let begun = |rng: &mut Rng| {
+            let mut upkeep = Upkeep::new(true, START);
+            upkeep.on_contact(START);
+            upkeep.on_begin_serving(true, rng, START);
+            upkeep
+        };
+        let mut rng = rng();
+        let mut firsts = alloc::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let mut upkeep = begun(&mut rng);
+            let done = run(&mut upkeep, &mut rng, secs(300));
+            let times = own(&done, true);
+            let [first, 64, 256] = times[..] else { panic!("{times:?}") };
+            firsts.insert(first);
+            assert_eq!(own(&done, false), [0; 0]);
+            upkeep.on_neighbour_gone(secs(300));
+            assert!(own(&run(&mut upkeep, &mut rng, secs(310)), true).is_empty(), "it has looked since");
+        }
+        assert!(firsts.len() > 30 && firsts.iter().all(|first| (16..64).contains(first)), "{firsts:?}");
+        let mut upkeep = begun(&mut rng);
+        upkeep.on_neighbour_gone(secs(2));
+        upkeep.on_neighbour_gone(secs(3));
+        assert_eq!(own(&run(&mut upkeep, &mut rng, secs(299)), true), [2, 3, 4, 6, 18, 66, 258]);
+        let mut upkeep = begun(&mut rng);
+        upkeep.on_end_serving(secs(1));
+        upkeep.on_neighbour_gone(secs(2));
+        assert_eq!(own(&run(&mut upkeep, &mut rng, secs(299)), true), [0; 0]);
+    }
+
+    // spec-test: DHT-137
+    #[test]
     fn who_serves_looks_up_thin_buckets_one_after_the_other_that_the_network_has_enough_nodes_for() {
         let fill_in = |is_global: bool, nodes: usize, thin: &[usize]| {
             let (mut upkeep, mut rng) = (Upkeep::new(is_global, START), rng());
-            upkeep.on_begin_serving(&mut rng, START);
+            upkeep.on_begin_serving(false, &mut rng, START);
             let mut looked = Vec::new();
             upkeep.on_own_look_up(1, START);
             // One that ends meanwhile begins nothing anew.
@@ -334,7 +398,7 @@ mod tests {
             done.filter(|(_, task)| *task == Task::Store).map(|(at, _)| at).collect::<Vec<_>>()
         };
         assert_eq!(stores(&mut upkeep, &mut rng, 1_250), [600, 1_200]);
-        upkeep.on_begin_serving(&mut rng, secs(1_300));
+        upkeep.on_begin_serving(false, &mut rng, secs(1_300));
         assert_eq!(stores(&mut upkeep, &mut rng, 1_899), [1_300]);
         upkeep.on_end_serving(secs(1_899));
         assert_eq!(stores(&mut upkeep, &mut rng, 2_499), [1_899, 2_499]);
@@ -352,7 +416,7 @@ mod tests {
                     0 => upkeep.on_contact(now),
                     1 => upkeep.on_own_look_up(usize::from(millis % 2 == 0), now),
                     2 => upkeep.on_lost(),
-                    3 if !serves => (serves, ()) = (true, upkeep.on_begin_serving(&mut rng, now)),
+                    3 if !serves => (serves, ()) = (true, upkeep.on_begin_serving(false, &mut rng, now)),
                     4 if serves => (serves, ()) = (false, upkeep.on_end_serving(now)),
                     _ => {}
                 }

@@ -328,3 +328,57 @@ fn a_quiet_network_costs_each_server_less_than_a_hundred_bytes_a_second() {
     // Seven leaves once a minute each, and one of the table each ten seconds at most.
     assert!((90..=7 * 15 * 5 / 4 + 90).contains(&alive), "{alive}");
 }
+
+/// In which seconds after its restart, within a minute, a server of twenty asked for nodes, of whom `gone` others left while it was away.
+fn seconds_of_finds(gone: usize) -> Vec<u64> {
+    let mut world = World::small(20);
+    world.run_secs(600);
+    let items = world.solo(7).save();
+    (7..=7 + gone).for_each(|index| world.stop(index));
+    world.run_secs(5);
+    let (config, now, places) = (world.config, world.now, world.peers[7].places.clone());
+    let mut solo =
+        Solo::new(config, &NodeSecret::from_bytes([8; 32]), &Seed::from_bytes([99; 32]), now, world.wall()).expect("a configuration");
+    assert_eq!(solo.restore(&items), 0);
+    solo.handle(now, Event::addresses(&places, false));
+    world.peers[7].solo = Some(solo);
+    world.log = Some(Vec::new());
+    world.drain(7);
+    world.run_secs(66);
+    assert_eq!(world.solo(7).view().realms[0].standing, DhtStanding::Serving);
+    let log = world.log.take().unwrap_or_default();
+    // Beside them one of the table.
+    let pings = log.iter().filter(|(at, letter)| *at == now && letter.from == lan(7) && letter.text().contains("\"to\":")).count();
+    assert!((16..=17).contains(&pings), "{pings}: its leaves are asked at once");
+    let mut seconds: Vec<u64> =
+        log.iter().filter(|(_, letter)| letter.from == lan(7) && letter.is("q", "find")).map(|(at, _)| at.since(now).as_secs()).collect();
+    seconds.dedup();
+    seconds
+}
+
+// spec-test: DHT-137
+#[test]
+fn who_begins_again_among_its_neighbours_looks_for_others_later_and_when_one_has_died_as_a_newcomer() {
+    let calm = seconds_of_finds(0);
+    assert!(calm.first().is_some_and(|first| (16..64).contains(first)), "{calm:?}");
+    let changed = seconds_of_finds(4);
+    let died = changed.iter().copied().find(|second| (20..30).contains(second)).expect("it looks as soon as one is dead");
+    let after: Vec<u64> = changed.iter().filter(|second| **second >= died).map(|second| second - died).take(4).collect();
+    assert_eq!(after, [0, 1, 2, 4], "{changed:?}");
+}
+
+// spec-test: DHT-57
+// spec-test: DHT-110
+#[test]
+fn a_leaf_that_is_missed_is_asked_once_for_the_table_and_the_leaf_set() {
+    let mut world = World::small(4);
+    world.run_secs(600);
+    world.stop(2);
+    world.log = Some(Vec::new());
+    world.run_secs(150);
+    let log = world.log.take().unwrap_or_default();
+    let asked: Vec<Time> = log.iter().filter(|(_, letter)| letter.from == lan(1) && letter.to == lan(2)).map(|(at, _)| *at).collect();
+    // Each request is repeated once.
+    let most = asked.iter().map(|from| asked.iter().filter(|at| **at >= *from && at.since(*from) < Duration::from_secs(8)).count()).max();
+    assert_eq!((most, asked.len() >= 6), (Some(2), true), "{asked:?}");
+}
