@@ -3,7 +3,7 @@
 const fs = require('fs')
 const DHT = require('hyperdht')
 
-const WARM_UP_MS = 3000
+const WARM_UP_MS = 10000
 const PAUSE_MS = 20
 const VALUE = Buffer.from('{"addr":["203.0.113.7",4242],"seq":1}')
 
@@ -53,6 +53,7 @@ async function measured (into, operation) {
 async function main (nodes, operations) {
   const operation = () => ({ ms: [], packets: [], bytes: [] })
   const emptyKib = residentKib()
+  const silence = traffic().packets
   const perNode = () => Number(((residentKib() - emptyKib) / nodes).toFixed(1))
   let begun = now()
   // All at once, as with the other peers; its own test network waits for one after the other, which takes longer.
@@ -66,6 +67,7 @@ async function main (nodes, operations) {
   const startMs = now() - begun
   await rest(WARM_UP_MS)
   const freshKib = perNode()
+  const startPackets = Math.round((traffic().packets - silence) / nodes)
 
   const keys = Array.from({ length: operations }, () => DHT.keyPair())
   const puts = operation()
@@ -88,6 +90,7 @@ async function main (nodes, operations) {
     nodes,
     operations,
     start_ms: Number(startMs.toFixed(1)),
+    start_packets: startPackets,
     put_ms: three(puts.ms),
     put_packets: quantile(puts.packets, 50),
     put_bytes: quantile(puts.bytes, 50),

@@ -13,6 +13,7 @@ use crate::program::{ROOT, text_of};
 struct Line {
     peer: String,
     start_ms: f64,
+    start_packets: f64,
     put_ms: [f64; 3],
     put_packets: f64,
     first_ms: [f64; 3],
@@ -83,9 +84,10 @@ fn compared(text: &str, nodes: u64) -> Result<Measured, String> {
         let ms = |[half, most, _]: [f64; 3]| format!("{half:.1}, {most:.1}");
         let _ = write!(
             words,
-            "{}: joined {:.0} ms, put {} ms, {:.0} packets, first answer {} ms, {:.0} packets a get, {:.0} KiB a node, {} of {} lost; ",
+            "{}: joined {:.0} ms, {:.0} packets a node, put {} ms, {:.0} packets, first answer {} ms, {:.0} packets a get, {:.0} KiB a node, {} of {} lost; ",
             line.peer,
             line.start_ms,
+            line.start_packets,
             ms(line.put_ms),
             line.put_packets,
             ms(line.first_ms),
@@ -127,7 +129,7 @@ mod tests {
 
     fn line(peer: &str, ms: f64, lost: u32) -> String {
         format!(
-            r#"{{"peer":"{peer}","nodes":9,"operations":10,"start_ms":{ms},"put_ms":[{ms},{ms},{ms}],"put_packets":4,"put_bytes":5,"first_ms":[1,1,1],"get_ms":[1,1,1],"get_packets":6,"get_bytes":7,"lost":{lost},"fresh_kib":8,"used_kib":9,"cpu_s":1}}"#
+            r#"{{"peer":"{peer}","nodes":9,"operations":10,"start_ms":{ms},"start_packets":2,"put_ms":[{ms},{ms},{ms}],"put_packets":4,"put_bytes":5,"first_ms":[1,1,1],"get_ms":[1,1,1],"get_packets":6,"get_bytes":7,"lost":{lost},"fresh_kib":8,"used_kib":9,"cpu_s":1}}"#
         )
     }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use counters::{Traffic, cpu_seconds, resident_kib};
 
-/// Before anything is read or written.
-const WARM_UP: Duration = Duration::from_secs(3);
+/// Before anything is read or written: joining and what it brings with it is over by then.
+const WARM_UP: Duration = Duration::from_secs(10);
 /// After each operation, so that what it still sends is counted to it. It is part of no time.
 const PAUSE: Duration = Duration::from_millis(20);
 /// What a peer that keeps bytes is given to keep: 37 of them.
@@ -88,12 +88,13 @@ fn measure<P: Peer>(name: &str, nodes: usize, operations: usize) -> Result<Strin
     if operations == 0 || operations > nodes {
         return Err(format!("each node writes once: 1 to {nodes} operations"));
     }
-    let (empty_kib, clock) = (resident_kib()?, Instant::now());
+    let (empty_kib, silence, clock) = (resident_kib()?, Traffic::now()?, Instant::now());
     let mut peer = P::start(nodes)?;
     let start_ms = millis(clock);
     peer.rest(WARM_UP)?;
     let per_node = |kib: u64| kib.saturating_sub(empty_kib) as f64 / nodes as f64;
     let fresh_kib = per_node(resident_kib()?);
+    let start_packets = Traffic::now()?.since(silence).packets as f64 / nodes as f64;
 
     let mut puts = Operations::default();
     for writer in 0..operations {
@@ -118,7 +119,7 @@ fn measure<P: Peer>(name: &str, nodes: usize, operations: usize) -> Result<Strin
     let used_kib = per_node(resident_kib()?);
     let lost = operations - firsts.len();
     Ok(format!(
-        r#"{{"peer":"{}","nodes":{nodes},"operations":{operations},"start_ms":{start_ms:.1},"put_ms":{},"put_packets":{:.0},"put_bytes":{:.0},"first_ms":{},"get_ms":{},"get_packets":{:.0},"get_bytes":{:.0},"lost":{lost},"fresh_kib":{fresh_kib:.1},"used_kib":{used_kib:.1},"cpu_s":{:.2}}}"#,
+        r#"{{"peer":"{}","nodes":{nodes},"operations":{operations},"start_ms":{start_ms:.1},"start_packets":{start_packets:.0},"put_ms":{},"put_packets":{:.0},"put_bytes":{:.0},"first_ms":{},"get_ms":{},"get_packets":{:.0},"get_bytes":{:.0},"lost":{lost},"fresh_kib":{fresh_kib:.1},"used_kib":{used_kib:.1},"cpu_s":{:.2}}}"#,
         name,
         three(&mut puts.millis),
         quantile(&mut puts.packets, 50),

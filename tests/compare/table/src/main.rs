@@ -13,6 +13,8 @@ struct Line {
     nodes: u32,
     operations: u32,
     start_ms: f64,
+    /// Of a node, until the first operation.
+    start_packets: f64,
     put_ms: [f64; 3],
     put_packets: f64,
     put_bytes: f64,
@@ -28,10 +30,11 @@ struct Line {
     compile_s: Option<f64>,
 }
 
-const HEAD: [&str; 14] = [
+const HEAD: [&str; 15] = [
     "peer",
     "nodes",
     "all joined ms",
+    "packets/node",
     "put ms p50 p95 p99",
     "packets",
     "bytes",
@@ -46,12 +49,13 @@ const HEAD: [&str; 14] = [
 ];
 
 impl Line {
-    fn cells(&self) -> [String; 14] {
+    fn cells(&self) -> [String; 15] {
         let three = |[a, b, c]: [f64; 3]| format!("{a:.1} {b:.1} {c:.1}");
         [
             self.peer.clone(),
             self.nodes.to_string(),
             format!("{:.0}", self.start_ms),
+            format!("{:.0}", self.start_packets),
             three(self.put_ms),
             format!("{:.0}", self.put_packets),
             format!("{:.0}", self.put_bytes),
@@ -112,7 +116,7 @@ mod tests {
 
     #[test]
     fn each_line_is_a_row_and_what_is_no_line_is_left_out() {
-        let line = r#"{"peer":"a 1","nodes":3,"operations":2,"start_ms":1,"put_ms":[1,2,3],"put_packets":4,"put_bytes":5,"first_ms":[1,2,3],"get_ms":[1,2,3],"get_packets":6,"get_bytes":7,"lost":1,"fresh_kib":8,"used_kib":9,"cpu_s":1.5}"#;
+        let line = r#"{"peer":"a 1","nodes":3,"operations":2,"start_ms":1,"start_packets":10,"put_ms":[1,2,3],"put_packets":4,"put_bytes":5,"first_ms":[1,2,3],"get_ms":[1,2,3],"get_packets":6,"get_bytes":7,"lost":1,"fresh_kib":8,"used_kib":9,"cpu_s":1.5}"#;
         let table = table(&format!("{{\"skipped\":\"b\"}}\n{line}\n")).expect("a table");
         assert_eq!(table.lines().count(), 3);
         assert!(table.contains("1.0 2.0 3.0") && table.contains("1 of 2"));
