@@ -153,7 +153,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         promise: "addresses spoken to in the first 30 s over 60, in a client's idle hour over 200: at most 1",
         measure: dht::endpoints,
     },
-    Figure { name: "dht-serve-rate", promise: "CPU of an answered request over 4 µs: at most 1", measure: dht::serve_rate },
+    Figure {
+        name: "dht-serve-rate",
+        promise: "CPU of an answered request over 4 µs in core alone, over 6.67 µs with its sockets: at most 1",
+        measure: dht::serve_rate,
+    },
     Figure {
         name: "dht-amplification",
         promise: "bytes back for a byte of an unproven request; elsewhere over 0.3: at most 1",

@@ -187,7 +187,8 @@ fn is_next(message: &Received, number: u64) -> bool {
     message.parse::<Payload<'_>>().is_ok_and(|payload| payload.number == number && payload.is_whole())
 }
 
-fn node(number: u64, config: Config, store: impl Store + 'static) -> Result<Runtime, String> {
+/// A node on loopback that has started.
+pub(crate) fn node(number: u64, config: Config, store: impl Store + 'static) -> Result<Runtime, String> {
     let setup = Setup::bind((Ipv4Addr::LOCALHOST, 0), config, credentials(number)?).map_err(|why| why.to_string())?;
     let mut runtime = Runtime::start(setup, store).map_err(|why| why.to_string())?;
     let mut has_started = false;

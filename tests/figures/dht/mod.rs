@@ -17,6 +17,7 @@ mod net;
 mod peers;
 mod privacy;
 mod rest;
+mod served;
 mod small;
 mod start;
 mod survey;
