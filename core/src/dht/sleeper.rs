@@ -177,6 +177,14 @@ mod tests {
         }
     }
 
+    /// Whom it asks next, if anybody.
+    fn next_asked(sleeper: &mut Sleeper, secs: u64) -> Option<Contact> {
+        match sleeper.next(Time::from_secs(secs)) {
+            Some(Do::Get { to, .. }) => Some(to),
+            _ => None,
+        }
+    }
+
     // spec-test: DHT-150
     #[test]
     fn it_asks_one_of_five_in_turn_each_5_seconds_for_a_quarter_of_an_hour_and_then_each_minute() {
@@ -229,10 +237,7 @@ mod tests {
         sleeper.on_looked(V4, &(1..=5).map(node).collect::<Vec<_>>());
         let mut asked = |from: u64, silent: Option<u8>| {
             silent.into_iter().for_each(|n| sleeper.on_silent(node(n).at, Time::from_secs(from)));
-            match sleeper.next(Time::from_secs(from)) {
-                Some(Do::Get { to, .. }) => Some(to),
-                _ => None,
-            }
+            next_asked(&mut sleeper, from)
         };
         assert_eq!([asked(0, None), asked(1, None), asked(5, None)], [Some(node(1)), None, Some(node(2))]);
         assert_eq!([asked(6, Some(2)), asked(7, Some(3)), asked(8, None)], [Some(node(3)), Some(node(4)), None]);
@@ -248,10 +253,7 @@ mod tests {
         sleeper.on_looked(V4, &(1..=3).map(node).collect::<Vec<_>>());
         let mut asked = |from: u64, cut: Option<u8>| {
             cut.into_iter().for_each(|n| sleeper.on_cut(node(n).at, Time::from_secs(from)));
-            match sleeper.next(Time::from_secs(from)) {
-                Some(Do::Get { to, .. }) => Some(to),
-                _ => None,
-            }
+            next_asked(&mut sleeper, from)
         };
         assert_eq!([asked(0, None), asked(1, Some(1)), asked(2, Some(1))], [Some(node(1)), Some(node(1)), None], "not a third time");
         assert_eq!([asked(6, None), asked(7, Some(2)), asked(12, None)], [Some(node(2)), Some(node(2)), Some(node(3))]);

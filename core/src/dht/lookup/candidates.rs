@@ -66,8 +66,18 @@ impl Candidate {
         matches!(self.state, State::Asked | State::Slow)
     }
 
+    /// Whether nobody has asked it yet.
+    pub(super) const fn is_unasked(&self) -> bool {
+        matches!(self.state, State::New | State::Taken)
+    }
+
     pub(super) fn group(&self) -> Group {
         group(self.at)
+    }
+
+    /// By which all stand: nearest first, then by path and arrival.
+    const fn order(&self) -> (Distance, u8, u16) {
+        (self.distance, self.path, self.serial)
     }
 }
 
@@ -119,8 +129,7 @@ impl Candidates {
         let Some(state) = self.state_of_new(hint, at) else { return };
         let distance = hint.map_or(Distance(u64::MAX), |hint| hint.distance(self.target));
         if self.of(path).count() >= PATH_MAX {
-            let is_spare = |candidate: &Candidate| matches!(candidate.state, State::New | State::Taken);
-            let farthest = self.of(path).filter(|(_, candidate)| is_spare(candidate)).last();
+            let farthest = self.of(path).filter(|(_, candidate)| candidate.is_unasked()).last();
             let Some((index, _)) = farthest.filter(|(_, farthest)| farthest.distance > distance) else { return };
             self.all.remove(index);
         }
@@ -180,14 +189,12 @@ impl Candidates {
 
     /// Who was named and not asked is forgotten; who was asked is on no path any more, and the others are dealt to the paths anew.
     pub(super) fn begin_again(&mut self) {
-        self.all.retain(|candidate| !matches!(candidate.state, State::New | State::Taken) || candidate.is_own());
+        self.all.retain(|candidate| !candidate.is_unasked() || candidate.is_own());
         let mut paths = (0..PATHS).cycle();
         for candidate in &mut self.all {
-            let is_new = matches!(candidate.state, State::New | State::Taken);
-            candidate.path = if is_new { paths.next().unwrap_or(0) } else { PATHS };
+            candidate.path = if candidate.is_unasked() { paths.next().unwrap_or(0) } else { PATHS };
         }
-        let key = |candidate: &Candidate| (candidate.distance, candidate.path, candidate.serial);
-        self.all.sort_unstable_by_key(key);
+        self.all.sort_unstable_by_key(Candidate::order);
     }
 
     /// A hint of this giver was wrong. After the second, those of its hints that nobody else has named on its path and that
@@ -199,7 +206,7 @@ impl Candidates {
             return;
         }
         self.all.retain_mut(|candidate| {
-            if !matches!(candidate.state, State::New | State::Taken) || !candidate.givers.contains(&Some(giver)) {
+            if !candidate.is_unasked() || !candidate.givers.contains(&Some(giver)) {
                 return true;
             }
             for slot in candidate.givers.iter_mut().filter(|slot| **slot == Some(giver)) {
@@ -228,8 +235,7 @@ impl Candidates {
     }
 
     fn asks(&self, at: SocketAddr) -> usize {
-        let is_asked = |state| !matches!(state, State::New | State::Taken);
-        self.all.iter().filter(|known| is_asked(known.state) && is_one_host(self.is_global, known.at, at)).count()
+        self.all.iter().filter(|known| !known.is_unasked() && is_one_host(self.is_global, known.at, at)).count()
     }
 
     fn forget_taken(&mut self, at: SocketAddr, is_over: impl Fn(&Candidate) -> bool) {
@@ -245,8 +251,7 @@ impl Candidates {
     }
 
     fn insert(&mut self, candidate: Candidate) {
-        let key = |candidate: &Candidate| (candidate.distance, candidate.path, candidate.serial);
-        let at = self.all.partition_point(|other| key(other) < key(&candidate));
+        let at = self.all.partition_point(|other| other.order() < candidate.order());
         self.all.insert(at, candidate);
     }
 }

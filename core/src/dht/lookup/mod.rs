@@ -298,8 +298,7 @@ impl LookUp {
 
     fn choice(&self, path: u8) -> Option<usize> {
         let of_path = || self.candidates.of(path);
-        let asked: Vec<Group> =
-            of_path().filter(|(_, it)| !matches!(it.state, State::New | State::Taken)).map(|(_, it)| it.group()).collect();
+        let asked: Vec<Group> = of_path().filter(|(_, it)| !it.is_unasked()).map(|(_, it)| it.group()).collect();
         let mut open = of_path().filter(|(_, it)| it.state == State::New && !asked.contains(&it.group())).peekable();
         let (nearest, first) = open.peek().map(|(index, it)| (*index, it.distance))?;
         if self.begun & (1 << path) == 0 {
