@@ -6,23 +6,20 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
 
+use overcom_simulator::Draws;
 use overcom_simulator::swarm::byzantine::Colludes;
 use overcom_simulator::swarm::{Swarm, Terrain, address};
-use overcom_simulator::{Draws, Network};
 
 use super::atlas::{Atlas, Place, prefix};
 use super::gang::{Asked, Denies, Rewinds, hint};
 use super::looks::{look_up_each, look_up_from, lost};
-use super::net::{Member, Net, Owner, failed, server};
+use super::net::{Member, Net, Owner, TRIP, failed, server};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
 const SEED: u64 = 13;
 /// Owners for whom others look.
 const OWNERS: u64 = 200;
-/// A round trip takes 100 ms in the middle.
-const TRIP: Network =
-    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
 
 /// Who of a network is in the gang.
 type IsMember = fn(u32) -> bool;

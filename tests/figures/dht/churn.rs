@@ -2,20 +2,15 @@
 
 use std::time::Duration;
 
+use overcom_simulator::Draws;
 use overcom_simulator::swarm::{Churn, Lasting, Terrain};
-use overcom_simulator::{Draws, Network};
 
 use super::looks::{first_ms, look_up, lost, publish};
-use super::net::{Handicap, Net, Owner, app, client, server_or_seed, serves};
+use super::net::{HOUR, Handicap, Net, Owner, SETTLE, TRIP, app, client, server_or_seed, serves};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
-/// A round trip takes 100 ms in the middle.
-const TRIP: Network =
-    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
-const SETTLE: Duration = Duration::from_secs(1_500);
-const HOUR: Duration = Duration::from_secs(3_600);
 /// Readers come within this.
 const CROWD: Duration = Duration::from_secs(60);
 

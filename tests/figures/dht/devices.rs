@@ -8,20 +8,15 @@ use std::time::Duration;
 use overcom_core::{
     AppId, DeviceId, DeviceKeys, DhtNotice, DhtRecord, Revocation, RevocationEntry, RevocationTarget, Time, UserId, WallTime,
 };
+use overcom_simulator::Draws;
 use overcom_simulator::swarm::{Churn, Lasting, Terrain};
-use overcom_simulator::{Draws, Network};
 
 use super::fields::Fields;
-use super::net::{Net, Owner, Peer, Tape, app, client, identity, member, server, server_or_seed};
+use super::net::{HOUR, Net, Owner, Peer, SETTLE, TRIP, Tape, app, client, identity, member, server, server_or_seed};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
 const SEED: u64 = 21;
-/// A round trip takes 100 ms in the middle.
-const TRIP: Network =
-    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
-const SETTLE: Duration = Duration::from_secs(1_500);
-const HOUR: Duration = Duration::from_secs(3_600);
 /// Readers come within this, and those who publish.
 const CROWD: Duration = Duration::from_secs(60);
 /// Longer than a look-up may take.

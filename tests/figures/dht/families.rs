@@ -4,20 +4,16 @@ use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use overcom_simulator::Draws;
 use overcom_simulator::swarm::{Terrain, address};
-use overcom_simulator::{Draws, Network};
 
 use super::looks::{look_up_each, lost};
-use super::net::{Handicap, Net, Owner, Peer, any, failed, member, server_or_seed, serves};
+use super::net::{Handicap, Net, Owner, Peer, SETTLE, TRIP, any, failed, member, server_or_seed, serves};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
 const SEED: u64 = 22;
-/// A round trip takes 100 ms in the middle.
-const TRIP: Network =
-    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
-const SETTLE: Duration = Duration::from_secs(1_500);
 /// A carrier carries one record a second (DHT-115).
 const CARRIED: Duration = Duration::from_secs(120);
 /// Longer than an address record lasts: what is found then was carried again.

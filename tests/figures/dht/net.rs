@@ -12,7 +12,7 @@ use overcom_core::{
 };
 use overcom_simulator::swarm::byzantine::{Byzantine, Letter, Vice};
 use overcom_simulator::swarm::{Birth, Machine, Swarm, Terrain};
-use overcom_simulator::{Draws, Failure};
+use overcom_simulator::{Draws, Failure, Network};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
@@ -22,6 +22,12 @@ use crate::seeds::shifted;
 /// 2026-01-01T00:00Z, when every run begins.
 const EPOCH_MS: u64 = 1_767_225_600_000;
 const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+/// A round trip takes 100 ms in the middle.
+pub(crate) const TRIP: Network =
+    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
+/// Who comes late serves after ten minutes, and then its neighbours have to learn of it.
+pub(crate) const SETTLE: Duration = Duration::from_secs(1_500);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A DHT alone, and whoever watches it.
 pub(crate) struct Peer {

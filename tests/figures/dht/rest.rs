@@ -9,13 +9,12 @@ use overcom_simulator::Network;
 use overcom_simulator::swarm::{Terrain, address};
 
 use super::looks::{mean, quantile};
-use super::net::{Net, client, server, server_or_seed};
+use super::net::{HOUR, Net, client, server, server_or_seed};
 use super::trace::HEADERS;
 use crate::figure::{Measured, Size};
 use crate::meter::heap_of;
 
 const SETTLE: Duration = Duration::from_secs(1_800);
-const HOUR: Duration = Duration::from_secs(3_600);
 /// Every so manyth machine is a telephone.
 const CLIENT_EACH: u32 = 10;
 

@@ -6,20 +6,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use overcom_core::Item;
+use overcom_simulator::Draws;
 use overcom_simulator::swarm::{Swarm, Terrain, address};
-use overcom_simulator::{Draws, Network};
 
 use super::looks::{first_ms, look_up_each, lost, publish};
-use super::net::{Member, Net, Owner, Peer, server_or_seed};
+use super::net::{Member, Net, Owner, Peer, SETTLE, TRIP, server_or_seed};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
-/// A round trip takes 100 ms in the middle.
-const TRIP: Network =
-    Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
 const TRIP_MS: f64 = 100.0;
-const SETTLE: Duration = Duration::from_secs(1_500);
 /// What a table that is a day old says less: units of 8 s.
 const DAY_TICKS: u32 = 24 * 3_600 / 8;
 /// A row of a stored table of IPv4: hint, ip, port, when it answered, and a byte (DHT-63).

@@ -11,13 +11,11 @@ use overcom_simulator::{Draws, Network};
 use super::atlas::Atlas;
 use super::attack;
 use super::looks::{first_ms, look_up, look_up_from, lost, mean, mean_of, publish, quantile};
-use super::net::{Handicap, Net, member, server_or_seed};
+use super::net::{Handicap, Net, SETTLE, member, server_or_seed};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::{shifted, turn};
 
-/// Who comes late serves after ten minutes, and then its neighbours have to learn of it.
-const SETTLE: Duration = Duration::from_secs(1_500);
 /// Longer than a cookie holds.
 const FORGET: Duration = Duration::from_secs(660);
 
