@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use overcom_core::{Config, Crypto, Item, NodeKey, WallTime};
 use overcom_simulator::Draws;
-use overcom_simulator::swarm::{Birth, address};
+use overcom_simulator::swarm::{Birth, Swarm, Terrain, address};
 
-use super::net::{Peer, installation};
+use super::net::{Member, Net, Peer, failed, installation};
+use crate::seeds::shifted;
 
 /// Buckets of a table; the last one holds all that share more bits.
 const BUCKETS: u32 = 32;
@@ -17,11 +18,15 @@ const WIDE: [usize; 4] = [256, 128, 64, 32];
 const LEAVES: usize = 16;
 /// Units of the time of a last answer, in milliseconds.
 const TICK_MS: u64 = 8_000;
-/// Who answered within the hour is verified after a restart.
+/// Who answered within the hour is verified after a restart, and named.
 const SEEN_TICKS: u64 = 450;
 /// Of each four nodes of a bucket one was met by a look-up, as the table wants it.
 const MET: u8 = 1 << 1;
 const VERIFIED: u8 = 1;
+/// For each two places of a bucket so many were met by who knows who is near: those that came first have the first half of the places,
+/// the nearest of the others the second (DHT-56). Six look-ups a day in each far bucket (DHT-137) show it some twenty nodes each: as
+/// many in a day in the widest bucket, and in two hours in one of sixteen places.
+const MET_OF_TWO: usize = 3;
 /// Known for eight hours.
 const OLD: u8 = 3 << 3;
 
@@ -81,6 +86,8 @@ pub(crate) struct Atlas {
     order: Vec<(u64, u32)>,
     /// How many of a bucket everybody knows at most.
     known_max: usize,
+    /// Where everybody is, if that has its part in whom they know.
+    terrain: Option<Terrain>,
 }
 
 impl Atlas {
@@ -93,12 +100,17 @@ impl Atlas {
     pub(crate) fn new(places: Vec<Place>) -> Self {
         let mut order: Vec<(u64, u32)> = (0..).zip(&places).map(|(machine, place)| (place.hint(), machine)).collect();
         order.sort_unstable();
-        Self { places, order, known_max: usize::MAX }
+        Self { places, order, known_max: usize::MAX, terrain: None }
     }
 
     /// In which everybody knows one node of each bucket.
     pub(crate) fn thin(self) -> Self {
         Self { known_max: 1, ..self }
+    }
+
+    /// In which everybody has found out who is near (DHT-56).
+    pub(crate) fn near(self, terrain: Terrain) -> Self {
+        Self { terrain: Some(terrain), ..self }
     }
 
     /// How many machines there are.
@@ -131,13 +143,20 @@ impl Atlas {
         restored(&self.items(birth.machine, birth.wall, birth.draws, is_wide), config, birth)
     }
 
+    /// The same, which does nothing but answer, and what it is asked for.
+    pub(crate) fn still(&self, config: Config, birth: &Birth, is_wide: bool) -> Peer {
+        let mut peer = self.peer(config, birth, is_wide);
+        (peer.rests, peer.is_still) = (true, true);
+        peer
+    }
+
     /// What a machine would have stored.
     pub(crate) fn items(&self, machine: u32, wall: WallTime, mut draws: Draws, is_wide: bool) -> Vec<Item> {
         let Some(own) = self.place(machine) else { return Vec::new() };
         let item = |key: &[u8], value| Item { key: key.to_vec(), value };
         vec![
             item(b"4gr", self.reach(own)),
-            item(b"4gt", self.table(own, wall.as_millis() / TICK_MS, &mut draws, is_wide)),
+            item(b"4gt", self.table(machine, own, wall.as_millis() / TICK_MS, &mut draws, is_wide)),
             item(b"4gl", self.leaves(own)),
         ]
     }
@@ -166,16 +185,18 @@ impl Atlas {
         out
     }
 
-    fn table(&self, own: &Place, now: u64, draws: &mut Draws, is_wide: bool) -> Vec<u8> {
+    fn table(&self, machine: u32, own: &Place, now: u64, draws: &mut Draws, is_wide: bool) -> Vec<u8> {
         let mut out = vec![1, 4, 0, 0];
         let mut count: u16 = 0;
+        let seen = if self.terrain.is_some() { SEEN_TICKS / 2 } else { SEEN_TICKS };
         for bucket in (0..BUCKETS).rev() {
             let places = if is_wide { WIDE.get(bucket as usize).copied().unwrap_or(PLACES) } else { PLACES };
-            for (index, machine) in self.bucket(own.hint(), bucket, places.min(self.known_max), draws).into_iter().enumerate() {
+            let known = self.bucket((machine, own), bucket, places.min(self.known_max), draws);
+            for (index, machine) in known.into_iter().enumerate() {
                 let Some(place) = self.place(machine).filter(|place| place.id != own.id) else { continue };
                 out.extend(place.hint().to_be_bytes());
                 put_address(&mut out, place.at);
-                out.extend(((now - draws.below(SEEN_TICKS)) as u32).to_be_bytes());
+                out.extend(((now - draws.below(seen)) as u32).to_be_bytes());
                 out.push(VERIFIED | OLD | if index % 4 == 0 { MET } else { 0 });
                 count += 1;
             }
@@ -184,8 +205,10 @@ impl Atlas {
         out
     }
 
-    /// As many by chance as have a place, of those that share exactly so many bits with a hint, in the last bucket at least.
-    fn bucket(&self, own: u64, bucket: u32, places: usize, draws: &mut Draws) -> Vec<u32> {
+    /// As many by chance as have a place, of those that share exactly so many bits with a hint, in the last bucket at least;
+    /// those who are there because they are near first, since what is stored first is put in last.
+    fn bucket(&self, (machine, own): (u32, &Place), bucket: u32, places: usize, draws: &mut Draws) -> Vec<u32> {
+        let own = own.hint();
         let (first, size) = if bucket == BUCKETS - 1 {
             (own & !(u64::MAX >> bucket), u64::MAX >> bucket)
         } else {
@@ -194,23 +217,48 @@ impl Atlas {
         };
         let (from, to) = self.range(first, first | size);
         let all = &self.order[from..to];
+        let numbers = |drawn: Vec<usize>| drawn.into_iter().map(|index| all[index].1).collect();
         if all.len() <= places {
-            return all.iter().map(|(_, machine)| *machine).collect();
+            return numbers((0..all.len()).collect());
         }
-        let mut drawn = Vec::with_capacity(places);
-        while drawn.len() < places {
-            let index = draws.below(all.len() as u64) as usize;
-            if let Err(at) = drawn.binary_search(&index) {
-                drawn.insert(at, index);
-            }
-        }
-        drawn.into_iter().map(|index| all[index].1).collect()
+        let Some(terrain) = &self.terrain else { return numbers(drawn(all.len(), places, draws)) };
+        let mut met: Vec<u32> = numbers(drawn(all.len(), MET_OF_TWO * places / 2, draws));
+        met.sort_by_cached_key(|_| draws.u64());
+        let mut later = met.split_off(places - places / 2);
+        later.sort_by_cached_key(|other| terrain.delay(machine, *other));
+        later.truncate(places / 2);
+        later.extend(met);
+        later
     }
 
     /// Where hints from the one to the other stand.
     fn range(&self, first: u64, last: u64) -> (usize, usize) {
         (self.order.partition_point(|(hint, _)| *hint < first), self.order.partition_point(|(hint, _)| *hint <= last))
     }
+}
+
+/// So many different numbers below another, or all of them, in their order.
+fn drawn(below: usize, count: usize, draws: &mut Draws) -> Vec<usize> {
+    let mut drawn = Vec::with_capacity(count);
+    while drawn.len() < count.min(below) {
+        let index = draws.below(below as u64) as usize;
+        if let Err(at) = drawn.binary_search(&index) {
+            drawn.insert(at, index);
+        }
+    }
+    drawn
+}
+
+/// A network in which a machine is only made when it is touched.
+pub(crate) fn network(atlas: &Atlas, seed: u64, terrain: Terrain, make: impl Fn(&Birth) -> Member + 'static) -> Result<Net, String> {
+    let mut swarm = Swarm::new(shifted(seed), terrain, make);
+    swarm.start_when_touched(atlas.len());
+    for machine in 0..atlas.len() {
+        if let Some(place) = atlas.place(machine).filter(|place| place.at != address(machine)) {
+            swarm.place(machine, &[place.at]).map_err(failed)?;
+        }
+    }
+    Ok(Net::of(swarm))
 }
 
 /// A machine that begins with what was stored.
@@ -230,11 +278,59 @@ fn put_address(out: &mut Vec<u8>, at: SocketAddr) {
 mod tests {
     use std::rc::Rc;
 
-    use overcom_simulator::Network;
-    use overcom_simulator::swarm::{Swarm, Terrain};
+    use std::collections::BTreeMap;
+    use std::time::Duration;
 
-    use super::super::net::{Member, Net, server, serves};
+    use overcom_simulator::Network;
+
+    use super::super::net::{HOUR, SETTLE, server, server_or_seed, serves};
     use super::*;
+
+    fn world() -> Terrain {
+        Terrain::world(3, Network { delay_us: 0, ..Network::default() })
+    }
+
+    /// How far the nodes in the second half of full buckets are from a machine, and those in the first, in a stored table that is
+    /// not wide.
+    fn halves(machine: u32, own: &Place, items: &[Item], machines: &BTreeMap<SocketAddr, u32>) -> [f64; 2] {
+        let mut buckets: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        let table = items.iter().find(|item| item.key == b"4gt").map_or(&[][..], |item| &item.value[4..]);
+        for row in table.chunks_exact(19) {
+            let hint = row.first_chunk().map_or(0, |hint| u64::from_be_bytes(*hint));
+            let ip: [u8; 4] = *row[8..].first_chunk().expect("an address");
+            let delay = world().delay(machine, machines[&SocketAddr::from((ip, 7_575))]);
+            buckets.entry((hint ^ own.hint()).leading_zeros()).or_default().push(delay.as_secs_f64());
+        }
+        // What has the last place was stored first.
+        let full = buckets.values().filter(|known| known.len() == PLACES);
+        full.fold([0.0; 2], |[near, far], known| {
+            let (second, first) = known.split_at(PLACES / 2);
+            [near + second.iter().sum::<f64>(), far + first.iter().sum::<f64>()]
+        })
+    }
+
+    #[test]
+    fn nobody_is_nearer_in_an_atlas_than_in_tables_that_grew_by_the_wire_for_some_hours() {
+        const MACHINES: u32 = 200;
+        let at: BTreeMap<SocketAddr, u32> = (0..MACHINES).map(|machine| (address(machine), machine)).collect();
+        let mut net = Net::new(3, world(), |machine| server_or_seed(machine).dht_wide(0), None);
+        net.grow(MACHINES, Duration::from_secs(6), SETTLE + 3 * HOUR).expect("it grows");
+        let atlas = Atlas::of(MACHINES).near(world());
+        let (mut grown, mut stored) = ([0.0; 2], [0.0; 2]);
+        for machine in 0..MACHINES {
+            let items = net.ask(machine, |peer, _| peer.solo.save()).expect("it is up");
+            let variant = items.iter().find(|item| item.key == b"4gr").map_or(0, |item| item.value[3]);
+            let own = Place::of(machine, address(machine), variant);
+            let [near, far] = halves(machine, &own, &items, &at);
+            grown = [grown[0] + near, grown[1] + far];
+            let draws = Draws::new(1, "machine", &[u64::from(machine)]);
+            let items = atlas.items(machine, WallTime::from_millis(1 << 40), draws, false);
+            let [near, far] = halves(machine, atlas.place(machine).expect("it is there"), &items, &at);
+            stored = [stored[0] + near, stored[1] + far];
+        }
+        let (grown, stored) = (grown[0] / grown[1], stored[0] / stored[1]);
+        assert!(grown <= stored && stored < 0.9, "{grown} {stored}");
+    }
 
     #[test]
     fn a_machine_of_an_atlas_serves_at_once_with_a_full_table_and_answers_for_the_id_that_the_atlas_says() {

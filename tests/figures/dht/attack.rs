@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use overcom_simulator::Draws;
 use overcom_simulator::swarm::byzantine::Colludes;
-use overcom_simulator::swarm::{Swarm, Terrain, address};
+use overcom_simulator::swarm::{Terrain, address};
 
-use super::atlas::{Atlas, Place, prefix};
+use super::atlas::{self, Atlas, Place, prefix};
 use super::gang::{Asked, Denies, Rewinds, hint};
 use super::looks::{look_up_each, look_up_from, lost};
-use super::net::{Member, Net, Owner, TRIP, failed, server};
+use super::net::{Member, Net, Owner, TRIP, server};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
@@ -33,18 +33,11 @@ fn drawn<const THOUSANDTHS: u32>(machine: u32) -> bool {
 /// Members of the gang have the vice that `turn` gives them.
 pub(super) fn network(atlas: &Rc<Atlas>, turn: impl Fn(u32, super::net::Peer) -> Member + 'static) -> Result<Net, String> {
     let shared = Rc::clone(atlas);
-    let mut swarm = Swarm::new(shifted(SEED), Terrain::flat(TRIP), move |birth| {
+    atlas::network(atlas, SEED, Terrain::flat(TRIP), move |birth| {
         let mut peer = shared.peer(server(), birth, true);
         peer.rests = true;
         turn(birth.machine, peer)
-    });
-    swarm.start_when_touched(atlas.len());
-    for machine in 0..atlas.len() {
-        if let Some(place) = atlas.place(machine).filter(|place| place.at != address(machine)) {
-            swarm.place(machine, &[place.at]).map_err(failed)?;
-        }
-    }
-    Ok(Net::of(swarm))
+    })
 }
 
 /// A network with a gang that denies.

@@ -22,6 +22,7 @@ mod small;
 mod start;
 mod survey;
 mod trace;
+mod vast;
 
 pub(crate) use attack::{colluders, eclipse, rollback};
 pub(crate) use bind::bind;

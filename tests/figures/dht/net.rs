@@ -29,6 +29,9 @@ pub(crate) const TRIP: Network =
 pub(crate) const SETTLE: Duration = Duration::from_secs(1_500);
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
+/// So long a clock stands at most: nobody takes a record from whose clock is ten minutes ahead.
+const STANDS: Duration = Duration::from_secs(540);
+
 /// A DHT alone, and whoever watches it.
 pub(crate) struct Peer {
     pub(crate) solo: Solo,
@@ -36,7 +39,11 @@ pub(crate) struct Peer {
     pub(crate) trace: Option<Box<Trace>>,
     /// Answers, and does nothing of its own accord, but while somebody has asked it for something.
     pub(crate) rests: bool,
+    /// Then it sends no requests either, and its clock stands for [`STANDS`]: whoever is touched would touch others, these more, and so on.
+    pub(crate) is_still: bool,
     is_asked: bool,
+    /// What its clock says.
+    now: Time,
     /// To whom it spoke, while somebody wants to know.
     pub(crate) spoken: Option<BTreeSet<SocketAddr>>,
     /// What it said and heard, while somebody wants to know.
@@ -89,7 +96,7 @@ impl Peer {
         if !others.is_empty() {
             solo.set_entries(birth.now, &others);
         }
-        Self { solo, trace: None, rests: false, is_asked: false, spoken: None, tape: None, moved: None }
+        Self { solo, trace: None, rests: false, is_still: false, is_asked: false, now: birth.now, spoken: None, tape: None, moved: None }
     }
 
     /// Begins to watch.
@@ -101,6 +108,10 @@ impl Peer {
     /// What it was told and nobody has taken yet.
     pub(crate) fn told(&mut self) -> Vec<DhtNotice> {
         std::iter::from_fn(|| self.solo.told()).collect()
+    }
+
+    const fn only_answers(&self) -> bool {
+        self.is_still && !self.is_asked
     }
 
     fn count(&self, bytes: usize, is_sent: bool) {
@@ -118,6 +129,10 @@ impl Peer {
 
 impl Machine for Peer {
     fn handle(&mut self, now: Time, event: Event<'_>) {
+        if !self.only_answers() || now.since(self.now) >= STANDS {
+            self.now = now;
+        }
+        let now = self.now;
         if let Event::Datagram { path, bytes, .. } = event {
             self.count(bytes.len(), false);
             if let Some(trace) = &mut self.trace {
@@ -136,7 +151,10 @@ impl Machine for Peer {
     }
 
     fn poll(&mut self) -> Option<Action> {
-        let action = self.solo.poll()?;
+        let mut action = self.solo.poll()?;
+        while self.only_answers() && is_request(&action) {
+            action = self.solo.poll()?;
+        }
         if let Action::SendDatagram { path, packet } = &action {
             if let Some(trace) = &mut self.trace {
                 trace.on_sent(path.remote, packet.bytes());
@@ -187,6 +205,11 @@ impl Vice for Handicap {
         }
         true
     }
+}
+
+fn is_request(action: &Action) -> bool {
+    let Action::SendDatagram { packet, .. } = action else { return false };
+    Fields::read(packet.bytes()).is_some_and(|fields| fields.text("q").is_some())
 }
 
 /// A reply without all but the last of the nodes that it names.
@@ -321,7 +344,7 @@ impl Net {
     pub(crate) fn ask<R>(&mut self, machine: u32, ask: impl FnOnce(&mut Peer, Time) -> R) -> Result<R, String> {
         let answer = self.swarm.with(machine, |member, now| {
             let peer = member.machine_mut();
-            peer.is_asked = true;
+            (peer.is_asked, peer.now) = (true, now);
             ask(peer, now)
         });
         answer.map_err(failed)?.ok_or_else(|| format!("machine {machine} is down"))

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use overcom_core::{NodeSecret, Seed, Solo, Time, WallTime};
 use overcom_simulator::Network;
-use overcom_simulator::swarm::{Terrain, address};
+use overcom_simulator::swarm::{Birth, Terrain, address};
 
+use super::atlas::{self, Atlas};
 use super::looks::{mean, quantile};
-use super::net::{HOUR, Net, client, server, server_or_seed};
+use super::net::{HOUR, Member, Net, Owner, client, server, server_or_seed};
 use super::trace::HEADERS;
 use crate::figure::{Measured, Size};
 use crate::meter::heap_of;
@@ -30,41 +32,107 @@ fn mixed(seed: u64, machines: u32) -> Result<Net, String> {
 }
 
 /// Heap and own size of a machine that serves over 64 KiB, and of one that only asks over 16 KiB: the worse, the largest of
-/// those that are looked at. The control keeps everybody whom it
-/// hears of, in a map.
+/// those that are looked at, in a network that came by the wire or among a million machines with tables as after days. What they hold
+/// after look-ups stands beside it. The control keeps everybody whom it hears of, in a map.
 pub(crate) fn memory(size: Size) -> Result<Measured, String> {
-    let machines = size.of(1_000, 5_000, 10_000) as u32;
-    let mut net = mixed(7, machines)?;
-    let (mut servers, mut clients, mut tables) = (Vec::new(), Vec::new(), [0_u64; 2]);
-    for machine in (2..machines).filter(|machine| machine % 50 < 2 || is_client(*machine)).take(400) {
-        let fresh = idle()?;
-        let (table, solo) = net.ask(machine, |peer, _| {
-            let table = peer.solo.view().realms.iter().map(|realm| realm.nodes).sum::<u64>();
-            (table, std::mem::replace(&mut peer.solo, fresh))
-        })?;
-        let heap = (heap_of(solo) + size_of::<Solo>() as u64) as f64;
-        let is_client = is_client(machine);
-        if is_client { &mut clients } else { &mut servers }.push(heap);
-        tables[usize::from(is_client)] = tables[usize::from(is_client)].max(table);
-    }
-    let most = |heaps: &[f64]| quantile(heaps.to_vec(), 1_000);
-    let kib = |bytes: f64| bytes / 1_024.0;
+    let (machines, looks) = (size.of(1_000, 5_000, 10_000) as u32, size.of(15, 50, 100));
+    let (grown, [stored, busy]) = (grown_heaps(machines)?, stored_heaps(size, looks)?);
     Ok(Measured {
-        value: (kib(most(&servers)) / 64.0).max(kib(most(&clients)) / 16.0),
-        control: kib(map_of(machines)) / 64.0,
-        size: u64::from(machines),
+        value: grown.worst().max(stored.worst()),
+        control: map_of(machines) / 1_024.0 / 64.0,
+        size: u64::from(stored.machines),
         detail: format!(
-            "servers {:.1} KiB at most, {:.1} in the middle, tables up to {} nodes; clients {:.1} and {:.1} KiB, up to {}; tables as a network of \
-             {machines} gives them, grown by the wire; control: a map of all machines",
-            kib(most(&servers)),
-            kib(quantile(servers.clone(), 500)),
-            tables[0],
-            kib(most(&clients)),
-            kib(quantile(clients.clone(), 500)),
-            tables[1],
+            "{}, grown by the wire; {}, with stored tables; after {looks} look-ups each {}; control: a map of {machines} machines",
+            grown.words(),
+            stored.words(),
+            busy.words()
         ),
         ..Measured::OF_ALLOWED
     })
+}
+
+/// Of some of a network: heap and own size in KiB, and nodes in the table, of who serves and of who only asks.
+struct Heaps {
+    machines: u32,
+    kib: [Vec<f64>; 2],
+    tables: [u64; 2],
+}
+
+impl Heaps {
+    /// What these machines hold, which is the end of them.
+    fn of(net: &mut Net, all: impl Iterator<Item = u32>) -> Result<Self, String> {
+        let mut heaps = Self { machines: net.swarm.len(), kib: [vec![], vec![]], tables: [0; 2] };
+        for machine in all {
+            let fresh = idle()?;
+            let (table, solo) = net.ask(machine, |peer, _| {
+                let table = peer.solo.view().realms.iter().map(|realm| realm.nodes).sum::<u64>();
+                (table, std::mem::replace(&mut peer.solo, fresh))
+            })?;
+            let of = usize::from(is_client(machine));
+            heaps.kib[of].push((heap_of(solo) + size_of::<Solo>() as u64) as f64 / 1_024.0);
+            heaps.tables[of] = heaps.tables[of].max(table);
+        }
+        Ok(heaps)
+    }
+
+    fn at(&self, of: usize, thousandth: usize) -> f64 {
+        quantile(self.kib[of].clone(), thousandth)
+    }
+
+    fn worst(&self) -> f64 {
+        (self.at(0, 1_000) / 64.0).max(self.at(1, 1_000) / 16.0)
+    }
+
+    fn words(&self) -> String {
+        format!(
+            "{} machines: servers {:.1} KiB at most, {:.1} in the middle, tables up to {} nodes, clients {:.1} and {:.1} KiB, up to {}",
+            self.machines,
+            self.at(0, 1_000),
+            self.at(0, 500),
+            self.tables[0],
+            self.at(1, 1_000),
+            self.at(1, 500),
+            self.tables[1]
+        )
+    }
+}
+
+fn grown_heaps(machines: u32) -> Result<Heaps, String> {
+    let mut net = mixed(7, machines)?;
+    let some = (2..machines).filter(|machine| machine % 50 < 2 || is_client(*machine)).take(400);
+    Heaps::of(&mut net, some)
+}
+
+/// Of machines that live for half an hour, and of others that look for so many users as well. Clients have tables of sixteen places
+/// a bucket.
+fn stored_heaps(size: Size, looks: u64) -> Result<[Heaps; 2], String> {
+    let count = size.of(6, 20, 100) as u32;
+    let atlas = Rc::new(Atlas::of(size.of(100_000, 1_000_000, 1_000_000) as u32));
+    let shared = Rc::clone(&atlas);
+    let make = move |birth: &Birth| {
+        let is_client = is_client(birth.machine);
+        Member::honest(shared.still(if is_client { client() } else { server() }, birth, !is_client))
+    };
+    let mut net = atlas::network(&atlas, 7, Terrain::flat(Network::default()), make)?;
+    // A client and its neighbour, which serves.
+    let each = atlas.len() / count / CLIENT_EACH * CLIENT_EACH;
+    let pairs = |of: u32| (0..count).flat_map(move |n| [each * n + CLIENT_EACH * of + 1, each * n + CLIENT_EACH * of + 2]);
+    let (idle, busy) = (pairs(0), pairs(1));
+    for machine in idle.clone() {
+        net.ask(machine, |_, _| ())?;
+    }
+    for n in 0..looks {
+        for machine in busy.clone() {
+            let owner = Owner::draw(7, n * u64::from(atlas.len()) + u64::from(machine))?;
+            // Whoever looks takes what it is told.
+            net.ask(machine, |peer, now| {
+                peer.told();
+                owner.find(peer, now)
+            })??;
+        }
+        net.run(SETTLE / looks as u32)?;
+    }
+    Ok([Heaps::of(&mut net, idle)?, Heaps::of(&mut net, busy)?])
 }
 
 /// The heap of a map of so many machines: where each is, its id, when it was heard and how long it takes.
