@@ -124,7 +124,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         promise: "look-ups lost over 1 in 1,000 with 20 % of colluders, over 34 in 1,000 with half: at most 1",
         measure: dht::colluders,
     },
-    Figure { name: "dht-eclipse", promise: "keys that one /24 hides, or a hundred /16 beyond 1 in 1,000: 0", measure: dht::eclipse },
+    Figure {
+        name: "dht-eclipse",
+        promise: "keys that one /24, one /32 or five /48 hide, or a hundred /16 beyond 1 in 1,000: 0",
+        measure: dht::eclipse,
+    },
     Figure {
         name: "dht-rollback",
         promise: "records that were replaced, over 1 in 1,000 for who knew better, over 1 in 100 else: at most 1",

@@ -1,7 +1,7 @@
 //! Networks in which everybody knows as many others as after days: each machine's table, leaves and place are written as it would
 //! have stored them (DHT-63, DHT-116, DHT-130), when it is touched for the first time.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use overcom_core::{Config, Crypto, Item, NodeKey, WallTime};
 use overcom_simulator::Draws;
@@ -40,11 +40,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Of a machine that listens at an IPv4 address.
+    /// Of a machine that listens at a global address.
     pub(crate) fn of(machine: u32, at: SocketAddr, variant: u8) -> Self {
         let crypto = Crypto::ideal();
         let key = installation(machine).key(&crypto);
         Self { id: id(&crypto, &key, at, variant), key: *key.as_bytes(), at, variant }
+    }
+
+    const fn family(&self) -> u8 {
+        if self.at.is_ipv4() { 4 } else { 6 }
     }
 
     /// What nearness is judged by.
@@ -53,33 +57,29 @@ impl Place {
     }
 }
 
-/// The id of a node at a global IPv4 address (DHT-4).
+/// The id of a node at a global address (DHT-4).
 fn id(crypto: &Crypto, key: &NodeKey, at: SocketAddr, variant: u8) -> [u8; 32] {
-    let mut id = crypto.hash(&[b"overcom/1 id key\0", key.as_bytes(), &masked(ip_of(at)), &[variant]]);
-    let prefix = prefix(ip_of(at), variant);
+    let mut id = crypto.hash(&[b"overcom/1 id key\0", key.as_bytes(), &masked(at.ip()), &[variant]]);
+    let prefix = prefix(at.ip(), variant);
     (id[0], id[1]) = (prefix[0], prefix[1]);
     id[2] = prefix[2] | id[2] & 1;
     id
 }
 
 /// The first three bytes of an id but for their last bit, which no key changes.
-pub(crate) fn prefix(ip: Ipv4Addr, variant: u8) -> [u8; 3] {
+pub(crate) fn prefix(ip: IpAddr, variant: u8) -> [u8; 3] {
     let [first, second, third, ..] = Crypto::ideal().hash(&[b"overcom/1 id address\0", &masked(ip), &[variant]]);
     [first, second, third & 0xF0 | variant << 1]
 }
 
-fn masked(ip: Ipv4Addr) -> [u8; 4] {
-    (ip.to_bits() & 0x030F_3FFF).to_be_bytes()
-}
-
-fn ip_of(at: SocketAddr) -> Ipv4Addr {
-    match at.ip() {
-        IpAddr::V4(ip) => ip,
-        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+fn masked(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => (ip.to_bits() & 0x030F_3FFF).to_be_bytes().to_vec(),
+        IpAddr::V6(ip) => ((ip.to_bits() >> 64) as u64 & 0x0103_070F_1F3F_7FFF).to_be_bytes().to_vec(),
     }
 }
 
-/// Everybody, in the order of their ids.
+/// Everybody, in the order of their ids; all have addresses of one family.
 #[derive(Debug)]
 pub(crate) struct Atlas {
     places: Vec<Place>,
@@ -153,18 +153,18 @@ impl Atlas {
     /// What a machine would have stored.
     pub(crate) fn items(&self, machine: u32, wall: WallTime, mut draws: Draws, is_wide: bool) -> Vec<Item> {
         let Some(own) = self.place(machine) else { return Vec::new() };
-        let item = |key: &[u8], value| Item { key: key.to_vec(), value };
+        let item = |part, value| Item { key: vec![b'0' + own.family(), b'g', part], value };
         vec![
-            item(b"4gr", self.reach(own)),
-            item(b"4gt", self.table(machine, own, wall.as_millis() / TICK_MS, &mut draws, is_wide)),
-            item(b"4gl", self.leaves(own)),
+            item(b'r', self.reach(own)),
+            item(b't', self.table(machine, own, wall.as_millis() / TICK_MS, &mut draws, is_wide)),
+            item(b'l', self.leaves(own)),
         ]
     }
 
     fn reach(&self, own: &Place) -> Vec<u8> {
         const HELD_64_AND_SERVES: u8 = 3;
         let estimate = ((self.places.len() as f64).log2() * 256.0) as u16;
-        let mut out = vec![1, 4, b'g', own.variant, HELD_64_AND_SERVES];
+        let mut out = vec![1, own.family(), b'g', own.variant, HELD_64_AND_SERVES];
         put_address(&mut out, own.at);
         out.push(16);
         (0..16).for_each(|_| out.extend(estimate.to_be_bytes()));
@@ -179,14 +179,17 @@ impl Atlas {
         for leaf in leaves {
             out.extend(leaf.id);
             out.extend(leaf.key);
-            out.extend(ip_of(leaf.at).to_ipv6_mapped().octets());
+            out.extend(match leaf.at.ip() {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+                IpAddr::V6(ip) => ip.octets(),
+            });
             out.extend(leaf.at.port().to_be_bytes());
         }
         out
     }
 
     fn table(&self, machine: u32, own: &Place, now: u64, draws: &mut Draws, is_wide: bool) -> Vec<u8> {
-        let mut out = vec![1, 4, 0, 0];
+        let mut out = vec![1, own.family(), 0, 0];
         let mut count: u16 = 0;
         let seen = if self.terrain.is_some() { SEEN_TICKS / 2 } else { SEEN_TICKS };
         for bucket in (0..BUCKETS).rev() {
@@ -270,7 +273,10 @@ pub(crate) fn restored(items: &[Item], config: Config, birth: &Birth) -> Peer {
 }
 
 fn put_address(out: &mut Vec<u8>, at: SocketAddr) {
-    out.extend(ip_of(at).octets());
+    match at.ip() {
+        IpAddr::V4(ip) => out.extend(ip.octets()),
+        IpAddr::V6(ip) => out.extend(ip.octets()),
+    }
     out.extend(at.port().to_be_bytes());
 }
 
@@ -283,6 +289,7 @@ mod tests {
 
     use overcom_simulator::Network;
 
+    use super::super::families::v6;
     use super::super::net::{HOUR, SETTLE, server, server_or_seed, serves};
     use super::*;
 
@@ -334,16 +341,20 @@ mod tests {
 
     #[test]
     fn a_machine_of_an_atlas_serves_at_once_with_a_full_table_and_answers_for_the_id_that_the_atlas_says() {
-        let atlas = Rc::new(Atlas::of(10_000));
-        let shared = Rc::clone(&atlas);
-        let mut swarm = Swarm::new(1, Terrain::flat(Network::default()), move |birth| Member::honest(shared.peer(server(), birth, true)));
-        swarm.start_when_touched(10_000);
-        let mut net = Net::of(swarm);
-        let (key, is_serving, nodes) = net
-            .ask(7, |peer, _| (peer.solo.node_key(), serves(peer), peer.solo.view().realms.iter().map(|realm| realm.nodes).sum::<u64>()))
-            .expect("it is up");
-        assert_eq!(Some(key.as_bytes()), atlas.place(7).map(|place| &place.key));
-        assert!(is_serving && nodes > 500, "{is_serving} {nodes}");
+        let of_v6 = |machine| Place::of(machine, v6(machine), machine as u8 & 7);
+        for atlas in [Atlas::of(10_000), Atlas::new((0..3_000).map(of_v6).collect())] {
+            let atlas = Rc::new(atlas);
+            let shared = Rc::clone(&atlas);
+            let make = move |birth: &Birth| Member::honest(shared.peer(server(), birth, true));
+            let mut net = network(&atlas, 1, Terrain::flat(Network::default()), make).expect("they are placed");
+            let (key, is_serving, nodes) = net
+                .ask(7, |peer, _| {
+                    (peer.solo.node_key(), serves(peer), peer.solo.view().realms.iter().map(|realm| realm.nodes).sum::<u64>())
+                })
+                .expect("it is up");
+            assert_eq!(Some(key.as_bytes()), atlas.place(7).map(|place| &place.key));
+            assert!(is_serving && nodes > 500, "{is_serving} {nodes}");
+        }
     }
 
     #[test]

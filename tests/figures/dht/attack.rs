@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use overcom_simulator::swarm::byzantine::Colludes;
 use overcom_simulator::swarm::{Terrain, address};
 
 use super::atlas::{self, Atlas, Place, prefix};
+use super::families::v6;
 use super::gang::{Asked, Denies, Rewinds, hint};
 use super::looks::{look_up_each, look_up_from, lost};
 use super::net::{Member, Net, Owner, TRIP, server};
@@ -181,9 +182,45 @@ const fn beyond<const HONEST: u32>(machine: u32) -> bool {
     machine >= HONEST
 }
 
+/// Addresses that an attacker may draw from, and where honest machines are.
+#[derive(Clone, Copy)]
+enum Land {
+    /// All of IPv4.
+    All4,
+    /// Much of IPv6, hardly two addresses in a /32.
+    All6,
+    /// A /32 of IPv6, the other machines each in one of its own.
+    Block,
+    /// Five /48 of it.
+    Five,
+}
+
+impl Land {
+    fn honest(self, machine: u32) -> SocketAddr {
+        match self {
+            Self::All4 => address(machine),
+            Self::All6 | Self::Block | Self::Five => v6(machine),
+        }
+    }
+
+    /// Of IPv6 in a /64 of its own.
+    fn draw(self, draws: &mut Draws) -> IpAddr {
+        let net = match self {
+            // Every draw another block.
+            Self::All4 => return Ipv4Addr::from_bits(64 << 24 | draws.below(1 << 26) as u32).into(),
+            Self::All6 => draws.below(1 << 56),
+            Self::Block => draws.below(1 << 32),
+            Self::Five => draws.below(5) << 16 | draws.below(1 << 16),
+        };
+        Ipv6Addr::from_bits(u128::from(0x2A00_0000 << 32 | net) << 64 | 1).into()
+    }
+}
+
 /// Of 1,000 keys those that are not found although they are published, among 1,000 machines, while somebody who has all
-/// addresses of one /24 runs a node of each id that they allow and denies; and the same with 1,000 addresses in 100 /16
-/// among 10,000 machines, over one in 1,000: the sum. In the control the attacker has all the addresses that it wants for a few keys.
+/// addresses of one /24 runs a node of each id that they allow and denies; the same with 1,000 addresses in 100 /16
+/// among 10,000 machines, over one in 1,000; and of a few keys those around each of which somebody who has one /32 of IPv6, or five /48, has
+/// chosen 48 of its /64: the sum. In the control the attacker has all the addresses of one family that it wants for a few
+/// keys, the lesser of the two.
 pub(crate) fn eclipse(size: Size) -> Result<Measured, String> {
     let keys = size.of(100, 1_000, 1_000);
     let street = Siege::street(1_000);
@@ -191,42 +228,45 @@ pub(crate) fn eclipse(size: Size) -> Result<Measured, String> {
     let hundred = Siege::hundred(10_000);
     let by_hundred = if size == Size::Quick { None } else { Some(hundred.share(hundred.atlas(), keys, beyond::<10_000>)?) };
     let walled = size.of(5, 20, 20);
-    let control = surrounded(1_000, walled)?;
+    let of = |land| surrounded(1_000, walled, land);
+    let (block, five, control) = (of(Land::Block)?, of(Land::Five)?, of(Land::All4)?.min(of(Land::All6)?));
     Ok(Measured {
-        value: by_street * keys as f64 + (by_hundred.unwrap_or(0.0) / 0.001).max(1.0) - 1.0,
+        value: by_street * keys as f64 + (by_hundred.unwrap_or(0.0) / 0.001).max(1.0) - 1.0 + block.max(five) * walled as f64,
         unit: "keys, and what is beyond 1 in 1,000",
         target: 0.0,
         control: control * walled as f64,
         size: keys,
         seeds: 1,
         detail: format!(
-            "one /24 among 1,000 machines: {:.2} %; 1,000 addresses in 100 /16 among 10,000: {}; control: 48 of any addresses nearest \
-             to each of {walled} keys, {:.0} %",
+            "one /24 among 1,000 machines: {:.2} %; 1,000 addresses in 100 /16 among 10,000: {}; 48 nearest to each of {walled} keys in one \
+             /32 of IPv6 among 1,000: {:.0} %, in five /48: {:.0} %; control: 48 of any addresses of either family, {:.0} % at least",
             by_street * 100.0,
             by_hundred.map_or("not at this size".into(), |share| format!("{:.2} %", share * 100.0)),
+            block * 100.0,
+            five * 100.0,
             control * 100.0
         ),
     })
 }
 
 /// An attacker who finds, for each key, as many addresses as a look-up asks at most whose ids lie nearer than those of all others.
-fn surrounded(machines: u32, keys: u64) -> Result<f64, String> {
+fn surrounded(machines: u32, keys: u64, land: Land) -> Result<f64, String> {
     const EACH: usize = 48;
     let siege = Siege { honest: machines, ips: Vec::new() };
-    let mut places: Vec<Place> = (0..machines).map(|machine| Place::of(machine, address(machine), machine as u8 & 7)).collect();
+    let mut places: Vec<Place> = (0..machines).map(|machine| Place::of(machine, land.honest(machine), machine as u8 & 7)).collect();
     let bits = machines.ilog2() + 4;
+    let mut taken = BTreeSet::new();
     for n in 0..keys {
         let target = hint(&Owner::draw(SEED, n)?.home);
         let mut draws = Draws::new(shifted(SEED), "siege", &[n]);
         let mut found = 0;
         while found < EACH {
-            // Every draw another block.
-            let ip = Ipv4Addr::from_bits(64 << 24 | draws.below(1 << 26) as u32);
+            let ip = land.draw(&mut draws);
             let variant = draws.below(8) as u8;
             let [first, second, third] = prefix(ip, variant);
             let begins = u32::from_be_bytes([first, second, third, 0]);
-            if (begins ^ (target >> 32) as u32).leading_zeros() >= bits {
-                places.push(Place::of(places.len() as u32, SocketAddr::V4(SocketAddrV4::new(ip, 7_575)), variant));
+            if (begins ^ (target >> 32) as u32).leading_zeros() >= bits && taken.insert(ip) {
+                places.push(Place::of(places.len() as u32, SocketAddr::new(ip, 7_575), variant));
                 found += 1;
             }
         }

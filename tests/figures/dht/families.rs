@@ -58,7 +58,7 @@ impl Family {
 }
 
 /// A global address of IPv6 in a /32 of its own.
-fn v6(machine: u32) -> SocketAddr {
+pub(super) fn v6(machine: u32) -> SocketAddr {
     let block = 0x2400_0000 | machine.wrapping_mul(0x9E37_79B1) >> 6;
     SocketAddr::new(Ipv6Addr::from_bits(u128::from(block) << 96 | 1).into(), 7_575)
 }
