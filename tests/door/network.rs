@@ -59,6 +59,27 @@ fn somebody_is_found_by_id_alone_through_one_entry_and_a_message_arrives() {
 }
 
 #[test]
+fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_word_names_the_right_ones() {
+    let home = Home::new("network-publish");
+    // Each is a process of its own, with a node that ends with it.
+    let told = |arguments: &[&str]| home.told(&[arguments, &LISTEN[..]].concat());
+    assert!(told(&["publish"]).starts_with("everyone who knows the id"));
+    told(&["publish", "contacts", "--at", "192.0.2.1:7575", "--at", "[2001:db8::1]:7575"]);
+    assert_eq!(json(&told(&["publish", "--json"])), json!({ "policy": "contacts", "addresses": ["192.0.2.1:7575", "[2001:db8::1]:7575"] }));
+    told(&["publish", "nobody"]);
+    assert_eq!(json(&told(&["publish", "--json"])), json!({ "policy": "nobody", "addresses": [] }));
+    for words in [told(&["publish"]), told(&["dht"])] {
+        assert!(words.contains("nothing of this device is published: overcom publish everyone opens it"), "{words}");
+    }
+    let wrong = home.run(["publish", "friends"].into_iter().chain(LISTEN));
+    let why = stderr(&wrong);
+    assert!(wrong.status.code() == Some(2) && ["everyone", "contacts", "nobody"].iter().all(|word| why.contains(word)), "{why}");
+    let undialled = home.run(["publish", "everyone", "--at", "224.0.0.1:1"].into_iter().chain(LISTEN));
+    assert!(!undialled.status.success() && stderr(&undialled).contains("name at most 8 addresses"), "{}", stderr(&undialled));
+    assert_eq!(json(&told(&["publish", "--json"]))["policy"], "nobody", "what was refused changes nothing");
+}
+
+#[test]
 fn who_takes_no_part_in_the_network_is_told_how_to() {
     let home = Home::new("network-alone");
     let verb = |arguments: &[&str]| home.run(arguments.iter().copied().chain(LISTEN));

@@ -8,8 +8,6 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::Parts;
 use super::locate::Looks;
 use crate::action::{Action, Item, Path};
@@ -24,7 +22,7 @@ use crate::referral::book::ENTRIES_MAX;
 use crate::referral::dial::Target;
 use crate::time::Time;
 use crate::timer::TimerKey;
-use crate::view::{DhtPolicy, DhtReach, DhtStanding, DhtView, Phase};
+use crate::view::{DhtPolicy, DhtReach, DhtStanding, DhtView, Phase, PublishView};
 
 /// What a key of the DHT's own items begins with, and the key of what the application has said of publishing.
 pub(super) const ITEM_PREFIX: u8 = b't';
@@ -46,7 +44,7 @@ pub(super) struct Joint {
     items: Vec<Item>,
     /// How many were begun in this life: each draws otherwise.
     begun: u64,
-    publishing: Publishing,
+    publishing: PublishView,
     /// When what is left of a wider policy is over.
     leaving: Option<Time>,
     /// What the names of entry peers stand for.
@@ -57,14 +55,6 @@ pub(super) struct Joint {
     pub(super) looks: Looks,
     /// To whom this device binds itself; none if it does not.
     pub(super) binder: Option<Box<Binder>>,
-}
-
-/// Who is told where the device is, as it is stored.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Publishing {
-    policy: DhtPolicy,
-    #[serde(default)]
-    addresses: Vec<SocketAddr>,
 }
 
 /// How the node stands in a realm, and what the application was told last.
@@ -119,6 +109,11 @@ impl Parts {
         let bound = joint.binder.as_ref().map_or(0, |binder| binder.bound());
         let view = joint.dht.as_ref()?.view(self.cx.now);
         Some(DhtView { bound_at: u64::try_from(bound).unwrap_or(u64::MAX), ..view })
+    }
+
+    /// What the application said, or what holds as long as it has said nothing.
+    pub(super) fn publish_view(&self) -> PublishView {
+        self.joint.as_ref().map(|joint| joint.publishing.clone()).unwrap_or_default()
     }
 
     const fn is_awake(&self) -> bool {
@@ -268,7 +263,7 @@ impl Parts {
             return Err(CommandError::Address);
         }
         let tag = self.tag();
-        let publishing = Publishing { policy, addresses };
+        let publishing = PublishView { policy, addresses };
         if let Ok(value) = serde_json::to_vec(&publishing) {
             self.cx.store(true, |batch| batch.put(PUBLISHING_KEY, value));
         }

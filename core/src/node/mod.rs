@@ -64,7 +64,7 @@ use crate::rng::{Rng, Seed};
 use crate::time::{Time, WallTime};
 use crate::timer::TimerKey;
 use crate::trace::Observed;
-use crate::view::{DhtView, Explanation, Inspection, InvitationView, LinkView, OutboxView, Phase, Stats};
+use crate::view::{DhtView, Explanation, Inspection, InvitationView, LinkView, OutboxView, Phase, PublishView, Stats};
 use crate::{CloseReason, LinkPeer};
 
 /// Timers that one `Tick` runs at most (C6).
@@ -278,6 +278,12 @@ impl Node {
     /// The DHT at a glance: `None` as long as this node has had nothing to do with it (spec: DHT-158).
     pub fn dht(&self) -> Option<DhtView> {
         self.0.dht_view()
+    }
+
+    /// Who is told where this device is, also while this node has nothing to do with the DHT (spec: DHT-162). While the node
+    /// starts this is not known yet.
+    pub fn publishing(&self) -> PublishView {
+        self.0.publish_view()
     }
 
     /// Everything that was tried to reach `user`, and what came of it.

@@ -62,6 +62,17 @@ pub enum DhtPolicy {
     Nobody,
 }
 
+/// What a node was told by [`Command::Publish`](crate::Command::Publish), last; so it is stored too.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PublishView {
+    /// Who is told where this device is.
+    pub policy: DhtPolicy,
+    /// What they are told beside what others see.
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
+}
+
 /// Which records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]

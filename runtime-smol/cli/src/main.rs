@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fail::Fail;
-use verbs::{dht, doctor, enter, find, forget, invite, listen, names, node, report, revoke, send, stop, why};
+use verbs::{dht, doctor, enter, find, forget, invite, listen, names, node, publish, report, revoke, send, stop, why};
 
 const HELP: &str = "\
 Examples:
@@ -42,6 +42,7 @@ Examples:
   overcom enter HOST:PORT                 take part in the network that finds people by id
   overcom find ann                        where does the network say that ann is?
   overcom dht                             how many nodes are there, and is all well?
+  overcom publish contacts                who is told there where this device is?
   overcom doctor                          is everything there that a node needs?
   overcom node --serve                    a node for all these, until Ctrl-C or
   overcom stop                            ends it
@@ -93,6 +94,8 @@ enum Verb {
     Find(find::Arguments),
     /// Shows this node's place in the network that finds people, and how well it is there
     Dht(dht::Arguments),
+    /// Says who is told by that network where this device is
+    Publish(publish::Arguments),
     /// Looks at everything that a node needs, and says the next step where something is missing
     Doctor(doctor::Arguments),
     /// Takes somebody out of the address book, with their names and with what waits for them
@@ -142,6 +145,7 @@ fn carry_out(arguments: Arguments) -> Result<String, Fail> {
         Verb::Why(arguments) => why::run(&arguments),
         Verb::Find(arguments) => find::run(&arguments),
         Verb::Dht(arguments) => dht::run(&arguments),
+        Verb::Publish(arguments) => publish::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Forget(arguments) => forget::run(&arguments),
         Verb::Enter(arguments) => enter::run(&arguments),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// Fields whose texts are words of this program.
 pub(crate) const KEPT: &[&str] =
-    &["build", "shell", "crypto", "digest", "keep", "why", "outcome", "Err", "notice", "phase", "version", "reach", "standing"];
+    &["build", "shell", "crypto", "digest", "keep", "why", "outcome", "Err", "notice", "phase", "version", "reach", "standing", "policy"];
 /// Events and commands that are no more than their name.
 pub(crate) const WORDS: &[&str] = &["tick", "suspend"];
 /// What stands in the place of a line that cannot be read.

@@ -195,6 +195,7 @@ fn who_is_told_is_as_the_application_says_and_over_a_restart() {
     let before = published(&net, 1, DhtRecord::Device);
     net.restart(1, "alice", 1);
     net.pass(Duration::from_secs(8_000));
+    assert_eq!(net.seats[1].driver.node().publishing().policy, DhtPolicy::Nobody);
     assert_eq!(ask(&mut net, 2, 1).1, Some(Err(FailReason::NotFound)));
     assert_eq!(published(&net, 1, DhtRecord::Device), 0, "{before} before");
     net.command(1, Command::publish(DhtPolicy::Everyone, ["10.0.0.99:443".parse().unwrap()])).unwrap();

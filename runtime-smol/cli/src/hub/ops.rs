@@ -1,8 +1,11 @@
 //! What each request does.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use overcom_core::{Address, Command, CommandError, Delegation, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Revocation, Send};
+use overcom_core::{
+    Address, Command, CommandError, Delegation, DhtPolicy, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Revocation, Send,
+};
 use serde_json::{Value, json};
 
 use super::{Ending, Hub, SessionId};
@@ -11,6 +14,9 @@ use crate::proto::{EntryLine, Fault, InvitationLine, LinkLine, NOTICES, Op, Outb
 
 /// An invitation's life when nobody says: long enough to be read the next day (guess).
 const INVITATION_LIFE: Duration = Duration::from_secs(24 * 3_600);
+/// What may be told of a device beside what others see.
+const UNPUBLISHED: &str =
+    "name at most 8 addresses, IP:PORT or [IPv6]:PORT, at which others reach this device; without any what others see is told";
 /// Links and messages that one answer shows; it says how many there are (guess: some 30 KB).
 const SHOWN_MAX: usize = 256;
 
@@ -27,6 +33,7 @@ impl Hub {
                 self.command(Command::Locate { user, app, device }).await
             }
             Op::Dht => self.dht().await,
+            Op::Publish { policy, addresses } => self.publish(policy, addresses).await,
             Op::Introduce { user, addresses, name } => self.introduce(&user, addresses, name).await,
             Op::Forget { user } => {
                 let user = self.book.find(&user)?;
@@ -59,14 +66,10 @@ impl Hub {
                 .look(|node| (node.outbox().count(), node.outbox().take(SHOWN_MAX).map(OutboxLine::from).collect::<Vec<_>>()))
                 .await
                 .map(|(count, messages)| json!({ "count": count, "messages": messages })),
-            Op::Renew { delegation } => {
-                let delegation = match delegation {
-                    Some(json) => {
-                        Delegation::from_json(json.as_bytes()).map_err(|why| Fault::field("delegation", why, "copy it again, whole"))?
-                    }
-                    None => self.keeper.next()?,
-                };
-                self.renew(delegation).await
+            Op::Renew { delegation: Some(json) } => self.renew(delegation(&json)?).await,
+            Op::Renew { delegation: None } => {
+                let next = self.keeper.next()?;
+                self.renew(next).await
             }
             Op::Revoke { revocation } => self.revoke(&revocation).await,
             Op::Enter { entries } => self.command(Command::enter(entries)).await,
@@ -113,9 +116,16 @@ impl Hub {
     }
 
     async fn dht(&self) -> Result<Value, Fault> {
-        let dht = self.look(|node| node.inspect().dht).await?;
+        let (dht, publish) = self.look(|node| (node.dht(), node.publishing())).await?;
         let suspected = self.eclipse.map(|at| self.clock.now().since(at).as_secs());
-        shown(json!({ "dht": dht, "eclipse_suspected_s": suspected, "is_forked": self.is_forked }))
+        shown(json!({ "dht": dht, "publish": publish, "eclipse_suspected_s": suspected, "is_forked": self.is_forked }))
+    }
+
+    async fn publish(&self, policy: DhtPolicy, addresses: Vec<SocketAddr>) -> Result<Value, Fault> {
+        self.command(Command::publish(policy, addresses)).await.map_err(|fault| {
+            // None at all is allowed here, which the usual words deny.
+            if fault.code == "bad_address" { Fault { hint: UNPUBLISHED.into(), ..fault } } else { fault }
+        })
     }
 
     async fn join(&self, invitation: Invitation) -> Result<Value, Fault> {
@@ -226,6 +236,10 @@ impl Hub {
         }
         Err(Fault::field("notices", "so many were not given", "count the notices that were read since the last taken"))
     }
+}
+
+fn delegation(json: &str) -> Result<Delegation, Fault> {
+    Delegation::from_json(json.as_bytes()).map_err(|why| Fault::field("delegation", why, "copy it again, whole"))
 }
 
 fn invitation(line: &str) -> Result<Invitation, Fault> {

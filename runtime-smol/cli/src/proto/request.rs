@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 
-use overcom_core::{Address, AppId, DeviceId, Entry, InvitationId, Keep};
+use overcom_core::{Address, AppId, DeviceId, DhtPolicy, Entry, InvitationId, Keep};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -49,6 +50,8 @@ pub(crate) enum Op {
     Locate { user: String, app: Option<AppId>, device: Option<DeviceId> },
     /// The DHT at a glance.
     Dht,
+    /// Say who is told by the DHT where this device is.
+    Publish { policy: DhtPolicy, addresses: Vec<SocketAddr> },
     /// Put a user's addresses into the address book, and a name with them.
     Introduce { user: String, addresses: Vec<Address>, name: Option<String> },
     /// Take a user out of the address book and give up what waits for them.
@@ -124,6 +127,10 @@ ops! {
         device: fields.may("device", "the device as a message from it shows it")?,
     });
     "dht" => |_| Ok(Op::Dht);
+    "publish" => |fields| Ok(Op::Publish {
+        policy: fields.need("policy", "\"everyone\", \"contacts\" or \"nobody\"")?,
+        addresses: fields.may("addresses", "a list of at most 8 texts IP:PORT or [IPv6]:PORT")?.unwrap_or_default(),
+    });
     "introduce" => |fields| Ok(Op::Introduce {
         user: fields.need("user", WHO)?,
         addresses: fields.need("addresses", "a list of 1 to 8 texts HOST:PORT or [IPv6]:PORT")?,
@@ -322,6 +329,8 @@ mod tests {
             (r#"{"id":8,"op":"send","to":"a","type":"a","keep":"tape"}"#, "8", "bad_field", "keep"),
             (r#"{"id":9,"op":"introduce","user":"a","addresses":["x"]}"#, "9", "bad_field", "addresses"),
             (r#"{"id":10,"op":"taken","notices":-1}"#, "10", "bad_field", "notices"),
+            (r#"{"id":11,"op":"publish","policy":"friends"}"#, "11", "bad_field", "policy"),
+            (r#"{"id":12,"op":"publish","policy":"nobody","addresses":["host:1"]}"#, "12", "bad_field", "addresses"),
         ] {
             let (told, fault) = fault(line);
             assert_eq!((told.as_str(), fault.code.as_str()), (id, code), "{line}: {fault:?}");

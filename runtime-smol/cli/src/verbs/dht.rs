@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::fail::Fail;
 use crate::run::Place;
+use crate::verbs::publish;
 
 /// What to do where nobody of the network is known, or nobody answers.
 pub(crate) const ENTER: &str = "overcom enter HOST:PORT names a peer to enter by";
@@ -52,6 +53,7 @@ fn words(answer: &Value) -> String {
             let _ = writeln!(text, "  next: {next}");
         }
     }
+    text.push_str(&publish::words(&answer["publish"]));
     let number = |key: &str| answer["dht"][key].as_u64().unwrap_or_default();
     if answer["dht"].is_object() {
         let _ = writeln!(
@@ -121,12 +123,14 @@ mod tests {
         };
         for (how, is_well) in [("serving", true), ("client", true), ("isolated", false), ("address_unknown", false)] {
             let dht = json!({ "realms": [realm(how)], "records": 3, "record_bytes": 900, "bound_at": 5, "binds": 2, "look_ups": 1 });
-            let said = words(&json!({ "dht": dht, "eclipse_suspected_s": null, "is_forked": false }));
+            let publish = json!({ "policy": "contacts", "addresses": [] });
+            let said = words(&json!({ "dht": dht, "publish": publish, "eclipse_suspected_s": null, "is_forked": false }));
             assert!(
                 said.starts_with("IPv4, everywhere: ")
                     && said.contains("12 nodes known, 10 have answered")
                     && said.contains("about 30 serve")
-                    && said.contains("bound to 5 nodes, 2 devices bound here"),
+                    && said.contains("bound to 5 nodes, 2 devices bound here")
+                    && said.contains("\nnobody is told where this device is, contacts"),
                 "{said}"
             );
             assert_eq!(said.contains("next: "), !is_well, "{said}");

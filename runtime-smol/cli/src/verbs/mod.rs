@@ -9,6 +9,7 @@ pub(crate) mod invite;
 pub(crate) mod listen;
 pub(crate) mod names;
 pub(crate) mod node;
+pub(crate) mod publish;
 pub(crate) mod report;
 pub(crate) mod revoke;
 pub(crate) mod send;
