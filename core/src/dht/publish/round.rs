@@ -49,6 +49,11 @@ impl Kinds {
         self.0 == 0
     }
 
+    /// Whether they have none in common.
+    pub(super) const fn is_apart(self, other: Self) -> bool {
+        self.0 & other.0 == 0
+    }
+
     /// The one that is written first.
     fn first(self) -> Option<Kind> {
         self.iter().next()

@@ -59,8 +59,8 @@ pub(super) struct Stand {
     device_at: Option<Time>,
     /// Somebody here has the device record.
     has_device: bool,
-    /// When the last look that was no check began.
-    began: Option<Time>,
+    /// When the last look that was no check began, and for what, with what had just been looked for before.
+    began: Option<(Time, Kinds)>,
     /// Checks since then.
     checks: u8,
     is_check: bool,
@@ -108,7 +108,7 @@ impl Stand {
             *looking = looking.and(kinds);
             return;
         }
-        let at = self.began.map_or(now, |began| now.max(began + CHANGE_MIN));
+        let at = self.began.filter(|(_, last)| !last.is_apart(kinds)).map_or(now, |(began, _)| now.max(began + CHANGE_MIN));
         let (before, first) = self.change.unwrap_or((Kinds::NONE, at));
         self.change = Some((before.and(kinds), first.min(at)));
     }
@@ -136,13 +136,16 @@ impl Stand {
             let change = if is_planned(self.change) { self.change.take() } else { None };
             let plans = [change, self.repeat.take(), self.check.take()];
             kinds = plans.into_iter().flatten().fold(kinds, |kinds, (more, _)| kinds.and(more));
-            (self.began, self.checks) = (Some(now), 0);
         }
         if is_device_due {
             self.device_at = None;
         }
         // What lies at a home is judged by the device record, so this is the first.
         let kinds = if is_device_due || !self.has_device { kinds.with(Kind::Device) } else { kinds };
+        if !self.is_check {
+            let just_now = self.began.filter(|(began, _)| now < *began + CHANGE_MIN).map_or(Kinds::NONE, |(_, last)| last);
+            (self.began, self.checks) = (Some((now, just_now.and(kinds))), 0);
+        }
         self.phase = Phase::Looking { kinds, until: now + LOOK_MAX };
         Some(kinds)
     }
@@ -159,7 +162,7 @@ impl Stand {
         self.phase = Phase::Ready(kinds, Box::new(round));
         let is_forming = self.servers < SERVERS_ENOUGH || self.since.is_none_or(|since| now < since + FORMING);
         let after = CHECKS.get(usize::from(self.checks)).filter(|_| is_soft && is_forming);
-        if let (Some(after), Some(began)) = (after, self.began) {
+        if let (Some(after), Some((began, _))) = (after, self.began) {
             self.checks = self.checks.saturating_add(1);
             self.check = Some((kinds, now.max(began + *after)));
         }

@@ -503,6 +503,28 @@ fn what_did_not_take_it_is_told_by_its_reason_and_tried_again() {
     assert_eq!(publisher.due(), Some(Time::from_secs(15)));
 }
 
+// spec-test: DHT-141
+#[test]
+fn a_first_address_is_put_at_once_and_the_next_one_fifteen_seconds_later() {
+    let mut net = Net::new(Policy::Everyone, 16);
+    net.publisher.on_servers(V4, 16, net.now);
+    net.run_for(3);
+    assert!(net.node(1).device.is_some() && net.node(1).address.is_none());
+    net.publisher.set_addresses(Scope::Global, vec![at("203.0.113.97:51820")], vec![], net.now);
+    net.run_for(2);
+    let first = net.node(1).address.as_ref().map(|record| record.addresses().to_vec());
+    assert_eq!(first, Some(vec![at("203.0.113.97:51820")]));
+    // What changes now waits, whatever else was put meanwhile.
+    net.publisher.set_prekey([6; 32], net.now);
+    net.publisher.set_addresses(Scope::Global, vec![at("203.0.113.98:51820")], vec![], net.now);
+    let looks = net.looks.len();
+    net.run_for(9);
+    assert!(net.node(1).address.as_ref().is_some_and(|record| record.addresses() == [at("203.0.113.97:51820")]));
+    net.run_for(16);
+    assert!(net.node(1).address.as_ref().is_some_and(|record| record.addresses() == [at("203.0.113.98:51820")]));
+    assert_eq!(net.looks.len(), looks + 1, "one round for both");
+}
+
 // spec-test: DHT-144
 #[test]
 fn who_is_busy_is_waited_for_as_long_as_it_says_and_three_times_only() {

@@ -12,7 +12,7 @@ use crate::time::Time;
 
 /// If no stranger came for so long, somebody is asked for a probe.
 const EACH: Duration = Duration::from_secs(1_800);
-/// Who waits for a dial-back alone to begin asks sooner (guess: half of what it has waited already).
+/// Whom nobody has dialled back yet, where that matters, asks sooner (guess: half of what who does not serve has waited already).
 const EACH_UNPROVEN: Duration = Duration::from_secs(300);
 /// A knock comes within so long after the answer to the probe, or not at all.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ struct Asked {
     answered: Option<Time>,
 }
 
-/// What is known of strangers getting through. 120 bytes.
+/// What is known of strangers getting through. 128 bytes.
 #[derive(Debug)]
 pub(super) struct DialBack {
     is_proven: bool,
@@ -38,12 +38,16 @@ pub(super) struct DialBack {
     failed: Option<SocketAddr>,
     /// No probe is asked for before.
     wait: Time,
+    /// The same where a table is hard, and who serves was never dialled back: until then its address is told to nobody.
+    wait_unproven: Time,
     tries: u8,
+    /// How often in a row somebody known came after a probe, which keeps a role and proves nothing.
+    acquaintances: u8,
 }
 
 impl DialBack {
     pub(super) fn new(now: Time) -> Self {
-        Self { is_proven: false, asked: None, failed: None, wait: now + UPTIME, tries: 0 }
+        Self { is_proven: false, asked: None, failed: None, wait: now + UPTIME, wait_unproven: now, tries: 0, acquaintances: 0 }
     }
 
     pub(super) const fn is_proven(&self) -> bool {
@@ -58,6 +62,7 @@ impl DialBack {
     /// The node begins or ends to serve.
     pub(super) fn on_role(&mut self, now: Time) {
         self.rest(now);
+        self.wait_unproven = now;
     }
 
     /// A request came in. A stranger's shows that all get through; of one whom we had sent something, and so opened a way
@@ -68,8 +73,13 @@ impl DialBack {
         if is_stranger {
             self.is_proven = true;
         }
-        if is_stranger || (is_other && heard.is_known && serves) {
+        if is_stranger {
             self.rest(now);
+        } else if is_other && heard.is_known && serves {
+            let acquaintances = self.acquaintances.saturating_add(1) % TRIES_MAX;
+            self.rest(now);
+            self.acquaintances = acquaintances;
+            self.wait_unproven = if acquaintances == 0 { now + EACH_UNPROVEN } else { now };
         } else if is_other && heard.is_known {
             self.asked = None;
         }
@@ -97,26 +107,29 @@ impl DialBack {
             self.rest(now);
             return true;
         }
-        (self.asked, self.failed, self.tries, self.wait) = (None, Some(of), 0, now);
+        (self.asked, self.failed, self.tries) = (None, Some(of), 0);
+        self.wait_until(now);
         false
     }
 
     pub(super) fn due(&self, facts: Facts) -> Option<Time> {
         let window = self.window();
-        if window.is_some() { window } else { is_wanted(facts).then_some(self.wait) }
+        if window.is_some() { window } else { is_wanted(facts).then_some(self.wait(facts)) }
     }
 
     /// Whether to ask for a probe now, and of whom not.
     pub(super) fn next(&mut self, facts: Facts, now: Time) -> Option<Option<SocketAddr>> {
-        if self.window().is_some() || !is_wanted(facts) || now < self.wait {
+        if self.window().is_some() || !is_wanted(facts) || now < self.wait(facts) {
             return None;
         }
         self.asked = None;
         if self.tries >= TRIES_MAX {
-            (self.tries, self.wait) = (0, now + if facts.serves { EACH } else { EACH_UNPROVEN });
+            self.tries = 0;
+            self.wait_until(now + if facts.serves && !is_missing(facts) { EACH } else { EACH_UNPROVEN });
             return None;
         }
-        (self.tries, self.wait) = (self.tries.saturating_add(1), now + AGAIN);
+        self.tries = self.tries.saturating_add(1);
+        self.wait_until(now + AGAIN);
         Some(self.failed)
     }
 
@@ -124,14 +137,28 @@ impl DialBack {
         self.asked?.answered.map(|at| at + WINDOW)
     }
 
+    /// When the next probe may be asked for.
+    fn wait(&self, facts: Facts) -> Time {
+        if facts.serves && is_missing(facts) { self.wait.min(self.wait_unproven) } else { self.wait }
+    }
+
+    fn wait_until(&mut self, at: Time) {
+        (self.wait, self.wait_unproven) = (at, at);
+    }
+
     /// Nothing more to ask for a while.
     fn rest(&mut self, now: Time) {
-        (self.asked, self.failed, self.tries, self.wait) = (None, None, 0, now + EACH);
+        (self.asked, self.failed, self.tries, self.acquaintances) = (None, None, 0, 0);
+        (self.wait, self.wait_unproven) = (now + EACH, now + EACH_UNPROVEN);
     }
 }
 
 /// Who serves makes sure that it can; who does not asks only where a dial-back is all that is missing.
 fn is_wanted(facts: Facts) -> bool {
-    let is_missing = !facts.is_proven && (facts.mode == Mode::Hard || facts.wants_proof);
-    facts.is_auto && facts.is_located && (facts.serves || is_missing)
+    facts.is_auto && facts.is_located && (facts.serves || is_missing(facts))
+}
+
+/// Whether a dial-back is needed, and none has come.
+fn is_missing(facts: Facts) -> bool {
+    !facts.is_proven && (facts.mode == Mode::Hard || facts.wants_proof)
 }

@@ -18,6 +18,8 @@ const GLOBAL6: Realm = Realm { is_v6: true, scope: Scope::Global };
 const PRIVATE: Realm = Realm { is_v6: false, scope: Scope::Private };
 const LOOPBACK: Realm = Realm { is_v6: false, scope: Scope::Loopback };
 const START: Time = Time::from_secs(100_000);
+/// Somebody is to be asked for a dial-back.
+const PROBE: Outcome = Outcome::Probe { except: None };
 const KEY: NodeKey = NodeKey::from_bytes([7; 32]);
 const LARGE: Known = Known { groups: 40, blocks: 4 };
 
@@ -365,10 +367,10 @@ fn whoever_served_serves_again_where_it_was_and_nowhere_else() {
     };
     let mut voted = start();
     voted.on_reply(node(1), Some(at("203.0.113.7:99")), secs(1));
-    assert_eq!(all(&mut voted, secs(1)), [Outcome::Moved, Outcome::BeginServing]);
+    assert_eq!(all(&mut voted, secs(1)), [Outcome::Moved, Outcome::BeginServing, PROBE]);
     let mut fixed = start();
     fixed.set_fixed(Some(at("203.0.113.7:7")), START);
-    assert_eq!(all(&mut fixed, START), [Outcome::Moved, Outcome::BeginServing]);
+    assert_eq!(all(&mut fixed, START), [Outcome::Moved, Outcome::BeginServing, PROBE]);
     let mut moved = start();
     moved.set_known(LARGE, START);
     moved.on_reply(node(1), Some(at("198.51.100.9:7")), secs(1));
@@ -414,7 +416,7 @@ fn a_network_in_which_everybody_restarts_serves_again_as_soon_as_anybody_answers
     for n in 0..50_u8 {
         let node = &mut nodes[usize::from(n)];
         node.on_reply(here((n + 1) % 50), Some(here(n)), secs(1));
-        assert_eq!(all(node, secs(1)), [Outcome::Moved, Outcome::Mode(Mode::Hard), Outcome::BeginServing]);
+        assert_eq!(all(node, secs(1)), [Outcome::Moved, Outcome::Mode(Mode::Hard), Outcome::BeginServing, PROBE]);
     }
 }
 
@@ -426,7 +428,7 @@ fn a_flash_crowd_ends_nobodys_service() {
         let now = secs(u64::try_from(groups).unwrap_or_default());
         reach.set_known(Known { groups, blocks: groups.min(4) }, now);
         let outcomes = all(&mut reach, now);
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Mode(_))), "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Mode(_) | Outcome::Probe { .. })), "{outcomes:?}");
         assert!(reach.serves());
     }
 }
@@ -445,11 +447,11 @@ fn service_ends_by_choice_by_new_sockets_and_at_another_ip() {
 
     let mut rebound = serving();
     rebound.set_known(LARGE, START);
-    assert_eq!(all(&mut rebound, START), [Outcome::Mode(Mode::Hard)]);
+    assert_eq!(all(&mut rebound, START), [Outcome::Mode(Mode::Hard), PROBE]);
     rebound.on_rebound(secs(1));
     assert_eq!(all(&mut rebound, secs(1)), [Outcome::Moved, Outcome::EndServing(Ended::Rebound)]);
     rebound.on_reply(node(1), Some(at("203.0.113.7:9")), secs(2));
-    assert_eq!(all(&mut rebound, secs(2)), [Outcome::Moved, Outcome::BeginServing], "still there");
+    assert_eq!(all(&mut rebound, secs(2)), [Outcome::Moved, Outcome::BeginServing, PROBE], "still there");
 
     let mut moved = serving();
     moved.set_known(LARGE, START);
@@ -513,6 +515,44 @@ fn who_is_reached_by_nobody_resigns_after_two_servers_of_different_groups_have_t
     let mut open = serving();
     let told = run(&mut open, START, secs(3 * 3_600));
     assert!(open.serves() && told.len() <= 24 && told.iter().all(|(_, outcome)| *outcome == Outcome::Probe { except: None }), "{told:?}");
+}
+
+// spec-test: DHT-129
+#[test]
+fn who_began_in_a_soft_table_asks_at_once_for_what_a_hard_one_wants() {
+    let mut reach = serving();
+    assert_eq!(run(&mut reach, START, secs(60)), []);
+    reach.set_known(LARGE, secs(60));
+    // Nobody has anybody to send.
+    let told = run(&mut reach, secs(60), secs(1_300));
+    let asked: Vec<u64> = told.into_iter().filter(|(_, told)| *told == PROBE).map(|(at, _)| at).collect();
+    assert_eq!(asked, [60, 90, 120, 150, 480, 510, 540, 570, 900, 930, 960, 990], "four, and again after five minutes");
+    // Who comes was sent something: a server need not resign for that, but is not proven.
+    let mut reach = serving();
+    reach.set_known(LARGE, secs(60));
+    reach.on_sent(node(7), secs(59));
+    assert_eq!(all(&mut reach, secs(60)), [Outcome::Mode(Mode::Hard), PROBE]);
+    let mut asked = Vec::new();
+    for n in 0..8 {
+        let now = secs(60 + n / 4 * 301);
+        probe(&mut reach, node(1), now);
+        reach.on_request(Heard { from: node(7), is_known: true }, now + Duration::from_secs(1));
+        let until = if n % 4 == 3 { 301 } else { 1 };
+        asked.extend(run(&mut reach, now + Duration::from_secs(1), now + Duration::from_secs(until)));
+    }
+    assert!(reach.serves() && !reach.is_proven());
+    assert_eq!(asked, [61, 61, 61, 361, 362, 362, 362, 662].map(|second| (second, PROBE)));
+    // A stranger has come.
+    reach.on_request(stranger(9), secs(663));
+    assert_eq!(run(&mut reach, secs(663), secs(2_463)), [(2_463, PROBE)]);
+    // Where nobody gets through, the device is no server of a hard table.
+    let mut closed = serving();
+    closed.set_known(LARGE, START);
+    for (second, of) in [(0, node(1)), (5, node(2))] {
+        assert!(matches!(all(&mut closed, secs(second)).as_slice(), [.., Outcome::Probe { .. }]));
+        probe(&mut closed, of, secs(second));
+    }
+    assert_eq!(all(&mut closed, secs(10)), [Outcome::EndServing(Ended::Unreachable)]);
 }
 
 // spec-test: DHT-129
