@@ -14,6 +14,9 @@ use crate::time::Time;
 const EACH: Duration = Duration::from_secs(1_800);
 /// Whom nobody has dialled back yet, where that matters, asks sooner (guess: half of what who does not serve has waited already).
 const EACH_UNPROVEN: Duration = Duration::from_secs(300);
+/// Who goes on serving a hard table after a restart waits so long for others to come of their own accord: where all begin again
+/// together there would be a probe for each.
+const RESUMED: Duration = Duration::from_secs(60);
 /// A knock comes within so long after the answer to the probe, or not at all.
 const WINDOW: Duration = Duration::from_secs(5);
 /// A probe that was refused or not answered is asked of somebody else after this, and so many are asked at once (guess: a
@@ -60,9 +63,9 @@ impl DialBack {
     }
 
     /// The node begins or ends to serve.
-    pub(super) fn on_role(&mut self, now: Time) {
+    pub(super) fn on_role(&mut self, mode: Mode, now: Time) {
         self.rest(now);
-        self.wait_unproven = now;
+        self.wait_unproven = if mode == Mode::Hard { now + RESUMED } else { now };
     }
 
     /// A request came in. A stranger's shows that all get through; of one whom we had sent something, and so opened a way

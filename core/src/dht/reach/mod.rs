@@ -264,7 +264,7 @@ impl Reach {
         }
         let facts = self.facts();
         if let Some(outcome) = self.role.next(facts, now) {
-            self.dial_back.on_role(now);
+            self.dial_back.on_role(facts.mode, now);
             return Some(outcome);
         }
         self.dial_back.next(self.facts(), now).map(|except| Outcome::Probe { except })

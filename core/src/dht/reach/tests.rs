@@ -367,10 +367,11 @@ fn whoever_served_serves_again_where_it_was_and_nowhere_else() {
     };
     let mut voted = start();
     voted.on_reply(node(1), Some(at("203.0.113.7:99")), secs(1));
-    assert_eq!(all(&mut voted, secs(1)), [Outcome::Moved, Outcome::BeginServing, PROBE]);
+    assert_eq!(all(&mut voted, secs(1)), [Outcome::Moved, Outcome::BeginServing]);
+    assert_eq!(run(&mut voted, secs(1), secs(61)), [(61, PROBE)], "a dial-back is wanted, but not of all at once");
     let mut fixed = start();
     fixed.set_fixed(Some(at("203.0.113.7:7")), START);
-    assert_eq!(all(&mut fixed, START), [Outcome::Moved, Outcome::BeginServing, PROBE]);
+    assert_eq!(all(&mut fixed, START), [Outcome::Moved, Outcome::BeginServing]);
     let mut moved = start();
     moved.set_known(LARGE, START);
     moved.on_reply(node(1), Some(at("198.51.100.9:7")), secs(1));
@@ -416,7 +417,7 @@ fn a_network_in_which_everybody_restarts_serves_again_as_soon_as_anybody_answers
     for n in 0..50_u8 {
         let node = &mut nodes[usize::from(n)];
         node.on_reply(here((n + 1) % 50), Some(here(n)), secs(1));
-        assert_eq!(all(node, secs(1)), [Outcome::Moved, Outcome::Mode(Mode::Hard), Outcome::BeginServing, PROBE]);
+        assert_eq!(all(node, secs(1)), [Outcome::Moved, Outcome::Mode(Mode::Hard), Outcome::BeginServing]);
     }
 }
 
@@ -451,7 +452,7 @@ fn service_ends_by_choice_by_new_sockets_and_at_another_ip() {
     rebound.on_rebound(secs(1));
     assert_eq!(all(&mut rebound, secs(1)), [Outcome::Moved, Outcome::EndServing(Ended::Rebound)]);
     rebound.on_reply(node(1), Some(at("203.0.113.7:9")), secs(2));
-    assert_eq!(all(&mut rebound, secs(2)), [Outcome::Moved, Outcome::BeginServing, PROBE], "still there");
+    assert_eq!(all(&mut rebound, secs(2)), [Outcome::Moved, Outcome::BeginServing], "still there");
 
     let mut moved = serving();
     moved.set_known(LARGE, START);
