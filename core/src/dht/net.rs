@@ -109,8 +109,11 @@ impl Net {
         self.leaves = LeafSet::new(self.realm, own.hint());
     }
 
-    /// Leaves of before a restart: they count once the own id is known.
+    /// Leaves of before a restart: they count once the own id is known, and for who may serve.
     pub(super) fn restore_leaves(&mut self, leaves: Vec<Leaf>, now: Time) {
+        if !self.reach.may_serve() {
+            return;
+        }
         self.saved_leaves = leaves;
         if let Some(id) = self.id {
             self.move_to(id, now);

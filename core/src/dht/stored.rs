@@ -127,6 +127,24 @@ mod tests {
         assert_eq!(solo.view().realms.iter().map(|realm| realm.nodes).collect::<Vec<_>>(), [nodes]);
     }
 
+    // spec-test: DHT-116
+    #[test]
+    fn who_may_not_serve_keeps_no_leaves_of_before() {
+        let (now, at, leaf) = (Time::from_secs(9), SocketAddr::from(([20, 1, 1, 1], 7)), SocketAddr::from(([30, 1, 1, 1], 7)));
+        let key = NodeKey::from_bytes([5; 32]);
+        let id = node_id(&key, leaf, Variant::from_low_bits(1)).expect("an address");
+        let ip = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 30, 1, 1, 1];
+        let value = [&[1, 1][..], id.as_bytes(), key.as_bytes(), &ip, &[0, 7]].concat();
+        for (config, leaves) in [(Config::desktop(), 1), (Config::mobile(), 0)] {
+            let mut solo =
+                Solo::new(config, &NodeSecret::from_bytes([1; 32]), &Seed::from_bytes([2; 32]), now, WallTime::from_millis(1 << 40))
+                    .expect("a profile");
+            assert_eq!(solo.restore(&[Item { key: b"4gl".to_vec(), value: value.clone() }]), 0);
+            solo.handle(now, Event::addresses(&[at], false));
+            assert_eq!(solo.view().realms.iter().map(|realm| realm.leaves).sum::<u64>(), leaves);
+        }
+    }
+
     #[test]
     fn each_realm_has_letters_of_its_own() {
         let scopes = [Scope::Loopback, Scope::Private, Scope::Global];

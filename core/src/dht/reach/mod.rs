@@ -126,6 +126,11 @@ impl Reach {
         self.role.serves()
     }
 
+    /// Whether it is to serve as soon as it can.
+    pub(crate) fn may_serve(&self) -> bool {
+        self.role.choice() == Choice::Auto
+    }
+
     /// Whether it knows where it is, as far as it has to.
     pub(crate) fn is_located(&self) -> bool {
         !self.realm.is_global() || self.address().is_some()
@@ -293,7 +298,7 @@ impl Reach {
             is_proven: self.dial_back.is_proven(),
             serves: self.serves(),
             wants_proof: self.role.wants_proof(),
-            is_auto: self.role.choice() == Choice::Auto,
+            is_auto: self.may_serve(),
         }
     }
 }
