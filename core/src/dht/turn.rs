@@ -117,6 +117,8 @@ impl Dht {
             self.is_dirty = true;
             match outcome {
                 Outcome::Moved => self.on_moved(cx, at),
+                // Where the device is told to be follows below.
+                Outcome::Proven(_) => {}
                 Outcome::Mode(mode) => {
                     if let Some(net) = self.nets.get_mut(at) {
                         net.table.set_mode(mode, cx.now);

@@ -276,7 +276,9 @@ impl Parts {
             _ => false,
         };
         let until = leaves.then(|| self.cx.now + LEAVE);
-        self.joint().leaving = until;
+        let joint = self.joint();
+        // Who says it again meanwhile has not been heard by those who are told to forget.
+        joint.leaving = until.or(joint.leaving.filter(|_| policy != DhtPolicy::Everyone));
         self.publish_own();
         Ok(tag)
     }

@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
     Moved,
     /// The table is soft or hard from now on (spec: DHT-54).
     Mode(Mode),
+    /// Somebody has dialled back, or two servers have tried in vain: whether the address may be told follows from it.
+    Proven(bool),
     /// Answer everything from now on, and say the id.
     BeginServing,
     /// Answer nothing but pings from now on.
@@ -71,6 +73,7 @@ pub(crate) struct Reach {
     /// What was told last.
     told_address: Option<SocketAddr>,
     told_mode: Mode,
+    told_proven: bool,
 }
 
 /// From so many groups on a table is hard, and from so many on for ever (spec: DHT-54).
@@ -94,6 +97,7 @@ impl Reach {
             dial_back: DialBack::new(now),
             told_address: None,
             told_mode: Mode::Soft,
+            told_proven: false,
         }
     }
 
@@ -247,7 +251,7 @@ impl Reach {
 
     /// When [`next`](Self::next) has something again.
     pub(crate) fn due(&self, now: Time) -> Option<Time> {
-        if self.told_address != self.address() || self.told_mode != self.mode() {
+        if self.told_address != self.address() || self.told_mode != self.mode() || self.told_proven != self.is_proven() {
             return Some(now);
         }
         let facts = self.facts();
@@ -266,6 +270,10 @@ impl Reach {
         }
         if self.dial_back.has_failed(now) {
             self.role.on_unreachable();
+        }
+        if self.told_proven != self.is_proven() {
+            self.told_proven = self.is_proven();
+            return Some(Outcome::Proven(self.told_proven));
         }
         let facts = self.facts();
         if let Some(outcome) = self.role.next(facts, now) {

@@ -44,10 +44,12 @@ fn reach(realm: Realm) -> Reach {
     Reach::new(realm, Choice::Auto, &mut rng(), START)
 }
 
+/// What happens now, but for what is known anew of strangers.
 fn all(reach: &mut Reach, now: Time) -> Vec<Outcome> {
-    let outcomes: Vec<Outcome> = core::iter::from_fn(|| reach.next(now)).take(20).collect();
+    let mut outcomes: Vec<Outcome> = core::iter::from_fn(|| reach.next(now)).take(20).collect();
     assert!(outcomes.len() < 20, "it never ends: {outcomes:?}");
     assert!(reach.due(now).is_none_or(|due| due > now), "nothing is left");
+    outcomes.retain(|outcome| !matches!(outcome, Outcome::Proven(_)));
     outcomes
 }
 
@@ -558,6 +560,22 @@ fn who_began_in_a_soft_table_asks_at_once_for_what_a_hard_one_wants() {
 
 // spec-test: DHT-129
 #[test]
+fn that_a_stranger_came_and_that_nobody_comes_any_more_is_told_once() {
+    let mut reach = serving();
+    reach.on_request(stranger(1), secs(1));
+    reach.on_request(stranger(2), secs(1));
+    assert_eq!(reach.due(secs(1)), Some(secs(1)));
+    assert_eq!([reach.next(secs(1)), reach.next(secs(1))], [Some(Outcome::Proven(true)), None]);
+    for (second, of) in [(1_801, node(1)), (1_806, node(2))] {
+        assert!(matches!(reach.next(secs(second)), Some(Outcome::Probe { .. })));
+        probe(&mut reach, of, secs(second));
+    }
+    let told: Vec<Outcome> = core::iter::from_fn(|| reach.next(secs(1_811))).collect();
+    assert_eq!(told, [Outcome::Proven(false), Outcome::EndServing(Ended::Unreachable)]);
+}
+
+// spec-test: DHT-129
+#[test]
 fn whom_strangers_find_is_never_asked_for() {
     let mut reach = serving();
     let mut told = Vec::new();
@@ -758,7 +776,7 @@ proptest! {
                         prop_assert!(is_serving);
                         is_serving = false;
                     }
-                    Outcome::Moved | Outcome::Mode(_) | Outcome::Probe { .. } => {}
+                    Outcome::Moved | Outcome::Mode(_) | Outcome::Proven(_) | Outcome::Probe { .. } => {}
                 }
             }
             prop_assert_eq!(reach.serves(), is_serving);

@@ -367,6 +367,32 @@ fn who_begins_again_among_its_neighbours_looks_for_others_later_and_when_one_has
     assert_eq!(after, [0, 1, 2, 4], "{changed:?}");
 }
 
+// spec-test: DHT-129
+#[test]
+fn a_network_whose_nodes_publish_while_it_comes_into_being_finds_all_of_them() {
+    const COUNT: u8 = 40;
+    let place = |n: u8| SocketAddr::from(([44, n, 3, 1], 7_000));
+    let mut world = World::new();
+    for n in 0..COUNT {
+        let index = world.add(n, &[place(n)], &[place(0)][..usize::from(n > 0)]);
+        world.with(index, |solo, now| solo.publish(now, credentials(n + 1, n + 1, WEEK)));
+        world.run_ms(100);
+    }
+    world.run_secs(60);
+    assert!((0..COUNT).all(|n| world.solo(n.into()).view().realms[0].is_hard));
+    let mut lost = Vec::new();
+    for n in 0..COUNT {
+        let reader = usize::from((n + 1) % COUNT);
+        let _ = world.told(reader);
+        world.with(reader, |solo, now| solo.find(now, user(n + 1), &app(), None, &[])).expect("a search");
+        world.run_secs(6);
+        if !addresses(&world.told(reader), true).iter().any(|(_, places)| places.contains(&place(n))) {
+            lost.push(n);
+        }
+    }
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
 // spec-test: DHT-57
 // spec-test: DHT-110
 #[test]

@@ -211,6 +211,24 @@ fn who_is_told_is_as_the_application_says_and_over_a_restart() {
     assert!(published(&net, 1, DhtRecord::Device) > 0);
 }
 
+// spec-test: DHT-162
+#[test]
+fn who_says_twice_that_nobody_is_told_is_forgotten_as_soon() {
+    for first in [DhtPolicy::Contacts, DhtPolicy::Nobody] {
+        let mut net = entered(&["seed", "alice", "carol"]);
+        net.pass(Duration::from_secs(30));
+        net.command(1, Command::publish(DhtPolicy::Nobody, [])).unwrap();
+        net.command(1, Command::publish(DhtPolicy::Everyone, [])).unwrap();
+        net.pass(Duration::from_secs(2));
+        for policy in [first, DhtPolicy::Nobody] {
+            net.command(1, Command::publish(policy, [])).unwrap();
+            net.pass(Duration::from_secs(1));
+        }
+        net.pass(Duration::from_secs(30));
+        assert!(ask(&mut net, 2, 1).0.iter().all(Vec::is_empty), "{first:?} first");
+    }
+}
+
 // spec-test: DHT-161
 #[test]
 fn a_node_that_starts_again_knows_the_network_from_its_store_and_leaves_out_what_is_damaged() {
