@@ -38,14 +38,9 @@ fn two_to_fifty_nodes_find_each_other_five_seconds_after_the_last_one_began() {
         let (user, credentials) = credentials(1, WallTime::from_millis(1_767_225_600_000));
         swarm.with(1, |solo, now| solo.publish(now, credentials)).expect("a run");
         swarm.run_until(Time::from_millis(4_900)).expect("a run");
-        let told = swarm.with(1, |solo, _| std::iter::from_fn(|| solo.told()).collect::<Vec<_>>()).expect("a run");
-        eprintln!("{n}: {told:?}");
         let reader = n - 1;
         swarm.with(reader, |solo, now| solo.find(now, user, &app(), None, &[]).map(|_| ())).expect("a run");
         swarm.run_until(Time::from_secs(5)).expect("a run");
-        eprintln!("{n}: {:?}", swarm.machine(1).map(Solo::view));
-        eprintln!("{n}: {:?}", swarm.machine(0).map(Solo::view));
-        eprintln!("{:?}", swarm.machine(1).map(|solo| *solo.stats()));
         let told = swarm.with(reader, |solo, _| std::iter::from_fn(|| solo.told()).collect::<Vec<_>>()).expect("a run").expect("it is up");
         assert!(told.iter().any(|told| matches!(told, DhtNotice::Found { is_final: true, .. })), "{n}: {told:?}");
     }
