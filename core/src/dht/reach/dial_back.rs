@@ -41,7 +41,7 @@ pub(super) struct DialBack {
     failed: Option<SocketAddr>,
     /// No probe is asked for before.
     wait: Time,
-    /// The same where a table is hard, and who serves was never dialled back: until then its address is told to nobody.
+    /// The same where a table is hard, and who serves was never dialled back: until then its address is told to nobody. Never later.
     wait_unproven: Time,
     tries: u8,
     /// How often in a row somebody known came after a probe, which keeps a role and proves nothing.
@@ -65,6 +65,7 @@ impl DialBack {
     /// The node begins or ends to serve.
     pub(super) fn on_role(&mut self, mode: Mode, now: Time) {
         self.rest(now);
+        self.acquaintances = 0;
         self.wait_unproven = if mode == Mode::Hard { now + RESUMED } else { now };
     }
 
@@ -74,15 +75,14 @@ impl DialBack {
     pub(super) fn on_request(&mut self, heard: Heard, is_stranger: bool, serves: bool, realm: Realm, now: Time) {
         let is_other = self.asked.is_some_and(|asked| !realm.is_one(asked.of, heard.from));
         if is_stranger {
-            self.is_proven = true;
-        }
-        if is_stranger {
+            (self.is_proven, self.acquaintances) = (true, 0);
             self.rest(now);
         } else if is_other && heard.is_known && serves {
-            let acquaintances = self.acquaintances.saturating_add(1) % TRIES_MAX;
             self.rest(now);
-            self.acquaintances = acquaintances;
-            self.wait_unproven = if acquaintances == 0 { now + EACH_UNPROVEN } else { now };
+            self.acquaintances = self.acquaintances.saturating_add(1) % TRIES_MAX;
+            if self.acquaintances > 0 {
+                self.wait_unproven = now;
+            }
         } else if is_other && heard.is_known {
             self.asked = None;
         }
@@ -142,7 +142,7 @@ impl DialBack {
 
     /// When the next probe may be asked for.
     fn wait(&self, facts: Facts) -> Time {
-        if facts.serves && is_missing(facts) { self.wait.min(self.wait_unproven) } else { self.wait }
+        if facts.serves && is_missing(facts) { self.wait_unproven } else { self.wait }
     }
 
     fn wait_until(&mut self, at: Time) {
@@ -151,7 +151,7 @@ impl DialBack {
 
     /// Nothing more to ask for a while.
     fn rest(&mut self, now: Time) {
-        (self.asked, self.failed, self.tries, self.acquaintances) = (None, None, 0, 0);
+        (self.asked, self.failed, self.tries) = (None, None, 0);
         (self.wait, self.wait_unproven) = (now + EACH, now + EACH_UNPROVEN);
     }
 }
