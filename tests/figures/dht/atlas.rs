@@ -291,11 +291,8 @@ mod tests {
 
     use super::super::families::v6;
     use super::super::net::{HOUR, SETTLE, server, server_or_seed, serves};
+    use super::super::survey::world;
     use super::*;
-
-    fn world() -> Terrain {
-        Terrain::world(3, Network { delay_us: 0, ..Network::default() })
-    }
 
     /// How far the nodes in the second half of full buckets are from a machine, and those in the first, in a stored table that is
     /// not wide.

@@ -58,7 +58,7 @@ impl Door {
 
     /// A cookie for an address.
     pub(super) fn cookie(&mut self, from: SocketAddr) -> Result<String, String> {
-        let ping = json!({"v": 1, "t": self.exchange(), "q": "ping", "pad": ".".repeat(160)});
+        let ping = first_ping(&self.exchange());
         let answer = self.say(from, ping.to_string().as_bytes())?;
         let reply: Value = answer.back.first().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
         reply["cookie"].as_str().map(str::to_owned).ok_or_else(|| format!("no cookie in {reply}"))
@@ -80,6 +80,20 @@ impl Door {
         }
         Err("it keeps none of the records".into())
     }
+}
+
+/// A ping with room for a cookie in its reply.
+pub(super) fn first_ping(exchange: &str) -> Value {
+    json!({"v": 1, "t": exchange, "q": "ping", "pad": ".".repeat(160)})
+}
+
+/// A ping, a find and a get, without a cookie.
+pub(super) fn asks(exchange: &str, home: &str) -> [Value; 3] {
+    [
+        json!({"v": 1, "t": exchange, "q": "ping"}),
+        json!({"v": 1, "t": exchange, "q": "find", "target": home}),
+        json!({"v": 1, "t": exchange, "q": "get", "target": home, "kind": "address"}),
+    ]
 }
 
 /// What of a reply to a `get` counts here. The record stays as it was sent: it is signed.
@@ -196,11 +210,7 @@ fn alone(size: Size) -> Result<Alone, String> {
         let path = Path { local: address(door.machine), remote: from };
         let home = door.owners[n as usize % door.owners.len()].home.clone();
         let exchange = door.exchange();
-        let mut requests = [
-            json!({"v": 1, "t": exchange, "q": "ping"}),
-            json!({"v": 1, "t": exchange, "q": "find", "target": home}),
-            json!({"v": 1, "t": exchange, "q": "get", "target": home, "kind": "address"}),
-        ];
+        let mut requests = asks(&exchange, &home);
         let request = &mut requests[n as usize % 3];
         let cold = request.to_string();
         request["cookie"] = json!(cookie);

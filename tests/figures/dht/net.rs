@@ -263,11 +263,9 @@ impl Owner {
     pub(crate) fn of(identity: &IdentitySecret, keys: &DeviceKeys, app: AppId, (from, until): (u64, u64)) -> Result<Self, String> {
         let crypto = Crypto::ideal();
         let (from, until) = (WallTime::from_millis(EPOCH_MS + from), WallTime::from_millis(EPOCH_MS + until));
-        let home_of = app.as_str().to_owned();
-        let delegation = Delegation::sign(identity, &keys.grant_with(&crypto, app, from, until)).map_err(|why| why.to_string())?;
+        let delegation = Delegation::sign(identity, &keys.grant_with(&crypto, app.clone(), from, until)).map_err(|why| why.to_string())?;
         let user = delegation.user();
-        let home = crypto.hash(&[b"overcom/1 home\0", user.as_bytes(), home_of.as_bytes()]);
-        Ok(Self { user, credentials: keys.credentials(delegation.clone()), delegation, home: base64(&home) })
+        Ok(Self { user, credentials: keys.credentials(delegation.clone()), delegation, home: home(&crypto, user, app.as_str()) })
     }
 
     /// Looks for the device as one of its contacts does.
@@ -275,6 +273,11 @@ impl Owner {
         let known = [self.delegation.clone()];
         peer.solo.find(now, self.user, &app()?, None, &known).map_err(|why| why.to_string())
     }
+}
+
+/// The key under which a user's devices in an app are found, as it stands on the wire (DHT-1).
+pub(crate) fn home(crypto: &Crypto, user: UserId, app: &str) -> String {
+    base64(&crypto.hash(&[b"overcom/1 home\0", user.as_bytes(), app.as_bytes()]))
 }
 
 /// URL-safe, without padding.

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use overcom_core::{Command, Config, Crypto, DhtStanding, Entry, Node, RealmView, Time, UserId};
+use overcom_core::{Command, Config, Crypto, DhtStanding, Entry, Node, RealmView, Time};
 use overcom_mio::{Handle, Runtime};
 use overcom_std::{Clock, MemoryStore};
 use serde_json::{Value, json};
 
-use super::net::base64;
+use super::door::{asks, first_ping};
+use super::net::{base64, home};
 use crate::meter::spent;
 use crate::wired::node;
 
@@ -81,7 +82,8 @@ impl Served {
             neighbour.command(Command::enter([Entry { address: at.into(), key: None }])).map_err(|why| why.to_string())?;
             neighbours.push(neighbour);
         }
-        let homes: Vec<String> = neighbours.iter().map(|neighbour| home(neighbour.node().me().user)).collect();
+        let homes: Vec<String> =
+            neighbours.iter().map(|neighbour| home(&Crypto::standard(), neighbour.node().me().user, "figures")).collect();
         // An error of a loop shows as a block that never ends.
         let serving = spawn("server", move || drop(server.run(drop)))?;
         let has_ended = Arc::clone(&ends);
@@ -161,15 +163,11 @@ impl Asker {
         };
         let socket = open().map_err(|why| why.to_string())?;
         let exchange = base64(&number.to_be_bytes());
-        let ping = json!({"v": 1, "t": exchange, "q": "ping", "pad": ".".repeat(160)});
-        let cookie = ask(&socket, &ping)?["cookie"].as_str().map(str::to_owned).ok_or("no cookie")?;
+        let cookie = ask(&socket, &first_ping(&exchange))?["cookie"].as_str().map(str::to_owned).ok_or("no cookie")?;
         let mut requests = Vec::new();
         for home in homes {
-            let asked = [
-                json!({"v": 1, "t": exchange, "q": "ping", "cookie": cookie}),
-                json!({"v": 1, "t": exchange, "q": "find", "cookie": cookie, "target": home}),
-                json!({"v": 1, "t": exchange, "q": "get", "cookie": cookie, "target": home, "kind": "address"}),
-            ];
+            let mut asked = asks(&exchange, home);
+            asked.iter_mut().for_each(|request| request["cookie"] = json!(cookie));
             // Others may be nearer to this home.
             if ask(&socket, &asked[2])?.get("record").is_none() {
                 continue;
@@ -237,11 +235,6 @@ impl Asker {
 fn is_settled(node: &Node) -> bool {
     let serves = |realm: &RealmView| realm.standing == DhtStanding::Serving && realm.verified >= NEIGHBOURS;
     node.dht().is_some_and(|dht| dht.realms.iter().any(serves) && dht.records > 0)
-}
-
-/// The key under which a user's devices are found.
-fn home(user: UserId) -> String {
-    base64(&Crypto::standard().hash(&[b"overcom/1 home\0", user.as_bytes(), b"figures"]))
 }
 
 /// Asks and waits for the answer.

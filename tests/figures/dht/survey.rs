@@ -211,7 +211,7 @@ fn thinned(machines: u32) -> Result<Vec<LookedUp>, String> {
 }
 
 /// All over the world.
-fn world() -> Terrain {
+pub(super) fn world() -> Terrain {
     Terrain::world(shifted(3), Network { delay_us: 0, ..Network::default() })
 }
 
