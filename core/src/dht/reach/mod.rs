@@ -15,6 +15,7 @@ use crate::time::Time;
 
 mod contacted;
 mod dial_back;
+mod hold;
 mod role;
 mod stored;
 mod votes;
@@ -27,6 +28,7 @@ pub(crate) use votes::Known;
 
 use contacted::Contacted;
 use dial_back::DialBack;
+use hold::Hold;
 use role::Role;
 use votes::Votes;
 
@@ -64,6 +66,7 @@ pub(crate) struct Reach {
     /// What votes say.
     voted: Option<SocketAddr>,
     votes: Votes,
+    hold: Hold,
     contacted: Contacted,
     known: Known,
     /// Nodes of 64 groups were verified once: from then on the table is hard (spec: DHT-54).
@@ -90,6 +93,7 @@ impl Reach {
             fixed: None,
             voted: None,
             votes: Votes::default(),
+            hold: Hold::default(),
             contacted: Contacted::new([rng.u64(), rng.u64()]),
             known: Known::default(),
             has_held_64: false,
@@ -185,6 +189,7 @@ impl Reach {
         self.dial_back.forget(now);
         self.contacted.clear();
         self.votes.clear();
+        self.hold = Hold::default();
         (self.voted, self.fixed) = (None, None);
     }
 
@@ -255,11 +260,14 @@ impl Reach {
             return Some(now);
         }
         let facts = self.facts();
-        [self.role.due(facts, now), self.dial_back.due(facts)].into_iter().flatten().min()
+        [self.role.due(facts, now), self.dial_back.due(facts), self.hold.due()].into_iter().flatten().min()
     }
 
     /// What follows; to be asked until nothing does. The id comes before the role that it is for.
     pub(crate) fn next(&mut self, now: Time) -> Option<Outcome> {
+        if self.hold.due().is_some_and(|due| due <= now) {
+            self.count(now);
+        }
         if self.told_address != self.address() {
             self.told_address = self.address();
             return Some(Outcome::Moved);
@@ -283,10 +291,19 @@ impl Reach {
         self.dial_back.next(self.facts(), now).map(|except| Outcome::Probe { except })
     }
 
-    /// Counts the votes.
+    /// Counts the votes. Where only few are known, liars win as often as they like: they do not move the node as often.
     fn count(&mut self, now: Time) {
-        if let Some(winner) = self.votes.winner(self.mode(), self.known.blocks, now) {
-            self.voted = Some(winner);
+        let winner = self.votes.winner(self.mode(), self.known.blocks, now);
+        let moves = self.voted.zip(winner).is_some_and(|(before, winner)| !self.realm.is_one(before, winner));
+        if !moves {
+            self.hold.on_stay();
+        } else if self.hold.lets_move(now) {
+            self.hold.on_move(now);
+        } else {
+            return;
+        }
+        if winner.is_some() {
+            self.voted = winner;
             self.move_if(now);
         }
     }

@@ -157,6 +157,49 @@ fn liars_of_one_block_cannot_move_a_node_with_a_hard_table() {
 
 // spec-test: DHT-122
 #[test]
+fn two_liars_move_a_node_ever_less_often() {
+    let mut reach = reach(GLOBAL);
+    let lies = [at("203.0.113.7:7"), at("198.51.100.66:6")];
+    let mut moves = Vec::new();
+    for second in 0..7_200 {
+        let lie = lies[second as usize % 2];
+        let now = secs(second);
+        for liar in [node(1), node(2)] {
+            reach.on_reply(liar, Some(lie), now);
+            let moved = all(&mut reach, now).into_iter().filter(|outcome| *outcome == Outcome::Moved).map(|_| second);
+            moves.extend(moved);
+        }
+    }
+    // Held for 60, 120, 240, 480 and then always 960 s, and until they agree.
+    assert!(moves.len() <= 13, "{moves:?}");
+    assert_eq!(moves.get(..3), Some([0, 1, 62].as_slice()));
+    assert!(moves.windows(2).skip(5).all(|pair| pair[1] - pair[0] >= 960), "{moves:?}");
+}
+
+// spec-test: DHT-122
+#[test]
+fn who_is_held_moves_when_the_time_has_come_though_nobody_says_it_again() {
+    let (old, new) = (at("203.0.113.7:7"), at("198.51.100.66:6"));
+    let mut reach = reach(GLOBAL);
+    reach.on_reply(node(1), Some(at("192.0.2.1:7")), START);
+    reach.on_reply(node(1), Some(old), START);
+    assert_eq!(reach.address(), Some(old), "the first word is corrected at once");
+    reach.on_reply(node(1), Some(new), secs(10));
+    reach.on_reply(node(2), Some(new), secs(10));
+    assert_eq!(reach.address(), Some(old));
+    all(&mut reach, secs(10));
+    assert_eq!(reach.due(secs(10)), Some(secs(60)));
+    all(&mut reach, secs(60));
+    assert_eq!(reach.address(), Some(new));
+    // An hour later than it might have moved it is as if it never had.
+    for (from, to) in [(secs(60 + 120 + 3_600), old), (secs(60 + 120 + 3_600 + 60), new)] {
+        reach.on_reply(node(1), Some(to), from);
+        assert_eq!(reach.address(), Some(to));
+    }
+}
+
+// spec-test: DHT-122
+#[test]
 fn votes_win_by_two_thirds_of_as_many_blocks_as_there_are() {
     let (home, lie) = (at("203.0.113.7:7"), at("198.51.100.66:6"));
     let won = |honest: u8, liars: u8, mode: Mode, blocks: usize| {
