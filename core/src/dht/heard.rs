@@ -158,7 +158,7 @@ impl Dht {
     fn hand_on(&mut self, cx: &mut Cx, at: usize, heard: Heard<'_>) {
         let Heard { exchange, asked, hint, rtt, reply } = heard;
         match asked.purpose {
-            Purpose::Table { .. } | Purpose::Leaf | Purpose::Push | Purpose::Other => {}
+            Purpose::Table { .. } | Purpose::Leaf | Purpose::Push | Purpose::Other | Purpose::Where => {}
             Purpose::Errand => self.on_errand(cx, at, &asked, reply.answer == Answer::Knock),
             Purpose::Again { number } => {
                 if let (Some(hint), Answer::Get(got)) = (hint, &reply.answer) {
@@ -251,6 +251,7 @@ impl Dht {
             | Purpose::Give
             | Purpose::Errand
             | Purpose::Other
+            | Purpose::Where
             | Purpose::Hello => {}
             Purpose::Seek { number, .. } => self.on_seek_miss(number, asked),
             Purpose::Again { number } => self.on_again_late(number, asked, true),

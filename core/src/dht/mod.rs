@@ -174,6 +174,8 @@ pub(crate) enum Purpose {
     Errand,
     /// Somebody whom another family's node has named.
     Other,
+    /// Where this node is, of who has asked it something.
+    Where,
 }
 
 impl Purpose {

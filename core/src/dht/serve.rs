@@ -96,7 +96,9 @@ impl Dht {
             Verdict::Busy => return self.deny(cx, &asking, Denied::Busy { wait: BUSY_SECS }),
             Verdict::Silent => return count_refused(cx),
         }
-        self.on_heard(cx, at, &asking);
+        if self.on_heard(cx, at, &asking) {
+            return;
+        }
         match self.answer(cx, at, &asking, has_token) {
             Outcome::Done => {}
             Outcome::Nothing => count_refused(cx),
@@ -105,12 +107,13 @@ impl Dht {
     }
 
     /// What it says of somebody that they ask: that they are there, if the address is theirs (spec: DHT-51, DHT-59), and
-    /// that strangers get through.
-    fn on_heard(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>) {
-        let Some(net) = self.nets.get_mut(at) else { return };
+    /// that strangers get through. Whether a ping has gone out in place of the answer.
+    fn on_heard(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>) -> bool {
+        let Some(net) = self.nets.get_mut(at) else { return false };
         let from = asking.from;
         let is_known = asking.is_proven || net.knows(from);
-        let mut is_wanted = net.reach.on_request(Heard { from, is_known }, cx.now);
+        let asks_where = net.reach.on_request(Heard { from, is_known }, cx.now);
+        let mut is_wanted = asks_where && asking.is_proven;
         if let Some(hint) = asking.hint.filter(|_| asking.is_proven) {
             is_wanted |= net.table.on_request(hint, from, cx.now) == Candidate::Ask;
             // A new neighbour is met however full its bucket is (spec: DHT-109).
@@ -119,12 +122,17 @@ impl Dht {
         if net.reach.due(cx.now).is_some_and(|due| due <= cx.now) {
             self.is_dirty = true;
         }
-        // A source that is forged must not get more for it than what was sent in its name.
-        let is_paid = asking.is_proven || asking.bytes >= PING_BYTES;
-        if is_wanted && is_paid && !self.flight.is_asked(from) {
-            let whom = Whom { at: from, hint: None, rtt: Rtt::UNKNOWN };
+        let whom = Whom { at: from, hint: None, rtt: Rtt::UNKNOWN };
+        if is_wanted && !self.flight.is_asked(from) {
             self.ask(cx, at, whom, Question::Ping, Purpose::Table { descent: None });
         }
+        // A source that is forged must not get more for it than what was sent in its name: so it gets the ping alone, and once.
+        let is_paid = asks_where && !asking.is_proven && asking.bytes >= PING_BYTES;
+        let is_asked = is_paid && !self.flight.is_asked(from) && self.ask(cx, at, whom, Question::Ping, Purpose::Where);
+        if let Some(net) = self.nets.get_mut(at).filter(|_| is_asked) {
+            net.reach.on_where_asked(from, cx.now);
+        }
+        is_asked
     }
 
     fn answer(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, has_token: bool) -> Outcome {
@@ -292,9 +300,9 @@ impl Dht {
             return Outcome::Nothing;
         }
         cx.stats.dht_replies_out = cx.stats.dht_replies_out.saturating_add(1);
-        // What is answered opens a way back, so that who was answered is no stranger.
         if let Some(net) = self.nets.iter_mut().find(|net| net.realm == asking.realm) {
-            net.reach.on_sent(asking.from, cx.now);
+            let is_of_table = net.knows(asking.from);
+            net.reach.on_replied(asking.from, is_of_table, cx.now);
         }
         Outcome::Done
     }

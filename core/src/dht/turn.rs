@@ -96,8 +96,9 @@ impl Dht {
     /// The first time-out of a request has passed: it goes out again, and whoever waits for it goes on meanwhile.
     fn on_slow(&mut self, cx: &mut Cx, asked: Asked<Purpose>) {
         let Some(net) = self.net_at(asked.to) else { return };
-        // Whoever wants an errand asks again, and nothing goes out for it but for that.
-        if asked.purpose == Purpose::Errand {
+        // Whoever wants an errand asks again, and nothing goes out for it but for that; nor more to an address, for what came from there
+        // unproven, than came.
+        if matches!(asked.purpose, Purpose::Errand | Purpose::Where) {
             return;
         }
         if let Purpose::Seek { number, .. } = asked.purpose {

@@ -3,6 +3,7 @@
 //! It holds no timer and sends nothing: what happened goes in, what follows comes out of [`Reach::next`].
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 
 use super::id::{self, Variant};
 use super::key::Key;
@@ -57,7 +58,7 @@ pub(crate) struct Heard {
     pub(crate) is_known: bool,
 }
 
-/// One realm's view of the node itself. About 300 bytes, and at most 1 KiB of heap.
+/// One realm's view of the node itself. About 300 bytes, and at most 5 KiB of heap.
 pub(crate) struct Reach {
     realm: Realm,
     variant: Variant,
@@ -68,6 +69,8 @@ pub(crate) struct Reach {
     votes: Votes,
     hold: Hold,
     contacted: Contacted,
+    /// Who was asked last where this node is, because they asked it something.
+    asked_where: Option<(SocketAddr, Time)>,
     known: Known,
     /// Nodes of 64 groups were verified once: from then on the table is hard (spec: DHT-54).
     has_held_64: bool,
@@ -82,6 +85,9 @@ pub(crate) struct Reach {
 /// From so many groups on a table is hard, and from so many on for ever (spec: DHT-54).
 const HARD_GROUPS: usize = 16;
 const HELD_GROUPS: usize = 64;
+/// Who was asked where this node is, in vain, is asked once more when they come again after this (guess: an entry peer that does not
+/// serve is pinged several times in some minutes).
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Reach {
     /// Of a node that starts now. Draws its variant; allocates nothing yet.
@@ -95,6 +101,7 @@ impl Reach {
             votes: Votes::default(),
             hold: Hold::default(),
             contacted: Contacted::new([rng.u64(), rng.u64()]),
+            asked_where: None,
             known: Known::default(),
             has_held_64: false,
             role: Role::new(choice, now),
@@ -218,20 +225,35 @@ impl Reach {
         }
     }
 
-    /// Whether something was sent to this address within ten minutes; may be wrong about a stranger. A client knows of nobody.
-    pub(crate) fn has_contacted(&mut self, at: SocketAddr, now: Time) -> bool {
-        !self.contacted.is_stranger(at, self.realm, now)
+    /// A request was answered. That keeps a way open that there was already, so that who was known goes on being so; who was a stranger has
+    /// come through where there was none, and forged ones are not remembered. O(1).
+    pub(crate) fn on_replied(&mut self, to: SocketAddr, is_of_table: bool, now: Time) {
+        if is_of_table || self.has_contacted(to, now) {
+            self.on_sent(to, now);
+        }
     }
 
-    /// A request came in. Whether its sender is to be pinged, cold, if the budget allows: so a node learns its address from
-    /// whoever finds it first (spec: DHT-124).
+    /// Whether something was sent to this address within ten minutes; may be wrong about a stranger, and knows of nobody if too many
+    /// strangers would be taken for known. A client knows of nobody.
+    pub(crate) fn has_contacted(&mut self, at: SocketAddr, now: Time) -> bool {
+        self.contacted.is_known(at, self.realm, now)
+    }
+
+    /// A request came in. Whether its sender is to be asked where this node is, if the budget allows: so it learns its address from whoever
+    /// finds it first (spec: DHT-124).
     pub(crate) fn on_request(&mut self, heard: Heard, now: Time) -> bool {
         if self.role.choice() == Choice::Never || Realm::of(plain_socket(heard.from)) != Some(self.realm) {
             return false;
         }
         let is_stranger = self.contacted.is_stranger(heard.from, self.realm, now);
         self.dial_back.on_request(heard, is_stranger, self.role.serves(), self.realm, now);
-        is_stranger && !self.is_located()
+        let is_again = self.asked_where.is_some_and(|(of, at)| of == heard.from && now.since(at) >= ASK_AGAIN);
+        (is_stranger || is_again) && !self.is_located()
+    }
+
+    /// Its sender was asked.
+    pub(crate) const fn on_where_asked(&mut self, of: SocketAddr, now: Time) {
+        self.asked_where = Some((of, now));
     }
 
     /// A `probe` was asked of `of`.
@@ -249,7 +271,7 @@ impl Reach {
         self.dial_back.on_refused(of);
     }
 
-    /// Bytes of heap: at most 1 KiB.
+    /// Bytes of heap: at most 5 KiB.
     pub(crate) const fn heap_bytes(&self) -> usize {
         self.votes.heap_bytes().saturating_add(self.contacted.heap_bytes())
     }

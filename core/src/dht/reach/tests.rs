@@ -305,6 +305,33 @@ fn nobody_who_was_sent_something_within_ten_minutes_is_a_stranger() {
     assert!(!contacted.is_stranger(at("203.0.113.7:8"), GLOBAL, START) && contacted.is_stranger(at("127.0.0.1:8"), LOOPBACK, START));
 }
 
+// spec-test: DHT-123
+#[test]
+fn whoever_has_a_node_ask_as_many_as_it_may_does_not_pass_for_everybody() {
+    let mut contacted = Contacted::new([1, 2]);
+    let of_net = |net: u8, n: u32| SocketAddr::from(([net, 0, n.to_be_bytes()[2], n.to_be_bytes()[3]], 7));
+    let of_one_64 =
+        |n: u32| SocketAddr::from((Ipv6Addr::new(0x2A00, 1, 1, 1, 0, 0, n.to_be_bytes()[2].into(), n.to_be_bytes()[3].into()), 7));
+    // Four a second for twenty minutes, of each kind a half.
+    for n in 0..4_800_u32 {
+        let now = START + Duration::from_millis(u64::from(n) * 250);
+        let (to, realm) = if n % 2 == 0 { (of_net(20, n), GLOBAL) } else { (of_one_64(n), GLOBAL6) };
+        contacted.put(to, realm, now);
+    }
+    let now = START + Duration::from_millis(4_799 * 250);
+    let known = (0..1_000).filter(|n| !contacted.is_stranger(of_net(60, *n), GLOBAL, now)).count();
+    assert!(known < 150, "{known} of 1,000");
+    assert!(contacted.is_known(of_net(20, 4_000), GLOBAL, now), "who was sent something costs no budget");
+    // Sixteen a second are too many to tell, and then nobody is spared.
+    for n in 0..9_600 {
+        contacted.put(of_net(21, n), GLOBAL, now);
+    }
+    assert!(!contacted.is_stranger(of_net(21, 1), GLOBAL, now) && !contacted.is_known(of_net(21, 1), GLOBAL, now));
+    let later = now + Duration::from_secs(1_200);
+    contacted.put(of_net(21, 1), GLOBAL, later);
+    assert!(contacted.is_known(of_net(21, 1), GLOBAL, later));
+}
+
 // spec-test: DHT-124
 #[test]
 fn a_node_that_does_not_know_its_address_pings_whoever_finds_it() {
@@ -734,7 +761,7 @@ fn a_reach_is_small_and_takes_no_heap_before_it_needs_any() {
     }
     assert_eq!(reach.heap_bytes(), 512);
     reach.on_sent(node(1), START);
-    assert_eq!(reach.heap_bytes(), 1_024);
+    assert_eq!(reach.heap_bytes(), 512 + 4_096);
     let mut client = Reach::new(GLOBAL, Choice::Never, &mut rng(), START);
     client.on_sent(node(1), START);
     assert!(client.contacted.heap_bytes() == 0, "who does not serve need not know");
@@ -808,7 +835,7 @@ proptest! {
                     is_serving = false;
                 }
             }
-            prop_assert!(reach.heap_bytes() <= 1_024);
+            prop_assert!(reach.heap_bytes() <= 5_120);
             for outcome in all(&mut reach, now) {
                 match outcome {
                     Outcome::BeginServing => {

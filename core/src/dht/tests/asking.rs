@@ -4,7 +4,7 @@ use super::*;
 use crate::address::{Scope, scope};
 use crate::dht::id::{Variant, node_id};
 use crate::dht::record::{AddressRecord, DeviceRecord};
-use crate::dht::wire::Kind;
+use crate::dht::wire::{Asker, Kind, write_reply};
 
 /// Where the server and one who asks are, in each realm.
 fn places() -> [(SocketAddr, SocketAddr); 5] {
@@ -170,8 +170,35 @@ fn a_node_that_does_not_know_its_address_pings_nobody_for_less_than_a_ping() {
         let (told, others, _) = alone.ask(wan(n), None, None, &short);
         assert!(told.is_none() && others.is_empty(), "{others:?}");
     }
-    let (_, others, bytes) = alone.ask(wan(99), None, None, &Request::Ping { to: None });
-    assert!(others.len() == 1 && others[0].to == wan(99) && others[0].bytes.len() <= bytes, "{others:?}");
+    for (at, asker) in [(lan(50), wan(99)), ("[fd00::50]:7000".parse().expect("an address"), wan6(99))] {
+        let mut alone = Alone { solo: begin(Config::test(), (50, 0), now, &[at], &[]), now, at, drawn: 0 };
+        for round in 0..3 {
+            let (told, mut sent, bytes) = alone.ask(asker, None, None, &Request::Ping { to: None });
+            assert_eq!((told.is_none(), sent.len()), (true, 1), "a ping in place of the reply: {sent:?}");
+            sent.extend(alone.wait(Duration::from_secs(10)));
+            assert!(sent.len() == 1 && sent[0].to == asker && sent[0].bytes.len() <= bytes, "round {round}, and no repetition: {sent:?}");
+            let (told, sent, _) = alone.ask(asker, None, None, &Request::Ping { to: None });
+            assert!(told.is_some() && sent.is_empty(), "the next one is answered");
+            alone.wait(Duration::from_secs(50));
+        }
+    }
+}
+
+// spec-test: DHT-124
+#[test]
+fn a_node_that_does_not_know_its_address_learns_it_from_who_finds_it_and_then_serves() {
+    let now = Time::from_secs(1_000);
+    let mut alone = Alone { solo: begin(Config::test(), (50, 0), now, &[lan(50)], &[]), now, at: lan(50), drawn: 0 };
+    let (told, asked, _) = alone.ask(wan(9), None, None, &Request::Ping { to: None });
+    assert!(told.is_none());
+    let exchange = read(&asked[0].bytes).expect("a ping").head.exchange;
+    let reply = Reply { seen: Some(wan(50)), ..Reply::new(Answer::Ping) };
+    let mut out = Vec::new();
+    assert!(write_reply(&mut out, exchange, Asker::Unproven { bytes: 200, own: None }, &reply));
+    alone.hear(wan(9), &out);
+    alone.wait(Duration::from_secs(1));
+    let (told, _, _) = alone.ask(wan(9), None, None, &Request::Ping { to: None });
+    assert!(told.is_some_and(|told| told.id.is_some() && told.cookie.is_some()), "it serves");
 }
 
 // spec-test: DHT-20
