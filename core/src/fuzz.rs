@@ -133,7 +133,8 @@ pub(crate) fn said_again(read: &Datagram<'_>) -> Option<Vec<u8>> {
             let own = read.head.id.zip(read.head.cookie);
             // Who is told where it is, or who answers, has not proven anything.
             let is_unproven = own.is_some() || reply.seen.is_some();
-            let asker = if is_unproven { Asker::Unproven { bytes: DATAGRAM_BYTES_MAX, own } } else { Asker::Proven };
+            let proven = Asker::Proven { renewed: read.head.cookie };
+            let asker = if is_unproven { Asker::Unproven { bytes: DATAGRAM_BYTES_MAX, own } } else { proven };
             write_reply(&mut out, exchange, asker, reply)
         }
         Body::Denied(denied) => {

@@ -116,7 +116,8 @@ impl Dht {
         let Some(realm) = self.nets.get(at).map(|net| net.realm) else { return };
         let Some(&mut Sent { path, asker: from, exchange, .. }) = self.errand_of(asked) else { return };
         // Nobody else's probe is taken at all.
-        let asking = Asking { path, from, realm, exchange, hint: None, is_proven: true, bytes: 0, request: Request::Probe };
+        let renewed = Some(self.secrets.cookie(from));
+        let asking = Asking { path, from, realm, exchange, hint: None, is_proven: true, renewed, bytes: 0, request: Request::Probe };
         match denied {
             Some(denied) => self.deny(cx, &asking, denied),
             None => drop(self.reply(cx, at, &asking, Reply::new(Answer::Probe))),

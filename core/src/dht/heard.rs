@@ -68,6 +68,13 @@ impl Dht {
                 return self.ask_again(cx, net, asked);
             }
         }
+        // Whoever showed one that holds gets another before it does not any more (spec: DHT-15, DHT-76).
+        if let Some(hint) = asked.hint.filter(|_| asked.has_cookie && id.is_none()) {
+            match head.cookie {
+                Some(renewed) => self.jar.put(from, hint, *renewed.as_bytes(), cx.now),
+                None => self.jar.keep(from, hint, cx.now),
+            }
+        }
         // Who answers a cold question without an id does not serve; to who shows a cookie nobody says it again.
         let hint = id.map(|id| id.hint()).or(asked.hint.filter(|_| asked.has_cookie || matches!(asked.question, Question::Alive(_))));
         let heard = Heard { exchange: head.exchange, asked, hint, rtt, reply };

@@ -36,6 +36,8 @@ const _: () = assert!(size_of::<Kept>() == 14);
 /// certain (spec: DHT-76).
 const USED: Duration = Duration::from_secs(300);
 const UNIT_MICROS: u64 = 8_000_000;
+/// A cookie that holds on is put back in its place after so many units: more often would be work for nothing.
+const KEPT_EACH: u64 = 8;
 const GROWTH: usize = 16;
 
 impl Jar {
@@ -59,6 +61,15 @@ impl Jar {
             self.cookies.reserve_exact(GROWTH);
         }
         self.cookies.push(kept);
+    }
+
+    /// The cookie that was shown holds for five minutes more, since no other came with the answer. O(n).
+    pub(crate) fn keep(&mut self, at: SocketAddr, hint: Hint, now: Time) {
+        let tag = self.tag(at, hint);
+        let aged = |kept: &&Kept| kept.tag == tag && kept.holds(now) && kept.age(now) >= KEPT_EACH;
+        if let Some(cookie) = self.cookies.iter().find(aged).map(|kept| kept.cookie) {
+            self.put(at, hint, cookie, now);
+        }
     }
 
     /// The cookie to show to this node, if it is sure to hold. O(n).
@@ -93,8 +104,12 @@ impl Jar {
 
 impl Kept {
     fn holds(&self, now: Time) -> bool {
-        let age = unit(now).wrapping_sub(u16::from_be_bytes(self.at));
-        u64::from(age) < USED.as_secs() / 8
+        self.age(now) < USED.as_secs() / 8
+    }
+
+    /// In units of 8 s.
+    fn age(&self, now: Time) -> u64 {
+        unit(now).wrapping_sub(u16::from_be_bytes(self.at)).into()
     }
 }
 
@@ -125,6 +140,19 @@ mod tests {
         assert_eq!(jar.get(at(1), Hint(7), now + USED), None);
         jar.drop_cookie(at(1), Hint(7));
         assert_eq!(jar.get(at(1), Hint(7), now), None);
+    }
+
+    // spec-test: DHT-76
+    #[test]
+    fn a_cookie_that_is_known_to_hold_is_shown_for_five_minutes_more() {
+        let mut jar = Jar::new([1, 2], 4);
+        let after = |seconds: u64| Time::from_secs(1_000 + seconds);
+        jar.put(at(1), Hint(7), [1; 8], after(0));
+        jar.keep(at(1), Hint(7), after(200));
+        jar.keep(at(2), Hint(7), after(200));
+        assert_eq!((jar.get(at(1), Hint(7), after(490)), jar.get(at(2), Hint(7), after(490))), (Some([1; 8]), None));
+        jar.keep(at(1), Hint(7), after(500));
+        assert_eq!(jar.get(at(1), Hint(7), after(500)), None, "too late");
     }
 
     #[test]

@@ -65,6 +65,14 @@ proof! {
     Hello, 16
 }
 
+/// A cookie that holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Shown {
+    /// Under the secret of now, so that it holds for five minutes more.
+    Current,
+    Previous,
+}
+
 /// The secrets behind a node's own cookies and tokens: one of each five minutes, of which the last two count.
 ///
 /// They are drawn from a generator of this run and never kept, so that a restart ends them. 80 bytes.
@@ -106,9 +114,14 @@ impl Secrets {
     }
 
     /// Whether it is a cookie that was given to `from` in this epoch or the one before.
-    pub(crate) fn holds(&self, given: Cookie, from: SocketAddr) -> bool {
+    pub(crate) fn check(&self, given: Cookie, from: SocketAddr) -> Option<Shown> {
         // Both, whatever the first says.
-        (cookie(&self.current, from) == given) | (cookie(&self.previous, from) == given)
+        let (current, previous) = (cookie(&self.current, from), cookie(&self.previous, from));
+        match (current == given, previous == given) {
+            (true, _) => Some(Shown::Current),
+            (false, true) => Some(Shown::Previous),
+            (false, false) => None,
+        }
     }
 
     /// The token for who asks from `from` about `target`.
@@ -213,7 +226,11 @@ mod tests {
             for now in 900 + began..1_800 {
                 secrets.turn(Time::from_secs(now));
                 let is_alive = now < 1_500;
-                assert_eq!((secrets.holds(cookie, from), secrets.lets_write(token, from, &target)), (is_alive, is_alive), "{now}");
+                assert_eq!(
+                    (secrets.check(cookie, from).is_some(), secrets.lets_write(token, from, &target)),
+                    (is_alive, is_alive),
+                    "{now}"
+                );
             }
             // Nobody came for an hour.
             secrets.turn(Time::from_secs(5_400));
@@ -230,7 +247,10 @@ mod tests {
         for (index, from) in addresses.iter().enumerate() {
             let (cookie, token) = (secrets.cookie(*from), secrets.token(*from, &one));
             for (number, to) in addresses.iter().enumerate() {
-                assert_eq!((secrets.holds(cookie, *to), secrets.lets_write(token, *to, &one)), (index == number, index == number));
+                assert_eq!(
+                    (secrets.check(cookie, *to).is_some(), secrets.lets_write(token, *to, &one)),
+                    (index == number, index == number)
+                );
                 assert!(!secrets.lets_write(token, *to, &other));
             }
         }
@@ -265,9 +285,12 @@ mod tests {
                     (long_ago.cookie(victim), long_ago.token(victim, &target))
                 }
             };
-            assert!(!secrets.holds(cookie, victim) && !secrets.lets_write(token, victim, &target), "{n}");
+            assert!(secrets.check(cookie, victim).is_none() && !secrets.lets_write(token, victim, &target), "{n}");
         }
-        assert!(secrets.holds(secrets.cookie(victim), victim) && secrets.lets_write(secrets.token(victim, &target), victim, &target));
+        assert!(
+            secrets.check(secrets.cookie(victim), victim) == Some(Shown::Current)
+                && secrets.lets_write(secrets.token(victim, &target), victim, &target)
+        );
     }
 
     // spec-test: DHT-21

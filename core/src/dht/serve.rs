@@ -10,7 +10,7 @@ use super::home::{self, Bench, Kept, NotKept};
 use super::key::{Hint, Key};
 use super::knock::Errand;
 use super::net::Net;
-use super::proof::{Token, say_hello};
+use super::proof::{Cookie, Shown, Token, say_hello};
 use super::rate::{Rate, Rates, Verdict};
 use super::reach::Heard;
 use super::realm::Realm;
@@ -44,6 +44,8 @@ pub(super) struct Asking<'a> {
     /// Who asks, if it serves and its id may be at its address.
     pub(super) hint: Option<Hint>,
     pub(super) is_proven: bool,
+    /// What to show from now on, if it showed a cookie that will not hold for long, or does not.
+    pub(super) renewed: Option<Cookie>,
     /// How long the request was.
     pub(super) bytes: usize,
     pub(super) request: Request<'a>,
@@ -85,12 +87,14 @@ impl Dht {
         self.secrets.turn(cx.now);
         let lets_write = |token: Token, target: &Key| self.secrets.lets_write(token, from, target);
         let has_token = matches!(&request, Request::Put { token: Some(token), target, .. } if lets_write(*token, target));
-        let is_proven = has_token || head.cookie.is_some_and(|cookie| self.secrets.holds(cookie, from));
+        let shown = head.cookie.map(|cookie| self.secrets.check(cookie, from));
+        let is_proven = has_token || shown.flatten().is_some();
+        let renewed = shown.filter(|shown| is_proven && *shown != Some(Shown::Current)).map(|_| self.secrets.cookie(from));
         let hint = head.id.map(|id| id.hint()).filter(|hint| realm.takes(*hint, from));
         if head.id.is_some() && hint.is_none() {
             cx.stats.dht_unfit = cx.stats.dht_unfit.saturating_add(1);
         }
-        let asking = Asking { path, from, realm, exchange: head.exchange, hint, is_proven, bytes, request };
+        let asking = Asking { path, from, realm, exchange: head.exchange, hint, is_proven, renewed, bytes, request };
         match self.limiter.check(from, realm, is_proven, rates(cx), cx.now) {
             Verdict::Take => {}
             Verdict::Busy => return self.deny(cx, &asking, Denied::Busy { wait: BUSY_SECS }),
@@ -278,7 +282,7 @@ impl Dht {
 
     fn asker(&self, at: usize, asking: &Asking<'_>) -> Asker {
         if asking.is_proven {
-            return Asker::Proven;
+            return Asker::Proven { renewed: asking.renewed };
         }
         let id = self.nets.get(at).and_then(Net::served_id);
         Asker::Unproven { bytes: asking.bytes, own: id.map(|id| (id, self.secrets.cookie(asking.from))) }

@@ -230,6 +230,45 @@ fn a_token_lets_write_from_its_address_to_its_target_for_five_to_ten_minutes_and
     assert_eq!(put(&mut alone, Some(fresh), Some(token)), refused);
 }
 
+// spec-test: DHT-15
+#[test]
+fn who_shows_an_ageing_cookie_gets_the_next_one_and_who_shows_a_fresh_one_none() {
+    let mut alone = Alone::new(Config::test(), lan(50));
+    let first = alone.cookie(lan(9));
+    let (mut shown, mut given) = (first, 0);
+    for _ in 0..60 {
+        alone.wait(Duration::from_secs(60));
+        let (told, _, _) = alone.ask(lan(9), None, Some(shown), &Request::Find { target: home(1) });
+        let told = told.expect("an answer");
+        assert!(told.id.is_none(), "as to who is proven: {}", told.letter.text());
+        given += usize::from(told.cookie.is_some());
+        shown = told.cookie.unwrap_or(shown);
+    }
+    assert_eq!(given, 12, "one in each five minutes of an hour");
+    // A token proves whoever shows a cookie that is long dead.
+    let (_, token) = alone.token(lan(9), home(1));
+    let record = records(Scope::Private, 1).0.to_json();
+    let told = alone.put(lan(9), Some(first), Some(token), home(1), Kind::Device, &record).expect("an answer");
+    assert!(told.cookie.is_some_and(|cookie| cookie != first));
+}
+
+// spec-test: DHT-76
+#[test]
+fn who_asks_now_and_then_never_asks_as_a_stranger() {
+    let mut world = World::small(6);
+    world.run_secs(20);
+    for round in 0..40 {
+        world.log = Some(Vec::new());
+        world.with(5, |solo, now| solo.find(now, user(1), &app(), None, &[])).expect("a search");
+        world.run_secs(2);
+        let asked = world.log.take().unwrap_or_default();
+        let asked = asked.into_iter().map(|(_, letter)| letter).filter(|letter| letter.from == lan(5) && letter.is("q", "get"));
+        let (live, cold): (Vec<Letter>, Vec<Letter>) = asked.partition(|letter| letter.text().contains("\"cookie\""));
+        assert!(live.len() >= 3 && (cold.is_empty() || round < 1), "{round}: {cold:?}");
+        world.run_secs(98);
+    }
+}
+
 // spec-test: DHT-44
 #[test]
 fn four_hellos_a_second_are_answered_and_sixteen_at_once() {

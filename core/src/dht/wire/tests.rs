@@ -127,34 +127,34 @@ fn examples() -> Vec<(&'static str, String)> {
     let six = Asker::Unproven { bytes: asked.len(), own: Some((id_at(V6), cookie())) };
     say("its reply", reply(six, &Reply { seen: Some(V6), ..found(contacts(5, false)) }));
     say("find, live", request(V4, &client, &find));
-    say("its reply", reply(Asker::Proven, &found(contacts(7, true))));
+    say("its reply", reply(Asker::Proven { renewed: None }, &found(contacts(7, true))));
     let asked = say("get, cold", request(V4, &nobody, &get(Kind::Address, None, None, false)));
     say("its reply", reply(stranger(&asked), &Reply { seen: Some(V4), ..got(Some(&address_json), &[sequence], None, 0) }));
     let asked = say("get, region", request(V4, &nobody, &get(Kind::Address, None, Some(sequence), false)));
     say("its reply", reply(stranger(&asked), &got(None, &[sequence], None, 4)));
     say("get, live", request(V4, &client, &get(Kind::Address, None, None, true)));
-    say("its reply", reply(Asker::Proven, &got(Some(&address_json), &[sequence], Some(token()), 4)));
+    say("its reply", reply(Asker::Proven { renewed: None }, &got(Some(&address_json), &[sequence], Some(token()), 4)));
     let asked = say("get, a device", request(V4, &client, &get(Kind::Device, Some(device()), None, false)));
-    say("its reply", reply(Asker::Proven, &got(Some(&device_json), &[device_record.number()], None, 4)));
+    say("its reply", reply(Asker::Proven { renewed: None }, &got(Some(&device_json), &[device_record.number()], None, 4)));
     let cold = request(V4, &nobody, &get(Kind::Device, None, None, false));
     assert!(asked.len() < cold.len());
     say("its reply when cold", reply(stranger(&cold), &got(Some(&device_json), &[device_record.number()], None, 5)));
-    say("get, nothing", reply(Asker::Proven, &got(None, &[], Some(token()), 7)));
+    say("get, nothing", reply(Asker::Proven { renewed: None }, &got(None, &[], Some(token()), 7)));
     say("put", request(V4, &server, &put(Kind::Address, &address_json, false)));
     say("put, to be carried", request(V4, &client, &put(Kind::Address, &address_json, true)));
     say("put, a device", request(V4, &client, &put(Kind::Device, &device_json, false)));
     say("put, the longest", request(V4, &server, &put(Kind::Revocation, &revocation, false)));
-    say("its reply", reply(Asker::Proven, &Reply::new(Answer::Put { sequence })));
+    say("its reply", reply(Asker::Proven { renewed: None }, &Reply::new(Answer::Put { sequence })));
     say("old", denied(Denied::Old { sequence }));
     say("busy", denied(Denied::Busy { wait: 30 }));
     say("device", denied(Denied::Device));
     say("hello", request(V4, &server, &Request::Hello { challenge: *challenge.public() }));
     let key = NodeKey::from_bytes(*node().public());
-    say("its reply", reply(Asker::Proven, &Reply::new(Answer::Hello { key, proof })));
+    say("its reply", reply(Asker::Proven { renewed: None }, &Reply::new(Answer::Hello { key, proof })));
     say("probe", request(V4, &client, &Request::Probe));
-    say("its reply", reply(Asker::Proven, &Reply::new(Answer::Probe)));
+    say("its reply", reply(Asker::Proven { renewed: None }, &Reply::new(Answer::Probe)));
     say("knock", request(V4, &server, &Request::Knock { at: V4 }));
-    say("its reply", reply(Asker::Proven, &Reply::new(Answer::Knock)));
+    say("its reply", reply(Asker::Proven { renewed: None }, &Reply::new(Answer::Knock)));
     out
 }
 
@@ -502,7 +502,7 @@ fn whatever_is_written_reads_back_equal_or_as_what_had_room() {
         assert!(out.len() <= 1_200 && request.bytes_min(to, head.cookie.is_some()).is_none_or(|bytes| out.len() == bytes));
         let reply = chance.reply(record, request.word(), is_v4);
         out.clear();
-        assert!(write_reply(&mut out, head.exchange, Asker::Proven, &reply));
+        assert!(write_reply(&mut out, head.exchange, Asker::Proven { renewed: None }, &reply));
         let Ok(Datagram { head: Head { id: None, cookie: None, .. }, body: Body::Reply(got) }) = read(&out) else { panic!("{reply:?}") };
         assert!(out.len() <= 1_200 && got.seen.is_none());
         let whole = Reply { seen: None, ..reply };
@@ -576,7 +576,7 @@ fn a_reply_that_would_be_too_long_loses_nodes_then_the_token_then_devices() {
     let full = |nodes, token| {
         let index = (0..8).map(|n| Listed { device: DeviceHint([n; 8]), number: INTEGER_MAX }).collect();
         let got = Got { record: Some(&record), index: Some(index), bound: 8, revoked: Some(INTEGER_MAX), token, more: false };
-        let text = reply(Asker::Proven, &Reply { nodes, ..Reply::new(Answer::Get(got)) });
+        let text = reply(Asker::Proven { renewed: None }, &Reply { nodes, ..Reply::new(Answer::Get(got)) });
         let Body::Reply(read) = read_text(&text).unwrap().body else { panic!("{text}") };
         let Answer::Get(got) = read.answer else { panic!("{text}") };
         (text.len() <= 1_200, read.nodes.len(), got.token.is_some(), got.index.map(|index| index.len()), got.record.is_some(), got.more)
@@ -586,7 +586,7 @@ fn a_reply_that_would_be_too_long_loses_nodes_then_the_token_then_devices() {
     let longest = records::largest_revocation().to_json();
     let index = (0..8).map(|n| Listed { device: DeviceHint([n; 8]), number: INTEGER_MAX }).collect();
     let got = Got { record: Some(&longest), index: Some(index), bound: 8, revoked: Some(INTEGER_MAX), token: Some(token()), more: false };
-    let text = reply(Asker::Proven, &Reply { nodes: contacts(4, true), ..Reply::new(Answer::Get(got)) });
+    let text = reply(Asker::Proven { renewed: None }, &Reply { nodes: contacts(4, true), ..Reply::new(Answer::Get(got)) });
     let Body::Reply(Reply { answer: Answer::Get(got), nodes, .. }) = read_text(&text).unwrap().body else { panic!("{text}") };
     assert!(text.len() <= 1_200 && nodes.is_empty() && got.token.is_none() && got.more && got.record.is_some(), "{text}");
 }
@@ -601,7 +601,7 @@ fn a_reply_to_who_is_proven_has_room_for_an_address_record_and_all_that_stands_b
             Got { record: Some(&record), index: Some(index), bound: 8, revoked: Some(INTEGER_MAX), token: Some(token()), more: false };
         let nodes = (0..nodes_max(to, true)).map(|_| Contact { hint: Hint(u64::MAX), at: to }).collect();
         let whole = Reply { nodes, ..Reply::new(Answer::Get(got)) };
-        let text = reply(Asker::Proven, &whole);
+        let text = reply(Asker::Proven { renewed: None }, &whole);
         assert_eq!(read_text(&text).map(|read| read.body), Ok(Body::Reply(whole)), "{}", text.len());
         let most: Few<Contact> = contacts(u8::try_from(nodes_max(to, false)).unwrap(), to.is_ipv4());
         assert!(nodes_max(to, false) > nodes_max(to, true) && most.len() == nodes_max(to, false));

@@ -20,8 +20,8 @@ const USUAL_BYTES: usize = 512;
 /// To whom a reply goes, which decides how long it may be (spec: DHT-15).
 #[derive(Clone, Copy)]
 pub(crate) enum Asker {
-    /// Its cookie holds.
-    Proven,
+    /// Its cookie or its token holds. If the cookie that it showed is not of the current secret, this one is.
+    Proven { renewed: Option<Cookie> },
     /// It may be anybody: nobody gets more than was sent in their name.
     Unproven {
         /// How long the request was.
@@ -92,9 +92,9 @@ fn request_fields(out: &mut Vec<u8>, request: &Request<'_>) {
 /// Adds a reply: what finds no room is left out, the least important first. `false`, and nothing added, if there is no room for
 /// any reply (spec: DHT-15).
 pub(crate) fn write_reply(out: &mut Vec<u8>, exchange: Exchange, asker: Asker, reply: &Reply<'_>) -> bool {
-    let (limit, own) = match asker {
-        Asker::Proven => (DATAGRAM_BYTES_MAX, None),
-        Asker::Unproven { bytes, own } => (bytes.min(DATAGRAM_BYTES_MAX), own),
+    let (limit, own, renewed) = match asker {
+        Asker::Proven { renewed } => (DATAGRAM_BYTES_MAX, None, renewed),
+        Asker::Unproven { bytes, own } => (bytes.min(DATAGRAM_BYTES_MAX), own, None),
     };
     let mut filler = Filler::begin(out, exchange, "r", reply.word().text(), limit);
     if matches!(reply.answer, Answer::Get(_)) {
@@ -107,9 +107,12 @@ pub(crate) fn write_reply(out: &mut Vec<u8>, exchange: Exchange, asker: Asker, r
             put_bytes(out, "cookie", cookie.as_bytes());
         });
     }
+    if let Some(renewed) = renewed {
+        is_in &= filler.fits(|out| put_bytes(out, "cookie", renewed.as_bytes()));
+    }
     match &reply.answer {
         Answer::Ping | Answer::Find | Answer::Probe | Answer::Knock => {}
-        Answer::Get(got) => got_fields(&mut filler, got, matches!(asker, Asker::Proven)),
+        Answer::Get(got) => got_fields(&mut filler, got, matches!(asker, Asker::Proven { .. })),
         // These two go to who is proven, or say nothing.
         Answer::Put { sequence } => is_in &= filler.fits(|out| put_number(out, "sequence", *sequence)),
         Answer::Hello { key, proof } => {
