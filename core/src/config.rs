@@ -115,8 +115,8 @@ config! {
     dht: u32 = 1, 0, 1;
     /// Whether this node keeps records and answers others when it can be reached: 0 or 1; default 1 (dht.md 5.1).
     dht_serve: u32 = 1, 0, 1;
-    /// Whether the four farthest buckets of its table are wide: 0 or 1; default 1 for who serves (spec: DHT-52). 11 KiB at a
-    /// million nodes.
+    /// Whether its table is wide: 0 or 1; default 1 for who serves (spec: DHT-52). 11 KiB more of IPv4 at a million nodes, 18 of
+    /// IPv6.
     dht_wide: u32 = 1, 0, 1;
     /// Requests that it takes of one address in a second: 1 to 1,000,000; default 20, twice as many at once (spec: DHT-71).
     dht_requests_per_second: u32 = 20, 1, 1_000_000;

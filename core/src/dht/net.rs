@@ -42,7 +42,7 @@ pub(super) struct Net {
     pub(super) id: Option<Key>,
     /// What the table is around: the id, or, before there is one, a point that was drawn.
     pub(super) own: Key,
-    /// The table's middle round trip, as of the last probe.
+    /// What round trips of the table three in four do not exceed, as of the last probe.
     pub(super) usual: Option<Duration>,
     /// How many verified servers the table holds.
     pub(super) servers: usize,

@@ -134,7 +134,7 @@ pub(crate) const TIMEOUT_UNKNOWN: Duration = Duration::from_millis(400);
 /// What a time-out has beside two round trips.
 const SLACK: Duration = Duration::from_millis(40);
 
-/// How long to wait for somebody whose round trip is this long, or, if nobody knows, usually is `usual` (spec: DHT-41).
+/// How long to wait for somebody whose round trip is this long, or, if nobody knows, seldom longer than `usual` (spec: DHT-41).
 pub(crate) fn timeout(rtt: Rtt, usual: Option<Duration>) -> Duration {
     match rtt.length() {
         Some(length) => (length * 2 + SLACK).clamp(TIMEOUT_MIN, TIMEOUT_MAX),

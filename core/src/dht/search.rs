@@ -50,7 +50,9 @@ impl Dht {
             let Some(net) = self.nets.get(at).filter(|net| net.local.is_some()) else { continue };
             let scope = net.realm.scope;
             let sought = Sought { user, home, scope, what };
-            let mut finding = Finding::new(sought, known.delegations.iter().cloned(), known.revocation.clone());
+            // What has ended says nothing of where a device is: whoever knows no other is a stranger (spec: DHT-90).
+            let counting = known.delegations.iter().filter(|known| known.check_window(cx.wall).is_ok());
+            let mut finding = Finding::new(sought, counting.cloned(), known.revocation.clone());
             self.look_at_home(cx, &mut finding);
             if self.seek(cx, at, home, Goal::Find(tag, Box::new(finding))).is_some() {
                 left = left.saturating_add(1);

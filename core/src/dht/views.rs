@@ -56,7 +56,7 @@ fn view(net: &Net, now: Time) -> RealmView {
         verified: count(net.servers),
         leaves: count(net.leaves.len()),
         estimate: net.size().nodes(),
-        rtt_ms: net.usual.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
+        rtt_ms: net.table.median_rtt().map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! have stored them (DHT-63, DHT-116, DHT-130), when it is touched for the first time.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use overcom_core::{Config, Crypto, Item, NodeKey, WallTime};
 use overcom_simulator::Draws;
@@ -12,9 +13,10 @@ use crate::seeds::shifted;
 
 /// Buckets of a table; the last one holds all that share more bits.
 const BUCKETS: u32 = 32;
-/// Places of a bucket, but for the first four of a wide table.
+/// Places of a bucket, and in a wide table of the first three and of the others.
 const PLACES: usize = 16;
-const WIDE: [usize; 4] = [256, 128, 64, 32];
+const WIDE_FIRST: [usize; 3] = [256, 128, 64];
+const WIDE: usize = 32;
 const LEAVES: usize = 16;
 /// Units of the time of a last answer, in milliseconds.
 const TICK_MS: u64 = 8_000;
@@ -25,10 +27,11 @@ const MET: u8 = 1 << 1;
 const VERIFIED: u8 = 1;
 /// For each two places of a bucket so many were met by who knows who is near: those that came first have the first half of the places,
 /// the nearest of the others the second (DHT-56). Six look-ups a day in each far bucket (DHT-137) show it some twenty nodes each: as
-/// many in a day in the widest bucket, and in two hours in one of sixteen places.
+/// many in a day in the widest bucket, and in hours in one of sixteen or 32 places.
 const MET_OF_TWO: usize = 3;
 /// Known for eight hours.
 const OLD: u8 = 3 << 3;
+const TRIP_SHIFT: u32 = 5;
 
 /// A node of the network.
 #[derive(Clone, Copy, Debug)]
@@ -188,19 +191,20 @@ impl Atlas {
         out
     }
 
-    fn table(&self, machine: u32, own: &Place, now: u64, draws: &mut Draws, is_wide: bool) -> Vec<u8> {
+    fn table(&self, own_number: u32, own: &Place, now: u64, draws: &mut Draws, is_wide: bool) -> Vec<u8> {
         let mut out = vec![1, own.family(), 0, 0];
         let mut count: u16 = 0;
         let seen = if self.terrain.is_some() { SEEN_TICKS / 2 } else { SEEN_TICKS };
         for bucket in (0..BUCKETS).rev() {
-            let places = if is_wide { WIDE.get(bucket as usize).copied().unwrap_or(PLACES) } else { PLACES };
-            let known = self.bucket((machine, own), bucket, places.min(self.known_max), draws);
+            let places = if is_wide { WIDE_FIRST.get(bucket as usize).copied().unwrap_or(WIDE) } else { PLACES };
+            let known = self.bucket((own_number, own), bucket, places.min(self.known_max), draws);
             for (index, machine) in known.into_iter().enumerate() {
                 let Some(place) = self.place(machine).filter(|place| place.id != own.id) else { continue };
                 out.extend(place.hint().to_be_bytes());
                 put_address(&mut out, place.at);
                 out.extend(((now - draws.below(seen)) as u32).to_be_bytes());
-                out.push(VERIFIED | OLD | if index % 4 == 0 { MET } else { 0 });
+                let trip = self.terrain.as_ref().map_or(0, |terrain| coarse(2 * terrain.delay(own_number, machine)));
+                out.push(VERIFIED | OLD | trip << TRIP_SHIFT | if index % 4 == 0 { MET } else { 0 });
                 count += 1;
             }
         }
@@ -252,6 +256,12 @@ fn drawn(below: usize, count: usize, draws: &mut Draws) -> Vec<usize> {
     drawn
 }
 
+/// Which of the seven round trips that are stored is nearest: from 20 ms on, each 2^(5/8) times as long as the one before (DHT-63).
+fn coarse(trip: Duration) -> u8 {
+    let steps = (trip.as_secs_f64() / 0.02).max(1.0).log2() * 8.0 / 5.0;
+    1 + (steps.round() as u8).min(6)
+}
+
 /// A network in which a machine is only made when it is touched.
 pub(crate) fn network(atlas: &Atlas, seed: u64, terrain: Terrain, make: impl Fn(&Birth) -> Member + 'static) -> Result<Net, String> {
     let mut swarm = Swarm::new(shifted(seed), terrain, make);
@@ -285,7 +295,6 @@ mod tests {
     use std::rc::Rc;
 
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use overcom_simulator::Network;
 

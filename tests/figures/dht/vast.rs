@@ -22,7 +22,7 @@ pub(crate) struct Vast {
     pub(crate) seed: u64,
     pub(crate) terrain: Terrain,
     pub(crate) machines: u32,
-    /// Each of these has asked everybody in its table, and knows how long that takes.
+    /// Each of these has asked most of its table, and knows how long that takes; of the others it knows it roughly.
     pub(crate) readers: usize,
     pub(crate) looks: usize,
     /// So many of a thousand machines go before anything is published, and nobody has learnt of it.

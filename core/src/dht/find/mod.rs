@@ -140,13 +140,17 @@ impl Finding {
         &self.sought
     }
 
-    /// What a path of the look-up asks for next. Who knows no delegation of the device asks for addresses on paths 0 and 2
-    /// and for devices on 1 and 3 (spec: DHT-90).
+    /// What a path of the look-up asks for next. Who knows no delegation by which an address can be judged asks for addresses on
+    /// paths 0 and 2 and for devices on 1 and 3 (spec: DHT-90).
     pub(crate) fn question(&self, path: u8) -> Question {
+        let knows_one = match self.sought.what {
+            What::Address(device) => self.devices.iter().any(|known| known.id() == device),
+            _ => !self.devices.is_empty(),
+        };
         let kind = match self.sought.what {
             What::Revocation => Kind::Revocation,
             What::Devices => Kind::Device,
-            What::Address(_) | What::Addresses if !self.wants(Kind::Device) || path.is_multiple_of(2) => Kind::Address,
+            What::Address(_) | What::Addresses if knows_one || path.is_multiple_of(2) => Kind::Address,
             What::Address(_) | What::Addresses => Kind::Device,
         };
         self.question_for(kind, self.named_device())

@@ -115,9 +115,11 @@ fn who_knows_the_delegation_asks_for_addresses_and_a_stranger_for_both_kinds() {
     assert_eq!(contact.finding.question(1), Question { kind: Kind::Address, device: one, known: None });
     contact.got(1, &with_record(&address(7)));
     assert_eq!(contact.finding.question(1).known, Some(FROM + 7), "what is there is not asked for again");
-    let stranger = Reader::new(What::Address(device()), false, 5);
-    assert_eq!(kinds(&stranger), [Kind::Address, Kind::Device, Kind::Address, Kind::Device]);
-    assert_eq!(kinds(&Reader::new(What::Addresses, true, 5)), [Kind::Address, Kind::Device, Kind::Address, Kind::Device]);
+    assert_eq!(kinds(&Reader::new(What::Addresses, true, 5)), [Kind::Address; 4], "those of all, of whom one is known");
+    for what in [What::Address(device()), What::Addresses] {
+        let stranger = Reader::new(what, false, 5);
+        assert_eq!(kinds(&stranger), [Kind::Address, Kind::Device, Kind::Address, Kind::Device]);
+    }
     assert_eq!(kinds(&Reader::new(What::Devices, false, 5)), [Kind::Device; 4]);
     assert_eq!(kinds(&Reader::new(What::Revocation, false, 5)), [Kind::Revocation; 4]);
 }

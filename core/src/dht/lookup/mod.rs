@@ -338,7 +338,20 @@ impl LookUp {
             return None;
         }
         let of_paths = (0..PATHS).filter(|path| !self.is_there(*path)).find_map(|path| self.next_of(path));
-        of_paths.or_else(|| self.next_in_region())
+        of_paths.or_else(|| self.next_in_region()).or_else(|| self.next_beside())
+    }
+
+    /// Beside the one request that is on its way to where records lie: of two the nearer one answers first (spec: DHT-85).
+    fn next_beside(&self) -> Option<usize> {
+        let radius = self.radius(Held::EIGHT);
+        let is_there = |it: &Candidate| it.hint.is_some() && radius.holds(it.distance);
+        let on_their_way = self.candidates.iter().filter(|it| it.state == State::Asked && is_there(it)).count();
+        if self.is_region || self.wants == Wants::Nodes || on_their_way != 1 {
+            return None;
+        }
+        // All stand in the order of distance.
+        let nearest = (0..PATHS).filter_map(|path| self.choice(path)).min()?;
+        self.candidates.get(nearest).is_some_and(is_there).then_some(nearest)
     }
 
     fn next_in_region(&self) -> Option<usize> {

@@ -194,6 +194,29 @@ fn the_region_begins_with_a_reply_from_inside_it_or_when_two_paths_have_ended() 
     assert_eq!((asks, ended.near().is_some()), (alloc::vec![at(5), at(6)], true), "the nearest of all paths that must answer");
 }
 
+// spec-test: DHT-85
+#[test]
+fn where_records_lie_two_are_asked_at_once_as_soon_as_a_path_knows_who_is_there() {
+    let (far, named) = (Some(Hint(1 << 63)), [contact(40, 7), contact(41, 8), contact(42, 9)]);
+    let asked = |look_up: &mut LookUp| drain(look_up).iter().map(|ask| (ask.at, ask.path)).collect::<Vec<_>>();
+    let mut records = look_up(&sixteen());
+    drain(&mut records);
+    records.on_reply(at(1), far, Rtt::UNKNOWN, named);
+    assert_eq!(asked(&mut records), [(at(40), 0), (at(41), 0)]);
+    assert!(records.near().is_none(), "nobody there has answered");
+    // Another path asks its own all the same.
+    records.on_reply(at(2), Some(Hint((1 << 63) + (1 << 40))), Rtt::UNKNOWN, [contact(50, 5)]);
+    assert_eq!(asked(&mut records), [(at(50), 1)]);
+    let mut nodes = LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), sixteen(), Time::ZERO);
+    drain(&mut nodes);
+    nodes.on_reply(at(1), far, Rtt::UNKNOWN, named);
+    assert_eq!(asked(&mut nodes), [(at(40), 0)], "a look-up for nodes has time");
+    let mut one_far = look_up(&sixteen());
+    drain(&mut one_far);
+    one_far.on_reply(at(1), far, Rtt::UNKNOWN, [contact(40, 7), contact(60, 1 << 62)]);
+    assert_eq!(asked(&mut one_far), [(at(40), 0)], "who is outside waits");
+}
+
 // spec-test: DHT-86
 #[test]
 fn a_path_that_has_come_to_the_region_ends_no_other() {

@@ -98,6 +98,11 @@ const SHORTEST: u32 = log2(250);
 /// How many units a round trip must be shorter to take a slower one's place: 2^(−7/16) is just below ¾ (spec: DHT-56).
 const SHORTER: u8 = 7;
 
+/// The first of the lengths that are stored, 21 ms, and how far apart they are: 31, 50, 76, 116, 184 and 272 ms follow.
+const COARSE_FIRST: u8 = 101;
+const COARSE_STEP: u8 = 10;
+const COARSE_MAX: u8 = 7;
+
 impl Rtt {
     pub(crate) const UNKNOWN: Self = Self(0);
 
@@ -125,6 +130,24 @@ impl Rtt {
     /// Whether it is at most ¾ of `slower`; both must be known.
     pub(super) const fn is_much_shorter(self, slower: Self) -> bool {
         self.0 > 0 && self.0.saturating_add(SHORTER) <= slower.0
+    }
+
+    /// In three bits, as it is stored: 0 if it is not known, else which of seven lengths is nearest (spec: DHT-63).
+    pub(super) const fn coarse(self) -> u8 {
+        if self.0 == 0 {
+            return 0;
+        }
+        let steps = self.0.saturating_sub(COARSE_FIRST - COARSE_STEP / 2) / COARSE_STEP;
+        if steps >= COARSE_MAX { COARSE_MAX } else { steps.saturating_add(1) }
+    }
+
+    /// The length that three bits say.
+    pub(super) const fn of_coarse(bits: u8) -> Self {
+        match bits {
+            0 => Self::UNKNOWN,
+            1..COARSE_MAX => Self(COARSE_FIRST.saturating_add((bits - 1).saturating_mul(COARSE_STEP))),
+            COARSE_MAX.. => Self(COARSE_FIRST + (COARSE_MAX - 1) * COARSE_STEP),
+        }
     }
 
     /// In the order of preference: what is not known comes last.
@@ -333,5 +356,22 @@ mod tests {
         assert!(!Rtt::UNKNOWN.is_much_shorter(Rtt(200)) && !Rtt(1).is_much_shorter(Rtt::UNKNOWN));
         assert_eq!((Rtt(10).with(Rtt(20)), Rtt::UNKNOWN.with(Rtt(7)), Rtt(7).with(Rtt::UNKNOWN)), (Rtt(15), Rtt(7), Rtt(7)));
         assert!(Rtt(255).rank() < Rtt::UNKNOWN.rank());
+    }
+
+    // spec-test: DHT-63
+    #[test]
+    fn three_bits_keep_a_round_trip_within_three_tenths_between_17_and_340_ms() {
+        let stored = |millis| {
+            let coarse = Rtt::of(Duration::from_millis(millis)).coarse();
+            (coarse, Rtt::of_coarse(coarse).length().map(|length| u64::try_from(length.as_millis()).unwrap_or_default()))
+        };
+        for millis in 17..=340 {
+            let (coarse, back) = stored(millis);
+            let back = back.unwrap_or_default();
+            assert!((1..=7).contains(&coarse) && 10 * back <= 13 * millis && 10 * millis <= 13 * back, "{millis}: {back}");
+        }
+        assert_eq!([1, 20, 31, 48, 73, 113, 174, 269, 9_000].map(|millis| stored(millis).0), [1, 1, 2, 3, 4, 5, 6, 7, 7]);
+        assert_eq!((Rtt::UNKNOWN.coarse(), Rtt::of_coarse(0)), (0, Rtt::UNKNOWN));
+        assert!((1..=u8::MAX).all(|bits| Rtt::of_coarse(bits).coarse() == bits.min(7)));
     }
 }

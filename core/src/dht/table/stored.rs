@@ -27,15 +27,17 @@ pub(crate) struct Restored {
 
 /// The only format (spec: DHT-63).
 const FORMAT: u8 = 0x01;
-/// More nodes are not stored: 686 are what a network of 10⁶ gives; 14.6 KiB of IPv4, 23.8 KiB of IPv6.
-const ENTRIES_MAX: usize = 768;
+/// More nodes are not stored: 860 are what a network of 10⁶ gives; 19.1 KiB of IPv4, 31.1 KiB of IPv6, within what an item may have
+/// (spec: DHT-161).
+const ENTRIES_MAX: usize = 1_024;
 const VERIFIED: u8 = 1;
 const OWN: u8 = 1 << 1;
 const DUAL: u8 = 1 << 2;
 const CLASS_SHIFT: u32 = 3;
+const RTT_SHIFT: u32 = 5;
 
 impl Table {
-    /// The nodes with a place as bytes, nearest buckets first, at most 768 (spec: DHT-63).
+    /// The nodes with a place as bytes, nearest buckets first, at most 1,024 (spec: DHT-63).
     pub(crate) fn store(&self, now: Time, wall: WallTime) -> Vec<u8> {
         let count = self.mains.len().min(ENTRIES_MAX);
         let size = if self.realm.is_v6 { 31 } else { 19 };
@@ -52,7 +54,7 @@ impl Table {
             out.extend_from_slice(&wall_ticks(wall).saturating_sub(entry.seen.age(now).into()).to_be_bytes());
             let flag = |is_so: bool, bit: u8| if is_so { bit } else { 0 };
             let flags = flag(entry.is_verified(), VERIFIED) | flag(entry.has(State::OWN), OWN) | flag(entry.is_dual(), DUAL);
-            out.push(flags | entry.state.class() << CLASS_SHIFT);
+            out.push(flags | entry.state.class() << CLASS_SHIFT | entry.rtt.coarse() << RTT_SHIFT);
         }
         out
     }
@@ -113,6 +115,6 @@ impl Reader<'_> {
         let is_verified = flags & VERIFIED != 0 && age <= NAMED_AGE_MAX;
         let state = State::default().with_misses(if is_verified { 0 } else { UNVERIFIED }).with_class(flags >> CLASS_SHIFT & 0b11);
         let state = state.with(State::OWN, flags & OWN != 0).with(State::DUAL, flags & DUAL != 0);
-        Some(Entry { hint, at, rtt: Rtt::UNKNOWN, seen: Tick::before(now, age), state })
+        Some(Entry { hint, at, rtt: Rtt::of_coarse(flags >> RTT_SHIFT), seen: Tick::before(now, age), state })
     }
 }
