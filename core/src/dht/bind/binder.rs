@@ -121,7 +121,7 @@ impl Binder {
         let out = &mut self.out;
         self.nodes.retain(|node| {
             let stays = chosen.contains(&node.to);
-            if !stays && let Some(up) = node.up().filter(|up| up.is_own) {
+            if !stays && let Some(up) = node.up().filter(|up| up.is_to_close()) {
                 out.push_back(Do::Close { pipe: up.pipe });
             }
             stays
@@ -195,7 +195,8 @@ impl Binder {
         let (at, has_deposited) = (node.to.at, node.has_deposited);
         let Some(up) = node.up_mut() else { return };
         up.is_asked = false;
-        up.is_bound = bound.status == Status::Bound;
+        // What was too soon has changed nothing.
+        up.is_bound = bound.status == Status::Bound || up.is_bound && bound.status == Status::Often;
         let (said, of) = up.said.unwrap_or((now, number));
         let (is_own, link) = (up.is_own, up.link);
         match bound.status {
@@ -238,9 +239,9 @@ impl Binder {
                     return Some(Do::Open { to: node.to });
                 }
                 State::Up(up) if up.is_asked && up.due <= now => {
-                    let (at, close) = (node.to.at, up.is_own.then_some(Do::Close { pipe: up.pipe }));
+                    let (at, pipe) = (node.to.at, up.pipe);
                     self.leave(at, now + PAUSE);
-                    return close.or_else(|| self.next(now));
+                    return Some(Do::Close { pipe });
                 }
                 State::Up(up) if up.due <= now => {
                     (up.said, up.is_asked, up.due) = (Some((now, number)), true, now + ANSWER_MAX);
@@ -278,9 +279,9 @@ impl Binder {
         self.nodes.iter().filter(|node| node.state == State::Opening || node.up().is_some_and(|up| up.is_own)).count()
     }
 
-    /// What was opened for binding alone: links, and addresses that are being dialled.
+    /// What is to end with it: links, and addresses that are being dialled.
     pub(crate) fn into_links(self) -> (Vec<PipeId>, Vec<SocketAddr>) {
-        let pipes = self.nodes.iter().filter_map(|node| node.up().filter(|up| up.is_own)).map(|up| up.pipe).collect();
+        let pipes = self.nodes.iter().filter_map(|node| node.up().filter(|up| up.is_to_close())).map(|up| up.pipe).collect();
         let dials = self.nodes.iter().filter(|node| node.state == State::Opening).map(|node| node.to.at).collect();
         (pipes, dials)
     }
@@ -309,6 +310,14 @@ impl Binder {
             self.paused.remove(0);
         }
         self.paused.push((at, until));
+    }
+}
+
+impl Up {
+    /// Whether the link must end if this device is not to be bound over it: it was opened for that, or the other end may say that
+    /// the device is bound, as nothing but the link's end takes a bind back (spec: DHT-156).
+    const fn is_to_close(&self) -> bool {
+        self.is_own || self.is_bound || self.is_asked
     }
 }
 

@@ -535,10 +535,53 @@ fn each_answer_has_its_consequence() {
     binder.on_bound(pipe, GOOD, Time::ZERO);
     binder.on_bound(pipe, Bound { status: Status::Full, sequence: None }, Time::ZERO);
     assert_eq!((all(&mut binder, Time::ZERO), binder.bound()), (vec![], 1));
-    // Who does not answer is closed.
-    let (mut binder, pipe) = begin(true);
-    assert_eq!(all(&mut binder, secs(29)), []);
-    assert_eq!(all(&mut binder, secs(30)), [Do::Close { pipe }]);
+    // Who does not answer is closed, as it may have taken the bind.
+    for is_own in [true, false] {
+        let (mut binder, pipe) = begin(is_own);
+        assert_eq!(all(&mut binder, secs(29)), []);
+        assert_eq!(all(&mut binder, secs(30)), [Do::Close { pipe }]);
+    }
+}
+
+// spec-test: DHT-157
+#[test]
+fn a_link_that_others_need_ends_too_if_the_other_end_may_say_that_the_device_is_bound() {
+    // What was answered first, and whether the link then ends with the binding.
+    for (status, ends) in [
+        (None, true),
+        (Some(Status::Bound), true),
+        (Some(Status::Often), false),
+        (Some(Status::Unreachable), false),
+        (Some(Status::Clock), false),
+    ] {
+        let pipe = PipeId::new(1);
+        let said = || {
+            let mut binder = binder(1);
+            binder.on_looked(&trackers(1), Time::ZERO);
+            let _ = all(&mut binder, Time::ZERO);
+            binder.on_up(tracker(1).0.at, pipe, name(1), false, Time::ZERO);
+            assert_eq!(all(&mut binder, Time::ZERO).len(), 1);
+            if let Some(status) = status {
+                binder.on_bound(pipe, Bound { status, sequence: Some(7) }, Time::ZERO);
+            }
+            binder
+        };
+        assert_eq!(said().into_links().0, if ends { vec![pipe] } else { vec![] }, "{status:?}");
+        let (mut other, nearer) = (said(), (2..=40).min_by_key(|n| tracker(*n).0.hint.distance(home().hint())).unwrap());
+        other.on_looked(&[tracker(nearer).0], secs(1));
+        assert_eq!(all(&mut other, secs(1)).contains(&Do::Close { pipe }), ends, "{status:?}");
+    }
+    // Who hears that it was too soon is bound as it was before.
+    let mut binder = binder(1);
+    binder.on_looked(&trackers(1), Time::ZERO);
+    let _ = all(&mut binder, Time::ZERO);
+    let pipe = PipeId::new(1);
+    binder.on_up(tracker(1).0.at, pipe, name(1), false, Time::ZERO);
+    let _ = all(&mut binder, Time::ZERO);
+    binder.on_bound(pipe, GOOD, Time::ZERO);
+    assert_eq!(all(&mut binder, secs(2_700)).len(), 1);
+    binder.on_bound(pipe, Bound { status: Status::Often, sequence: None }, secs(2_700));
+    assert_eq!(binder.into_links().0, [pipe]);
 }
 
 // spec-test: DHT-152

@@ -94,8 +94,10 @@ fn who_is_not_to_be_found_is_bound_nowhere_and_after_sleep_it_is_bound_again() {
     assert_eq!((view(&net, 1).0, view(&net, 0).1), (1, 1));
     for policy in [DhtPolicy::Nobody, DhtPolicy::Contacts] {
         net.command(1, Command::publish(policy, [])).unwrap();
-        net.pass(Duration::from_secs(1));
-        assert_eq!((view(&net, 1).0, services(&net, 1, true)), (0, 1), "the link with its entry peer stays");
+        net.pass(Duration::from_millis(500));
+        assert_eq!((view(&net, 1).0, view(&net, 0).1), (0, 0), "nor does its entry peer say so any more");
+        assert_eq!(looked(&mut net, 0, 1), (0, 1));
+        assert_eq!((view(&net, 0).1, services(&net, 1, true)), (0, 1), "the link with it was dialled again");
         net.command(1, Command::publish(DhtPolicy::Everyone, [])).unwrap();
         net.pass(Duration::from_secs(60));
         assert_eq!((view(&net, 1).0, view(&net, 0).1), (1, 1), "{}", net.ladder());
