@@ -57,7 +57,7 @@ pub enum Command {
     },
     /// Only look: ask the DHT where the devices of a user are, without linking. Answers:
     /// [`DhtNotice::Found`](crate::DhtNotice::Found) for each, twice if more is heard of it, then
-    /// [`DhtNotice::Ended`](crate::DhtNotice::Ended), or `Failed` if there is none; at the latest after about five seconds.
+    /// [`DhtNotice::Ended`](crate::DhtNotice::Ended), or `Failed` if nobody else has any; at the latest after about five seconds.
     Locate {
         /// Whose.
         user: UserId,

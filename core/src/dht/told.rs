@@ -62,7 +62,7 @@ pub(crate) struct Found {
     pub(crate) delegation: Option<Delegation>,
     /// Enough nodes agree on it; else it is the first that was found.
     pub(crate) is_final: bool,
-    /// Only this node itself has it so far.
+    /// Nobody but this node itself has said that they have it.
     pub(crate) is_local: bool,
     /// Somebody who keeps its address says that it is bound there.
     pub(crate) is_bound: bool,
@@ -81,6 +81,7 @@ impl Found {
             prekey: self.record.as_ref().and_then(|record| record.prekey()).map(|prekey| Box::new(*prekey.key())),
             sequence: address.sequence(),
             is_final: self.is_final,
+            is_local: self.is_local,
             is_bound: self.is_bound,
         })
     }

@@ -188,12 +188,13 @@ impl Parts {
         let Some(user) = joint.looks.by_tag(tag) else { return };
         if let Some(look) = joint.looks.users.get_mut(&user) {
             look.tag = None;
-            look.outcome = match (look.places.is_empty(), has_network) {
-                (false, _) => LookUpOutcome::Found,
-                (true, true) if is_found => LookUpOutcome::Nowhere,
-                (true, true) if is_partial => LookUpOutcome::Unsure,
-                (true, true) => LookUpOutcome::NotFound,
-                (true, false) => LookUpOutcome::NoNetwork,
+            // What this node keeps itself is dialled too, but is nobody's word.
+            look.outcome = match (is_found, look.places.is_empty()) {
+                (true, false) => LookUpOutcome::Found,
+                (true, true) => LookUpOutcome::Nowhere,
+                (false, _) if !has_network => LookUpOutcome::NoNetwork,
+                (false, _) if is_partial => LookUpOutcome::Unsure,
+                (false, _) => LookUpOutcome::NotFound,
             };
         }
         self.on_looked_in_vain(user);

@@ -30,6 +30,9 @@ pub enum DhtNotice {
         sequence: u64,
         /// Enough nodes agree; else it is the first answer, which may be older.
         is_final: bool,
+        /// It is the copy that this node keeps itself, for others; nobody else has said that they have it. It may be older, and
+        /// counts for nothing at the look-up's end.
+        is_local: bool,
         /// Somebody who keeps the record says that the device has a link to it now: it is awake (spec: DHT-152).
         is_bound: bool,
     },
@@ -38,7 +41,7 @@ pub enum DhtNotice {
     Ended {
         /// Which.
         tag: Tag,
-        /// Whether anything was found.
+        /// Whether anybody else had anything.
         is_found: bool,
         /// Whether time ran out before all had answered who should.
         is_partial: bool,

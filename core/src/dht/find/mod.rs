@@ -222,7 +222,7 @@ impl Finding {
         }
         self.is_over = true;
         let is_revocation_found = self.sought.what == What::Revocation && self.revocation.is_some();
-        let is_found = is_revocation_found || self.devices.iter().any(|device| device.told.is_some());
+        let is_found = is_revocation_found || self.devices.iter().any(|device| device.told.is_some() && !self.is_own_alone(device));
         Some(Tell::Over { is_found, is_partial: !is_complete })
     }
 
@@ -279,13 +279,14 @@ impl Finding {
                 self.rolled_back = self.rolled_back.saturating_add(1);
             }
             let subject = self.subject(device);
+            let is_local = self.is_own_alone(self.devices.get(index)?);
             let known = self.devices.get_mut(index)?;
             if is_below {
                 known.refused = known.refused.max(Some(number));
             } else if known.told.is_none() {
                 known.told = Some(number);
                 memory.note(subject, number);
-                return Some(Tell::First { device, is_local: known.is_local });
+                return Some(Tell::First { device, is_local });
             }
         }
         None
@@ -298,11 +299,12 @@ impl Finding {
             return None;
         }
         for index in 0..self.devices.len() {
-            let subject = self.subject(self.devices.get(index)?.id());
+            let known = self.devices.get(index)?;
+            let (subject, is_local) = (self.subject(known.id()), self.is_own_alone(known));
             let known = self.devices.get_mut(index)?;
             let (Some(number), Some(told)) = (known.number(kind), known.told) else { continue };
             let is_newer = number > told;
-            if known.is_local && !is_last || known.is_final && !(is_last && is_newer) {
+            if is_local || known.is_final && !(is_last && is_newer) {
                 continue;
             }
             known.told = Some(number.max(told));
@@ -311,6 +313,15 @@ impl Finding {
             return Some(Tell::Final { device: known.id(), is_newer });
         }
         None
+    }
+
+    /// Whether only the own store has what is told of a device: whoever else says that it has the same need not show it, as it is
+    /// asked for newer ones alone (spec: DHT-92).
+    fn is_own_alone(&self, known: &Device) -> bool {
+        let kind = self.told_kind();
+        let (device, number) = (DeviceHint::of(known.id()), known.number(kind).unwrap_or(0));
+        let mut honest = self.holders.iter().filter(|holder| !holder.is_false);
+        known.is_local && !honest.any(|holder| holder.said(kind).is_some_and(|said| said.number(device) == number))
     }
 
     /// Whether three of the five nearest have said what they hold; fewer where there are fewer (spec: DHT-92).

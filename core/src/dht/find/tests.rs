@@ -167,15 +167,29 @@ fn of_two_nodes_both_are_enough_and_of_nothing_nothing_is_told() {
 
 // spec-test: DHT-92
 #[test]
-fn what_only_the_own_store_has_is_told_first_but_final_only_at_the_end() {
-    let mut reader = Reader::contact(5);
-    let crypto = Crypto::standard();
-    let now = WallTime::from_millis(FROM + 60_000);
-    let mut eyes = Eyes { crypto: &crypto, now, known: &mut reader.known, checked: &mut reader.checked };
-    reader.finding.on_own(Kind::Address, &address(7), &mut eyes);
-    assert_eq!(reader.told(), [Tell::First { device: device(), is_local: true }]);
+fn what_only_the_own_store_has_is_told_as_its_own_and_never_final_nor_found() {
+    let begin = || {
+        let mut reader = Reader::contact(5);
+        let crypto = Crypto::standard();
+        let now = WallTime::from_millis(FROM + 60_000);
+        let mut eyes = Eyes { crypto: &crypto, now, known: &mut reader.known, checked: &mut reader.checked };
+        reader.finding.on_own(Kind::Address, &address(7), &mut eyes);
+        assert_eq!(reader.told(), [Tell::First { device: device(), is_local: true }]);
+        reader
+    };
+    let mut reader = begin();
     assert!((1..=4).all(|n| reader.got(n, &Got::default()).is_empty()));
-    assert_eq!(reader.got(5, &Got::default()), [last(false), OVER]);
+    assert_eq!(reader.got(5, &Got::default()), [Tell::Over { is_found: false, is_partial: false }]);
+    // Who has an older one does not say that it is the newest; who has the same says so without showing it.
+    let mut reader = begin();
+    assert!((1..=3).all(|n| reader.got(n, &listed(5)).is_empty()));
+    assert_eq!(reader.got(4, &listed(7)), [last(false)]);
+    assert_eq!(reader.got(5, &Got::default()), [OVER]);
+    // Nor is whoever served what is false believed.
+    let mut reader = begin();
+    let forged = address(9).replacen(":51820", ":51821", 1);
+    assert!((1..=4).all(|n| reader.got(n, &Got { record: Some(&forged), ..listed(7) }).is_empty()));
+    assert_eq!(reader.got(5, &Got::default()), [Tell::Over { is_found: false, is_partial: false }]);
 }
 
 // spec-test: DHT-91

@@ -90,6 +90,28 @@ fn who_is_known_by_id_only_is_found_through_an_entry_peer_and_gets_the_message()
     assert_eq!((explanation.searches.len(), explanation.addresses.len()), (0, 0));
 }
 
+// spec-test: DHT-92
+#[test]
+fn the_copy_that_a_node_keeps_itself_is_told_as_its_own_and_is_not_found_in_the_network() {
+    let mut net = entered(&["seed", "alice"]);
+    assert_eq!(ask(&mut net, 0, 1), (vec![vec![net.seats[1].at]], Some(Ok(false))), "she says so herself");
+    suspend(&mut net, 1);
+    let tag = locate(&mut net, 0, 1);
+    net.pass(Duration::from_secs(6));
+    let own = |notice: &Notice| matches!(notice, Notice::Dht(DhtNotice::Found { tag: of, is_final: false, is_local: true, .. }) if *of == tag);
+    assert!(net.has(0, own), "{:#?}", net.seats[0].table.notices);
+    let (places, end) = located(&net, 0, tag);
+    assert!(places.is_empty() && matches!(end, Some(Err(_))), "{places:?} {end:?}");
+    // It is tried all the same, but no word of the network.
+    let send = net.send(0, 1, "are you there?", Keep::Memory);
+    net.pass(Duration::from_secs(30));
+    let explanation = net.seats[0].driver.node().explain(net.user(1));
+    let outcome = explanation.look_up.map(|look_up| look_up.outcome);
+    assert!(outcome.is_some_and(|outcome| outcome != LookUpOutcome::Found), "{explanation}");
+    assert!(explanation.located.iter().any(|place| place.attempt.is_some()), "{explanation}");
+    assert!(net.has(0, |notice| matches!(notice, Notice::Failed { tag, .. } if *tag == send)));
+}
+
 // spec-test: DHT-158
 #[test]
 fn a_node_that_knows_nobody_has_no_dht_until_somebody_asks_it_and_none_at_all_without_leave() {

@@ -166,6 +166,8 @@ enum Told<'a> {
         relays: Vec<Relay>,
         /// Whether enough nodes agree.
         agreed: bool,
+        /// Whether only this node's own copy says so, which it keeps for others.
+        own: bool,
         /// Whether a node that keeps its address has a link to it now.
         bound: bool,
     },
@@ -315,7 +317,7 @@ fn told<'a>(notice: &'a Notice, name: Option<&'a str>) -> Option<Told<'a>> {
 
 fn of_dht<'a>(notice: &'a DhtNotice, name: Option<&'a str>) -> Option<Told<'a>> {
     Some(match notice {
-        DhtNotice::Found { tag, user, device, addresses, relays, is_final, is_bound, .. } => Told::Located {
+        DhtNotice::Found { tag, user, device, addresses, relays, is_final, is_local, is_bound, .. } => Told::Located {
             tag: tag.number(),
             user: user.to_string(),
             name,
@@ -323,6 +325,7 @@ fn of_dht<'a>(notice: &'a DhtNotice, name: Option<&'a str>) -> Option<Told<'a>> 
             addresses,
             relays: relays.iter().map(|(key, address)| Relay { key: key.to_string(), address: *address }).collect(),
             agreed: *is_final,
+            own: *is_local,
             bound: *is_bound,
         },
         DhtNotice::Ended { tag, is_found, is_partial, .. } => Told::LookedUp { tag: tag.number(), found: *is_found, partial: *is_partial },

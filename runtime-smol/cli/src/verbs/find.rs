@@ -64,20 +64,30 @@ async fn find(client: &mut Client, arguments: &Arguments) -> Result<Vec<Value>, 
                 _ => break notice,
             }
         };
+        let devices: Vec<Value> = devices.into_values().map(shown).collect();
         if ended["notice"] == "looked_up" && !devices.is_empty() {
-            return Ok(devices.into_values().map(shown).collect());
+            return Ok(devices);
         }
         // A node that has just begun knows nobody yet.
         let is_early = ended["why"] == "no_network" && clock.now().since(Time::ZERO) < patience;
         if !is_early {
-            let said = |key: &str| ended[key].as_str().unwrap_or_default();
-            return Err(Fail::failed(match said("message") {
-                "" => "nobody who should know has heard of them; are they on, and part of the network?".to_owned(),
-                message => format!("not found: {message}; {}", said("hint")),
-            }));
+            return Err(Fail::failed(in_vain(&ended, &devices)));
         }
         smol::Timer::after(ASK_AGAIN).await;
     }
+}
+
+/// What is said if the network knows nothing. What this node keeps for others itself may be old: it is told, and counts for nothing.
+fn in_vain(ended: &Value, own: &[Value]) -> String {
+    let said = |key: &str| ended[key].as_str().unwrap_or_default();
+    let mut text = match said("message") {
+        "" => "nobody who should know has heard of them; are they on, and part of the network?".to_owned(),
+        message => format!("not found: {message}; {}", said("hint")),
+    };
+    if !own.is_empty() {
+        let _ = write!(text, "\nthe copy that this node itself keeps, which may be old, says:\n{}", words(own).trim_end());
+    }
+    text
 }
 
 /// The notice without what only a session needs.
@@ -93,7 +103,11 @@ fn words(devices: &[Value]) -> String {
     for device in devices {
         let said = |key: &str| device[key].as_str();
         let who = said("name").or(said("user")).unwrap_or_default();
-        let doubt = if device["agreed"] == true { "" } else { "  (the first answer; the others have not come in time)" };
+        let doubt = match (device["agreed"] == true, device["own"] == true) {
+            (true, _) => "",
+            (false, true) => "  (this node's own copy; nobody else has it)",
+            (false, false) => "  (the first answer; the others have not come in time)",
+        };
         let online = if device["bound"] == true { ", online" } else { "" };
         let _ = writeln!(text, "{who}  device {}{online}{doubt}", said("device").unwrap_or_default());
         let places = device["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -132,5 +146,17 @@ mod tests {
         assert!(text.starts_with("oc1x  device a\n  192.0.2.1:7575\noc1x  device c, online  (the first answer"), "{text}");
         assert!(text.contains(")\n  no address: it cannot be dialled from outside\noc1x  device b  (the first"), "{text}");
         assert!(text.ends_with("\n  nowhere: it has withdrawn where it was\n"), "{text}");
+    }
+
+    #[test]
+    fn the_own_copy_is_told_as_its_own_and_is_no_answer_of_the_network() {
+        let own = shown(
+            json!({ "notice": "located", "tag": 1, "user": "oc1x", "name": "ann", "device": "a", "addresses": ["192.0.2.1:7575"], "relays": [], "agreed": false, "own": true, "bound": false }),
+        );
+        let ended = json!({ "notice": "failed", "tag": 1, "why": "not_found", "message": "nobody knows", "hint": "ask them" });
+        let said = in_vain(&ended, &[own]);
+        assert!(said.starts_with("not found: nobody knows; ask them\nthe copy that this node itself keeps"), "{said}");
+        assert!(said.ends_with("ann  device a  (this node's own copy; nobody else has it)\n  192.0.2.1:7575"), "{said}");
+        assert_eq!(in_vain(&ended, &[]), "not found: nobody knows; ask them");
     }
 }
