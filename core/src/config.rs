@@ -127,8 +127,9 @@ config! {
     /// New addresses that it speaks to in a second while it serves: 1 to 65,536; default 4; look-ups of the application may
     /// four times as many (spec: DHT-74).
     dht_endpoints_per_second: u32 = 4, 1, 65_536;
-    /// Signatures of others' records that it checks in a second: 1 to 1,000,000; default 2,000, a quarter of a core (dht.md 5.3).
-    dht_verifies_per_second: u32 = 2_000, 1, 1_000_000;
+    /// Signatures of others' records that it checks in a second, and at once: 3 to 1,000,000, as a device record has two and a bind
+    /// three; default 2,000, a quarter of a core (dht.md 5.3).
+    dht_verifies_per_second: u32 = 2_000, 3, 1_000_000;
     /// Bytes of others' records that it keeps: 64 KiB to 1 GiB; default 4 MiB (dht.md 5.3).
     dht_store_bytes: u32 = 4 << 20, 64 << 10, 1 << 30;
     /// Nodes near its user's home to which this device binds itself by lasting service links, as long as everyone is told where it
@@ -233,5 +234,8 @@ mod tests {
         }
         assert_eq!(Config::desktop().links_user_max(0).check(), Err(ConfigError::OutOfRange("links_user_max")));
         assert_eq!(Config::desktop().keep_alive_ms(1).check(), Err(ConfigError::OutOfRange("keep_alive_ms")));
+        // With fewer, no bind would ever be taken.
+        let verifies = [0, 2, 3, 1_000_000].map(|number| Config::desktop().dht_verifies_per_second(number).check().is_ok());
+        assert_eq!(verifies, [false, false, true, true]);
     }
 }

@@ -241,6 +241,24 @@ fn who_keeps_no_records_says_so() {
     }
 }
 
+// spec-test: DHT-100, DHT-155
+#[test]
+fn the_smallest_budget_for_signatures_is_enough_for_a_device_record_and_for_a_bind() {
+    let mut bench = tracker(Config::test().dht_verifies_per_second(3));
+    let mut alice = linked(&mut bench, "alice");
+    for (secs, status) in [(0, "404"), (15, "200")] {
+        bench.pass(Duration::from_secs(secs));
+        let line = bind(&name_of(&bench, &alice), 0, wall(&bench));
+        alice.say(&mut bench, &line);
+        assert_eq!(answers(&alice).last().map(String::as_str), Some(status));
+        bench.pass(Duration::from_secs(1));
+        if secs == 0 {
+            alice.say(&mut bench, device());
+        }
+    }
+    assert_eq!(binds(&bench), 1);
+}
+
 // spec-test: DHT-104, DHT-156
 #[test]
 fn a_device_whose_records_end_or_are_taken_back_is_bound_no_more() {

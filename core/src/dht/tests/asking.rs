@@ -400,18 +400,33 @@ fn whoever_asks_gets_half_a_minutes_bytes_at_once_and_who_shows_no_cookie_half_o
 // spec-test: DHT-100
 #[test]
 fn signatures_are_checked_as_fast_as_the_budget_says_and_then_it_is_busy() {
-    let mut alone = Alone::new(Config::test().dht_verifies_per_second(2), lan(50));
+    let mut alone = Alone::new(Config::test().dht_verifies_per_second(3), lan(50));
     let put = |alone: &mut Alone, n: u8| {
         let record = DeviceRecord::new(Some(credentials(n, n, WEEK).delegation().clone()), None).expect("a record").to_json();
         let (cookie, token) = alone.token(lan(n), home(n));
         let told = alone.put(lan(n), Some(cookie), Some(token), home(n), Kind::Device, &record).expect("an answer");
         text_of(&told.letter, "e")
     };
-    let answers: Vec<_> = (1..5).map(|n| put(&mut alone, n)).collect();
+    let answers: Vec<_> = (1..6).map(|n| put(&mut alone, n)).collect();
     let busy = Some(String::from("busy"));
-    assert_eq!(answers, [None, None, busy.clone(), busy]);
+    assert_eq!(answers, [None, None, None, busy.clone(), busy]);
     alone.now = alone.now + Duration::from_secs(1);
-    assert_eq!(put(&mut alone, 3), None);
+    assert_eq!(put(&mut alone, 4), None);
+}
+
+#[test]
+fn a_clock_that_jumps_has_what_ends_by_it_go_at_once_without_anything_else_happening() {
+    let mut alone = Alone::new(Config::test(), lan(50));
+    let (cookie, token) = alone.token(lan(1), home(1));
+    let record = DeviceRecord::new(Some(credentials(1, 1, WEEK).delegation().clone()), None).expect("a record").to_json();
+    alone.put(lan(1), Some(cookie), Some(token), home(1), Kind::Device, &record).expect("an answer");
+    let now = alone.now;
+    assert!(alone.solo.view().records == 1 && alone.solo.deadline() > Some(now));
+    alone.solo.handle(now, Event::clock(WallTime::from_millis(WALL) + WEEK + WEEK));
+    assert_eq!(alone.solo.deadline(), Some(now));
+    alone.solo.handle(now, Event::Tick);
+    assert_eq!(alone.solo.view().records, 0);
+    assert!(alone.solo.deadline() > Some(now), "and nobody spins");
 }
 
 #[test]
