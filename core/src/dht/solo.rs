@@ -63,7 +63,10 @@ impl Solo {
             Event::Datagram { path, bytes } => parts.dht.on_datagram(&mut parts.cx, path, bytes),
             Event::Tick => parts.dht.on_tick(&mut parts.cx),
             Event::Addresses { local, rebound } => parts.dht.on_addresses(&mut parts.cx, local, rebound),
-            Event::Clock { wall } => parts.cx.set_wall(wall),
+            Event::Clock { wall } => {
+                parts.cx.set_wall(wall);
+                parts.dht.on_clock(&mut parts.cx);
+            }
             Event::Entropy { bytes } => parts.cx.rng.stir(bytes),
             Event::PipeOpened { .. }
             | Event::PipeBytes { .. }
