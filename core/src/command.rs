@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{Delegation, Revocation};
 use crate::invitation::Invitation;
-use crate::{AppId, DeviceId, DhtPolicy, InvitationId, Message, NodeKey, UserId, WireError};
+use crate::{AppId, CommandError, DeviceId, DhtPolicy, InvitationId, Message, NodeKey, Undialled, UserId, WireError};
 
 /// A wish. Taken ones have a [`Tag`](crate::Tag); refused ones change nothing (C3).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -45,13 +45,14 @@ pub enum Command {
         entries: Vec<Entry>,
     },
     /// Say who is told by the DHT where this device is; [`DhtPolicy::Everyone`] until this is said. Kept over restarts. Told:
-    /// [`DhtNotice::Published`](crate::DhtNotice::Published) after each round of writing. Who is told no more finds nothing after
-    /// a minute, as far as the nodes that kept it answer.
+    /// [`DhtNotice::Published`](crate::DhtNotice::Published) after each round of writing. Who is told no more finds no
+    /// address after a minute, as far as the nodes that kept it answer, and else after two hours. That the device is its user's,
+    /// and its key for mail, is not taken back: it ends with the delegation.
     Publish {
         /// Who.
         policy: DhtPolicy,
-        /// Addresses at which the device can be reached whatever others see, as behind a forwarded port: at most 8, of which
-        /// three of each reach are told.
+        /// Addresses at which the device can be reached whatever others see, as behind a forwarded port: at most three of each
+        /// reach, and none that means something on one link only.
         #[serde(default)]
         addresses: Vec<SocketAddr>,
     },
@@ -241,14 +242,33 @@ pub enum Address {
 }
 
 impl Address {
-    /// Whether it may be dialled at all; what a name stands for is looked at when it is known (spec: FIND-2).
-    pub(crate) fn can_be_dialled(&self) -> bool {
-        match self {
-            // A link-local address means nothing without the link; the shell could not dial it.
-            Self::Ip(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => false,
-            Self::Ip(socket) => crate::address::scope(*socket).is_some(),
-            Self::Name { .. } => true,
+    /// Why nobody can be dialled there, if so; what a name stands for is looked at when it is known (spec: FIND-2).
+    pub fn undialled(&self) -> Option<Undialled> {
+        let Self::Ip(socket) = self else { return None };
+        // A link-local address means nothing without the link; the shell could not dial it.
+        if matches!(socket, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0) {
+            return Some(Undialled::LinkLocal);
         }
+        if crate::address::scope(*socket).is_some() {
+            return None;
+        }
+        Some(match crate::address::plain(socket.ip()) {
+            _ if socket.port() == 0 => Undialled::Port,
+            ip if ip.is_unspecified() => Undialled::Unspecified,
+            ip if ip.is_multicast() => Undialled::Multicast,
+            IpAddr::V4(ip) if ip.is_broadcast() => Undialled::Broadcast,
+            IpAddr::V4(ip) if ip.octets()[0] == 0 => Undialled::Unspecified,
+            IpAddr::V4(_) => Undialled::Reserved,
+            IpAddr::V6(_) => Undialled::Gateway,
+        })
+    }
+
+    /// Whether all of them may be dialled.
+    ///
+    /// # Errors
+    /// Why the first that may not may not.
+    pub(crate) fn check<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<(), CommandError> {
+        all.into_iter().find_map(Self::undialled).map_or(Ok(()), |why| Err(CommandError::Undialled(why)))
     }
 
     /// Whether it means something on one link of this machine only.
@@ -269,7 +289,7 @@ impl FromStr for Address {
     /// Reads `127.0.0.1:7575`, `[::1]:7575` (OC-31, DI-11) or `name.example:7575`.
     fn from_str(text: &str) -> Result<Self, WireError> {
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return if address.port() == 0 { Err(WireError::Address) } else { Ok(Self::Ip(address)) };
+            return if address.port() == 0 { Err(WireError::Port) } else { Ok(Self::Ip(address)) };
         }
         let (name, port) = text.rsplit_once(':').ok_or(WireError::Address)?;
         let port: u16 = port.parse().map_err(|_| WireError::Address)?;
@@ -277,8 +297,11 @@ impl FromStr for Address {
         // What looks like an IP address and is none must not be asked of a name server.
         let is_name = name.parse::<IpAddr>().is_err() && name.rsplit('.').next().is_some_and(|l| l.bytes().any(|b| !b.is_ascii_digit()));
         let labels = name.strip_suffix('.').unwrap_or(name);
-        if port == 0 || name.len() > 253 || !is_name || !labels.split('.').all(label) {
+        if name.len() > 253 || !is_name || !labels.split('.').all(label) {
             return Err(WireError::Address);
+        }
+        if port == 0 {
+            return Err(WireError::Port);
         }
         Ok(Self::Name { name: name.into(), port })
     }
@@ -350,21 +373,37 @@ mod tests {
         for good in ["127.0.0.1:7575", "[::1]:7575", "[::ffff:127.0.0.1]:7676", "localhost:43769", "a-b.example:1"] {
             assert_eq!(good.parse::<Address>().map(|a| alloc::format!("{a}")).as_deref(), Ok(good));
         }
-        for bad in [
-            "",
-            ":1",
-            "localhost",
-            "localhost:0",
-            "::1:7575:",
-            "1.2.3.4.5:80",
-            "999.1.1.1:80",
-            "a b:1",
-            "[::1]",
-            "x:70000",
-            "a..b:1",
-            "[::1:7575",
-        ] {
+        for bad in ["", ":1", "localhost", "::1:7575:", "1.2.3.4.5:80", "999.1.1.1:80", "a b:1", "[::1]", "x:70000", "a..b:1", "[::1:7575"]
+        {
             assert_eq!(bad.parse::<Address>(), Err(WireError::Address), "{bad}");
         }
+        for bad in ["localhost:0", "127.0.0.1:0", "[::1]:0"] {
+            assert_eq!(bad.parse::<Address>(), Err(WireError::Port), "{bad}");
+        }
+    }
+
+    // spec-test: FIND-2
+    #[test]
+    fn of_an_address_that_is_nobodys_it_is_said_why() {
+        let why = |text: &str| Address::Ip(text.parse().unwrap()).undialled();
+        for (text, expected) in [
+            ("192.0.2.1:0", Undialled::Port),
+            ("0.0.0.0:1", Undialled::Unspecified),
+            ("0.1.2.3:1", Undialled::Unspecified),
+            ("[::]:1", Undialled::Unspecified),
+            ("224.0.0.1:5", Undialled::Multicast),
+            ("[ff02::1]:5", Undialled::Multicast),
+            ("[::ffff:239.1.1.1]:5", Undialled::Multicast),
+            ("255.255.255.255:5", Undialled::Broadcast),
+            ("240.0.0.1:5", Undialled::Reserved),
+            ("[fe80::1]:5", Undialled::LinkLocal),
+            ("[64:ff9b::10.0.0.1]:5", Undialled::Gateway),
+        ] {
+            assert_eq!(why(text), Some(expected), "{text}");
+        }
+        for good in ["192.0.2.1:1", "127.0.0.1:1", "10.0.0.1:1", "[fe80::1%2]:1", "[2001:db8::1]:1", "[64:ff9b::203.0.113.9]:1"] {
+            assert_eq!(why(good), None, "{good}");
+        }
+        assert_eq!("name.example:1".parse::<Address>().map(|name| name.undialled()), Ok(None));
     }
 }

@@ -38,6 +38,8 @@ pub enum WireError {
     Window,
     /// A host name or port that cannot be dialled.
     Address,
+    /// Port 0.
+    Port,
 }
 
 impl WireError {
@@ -61,6 +63,7 @@ impl WireError {
             Self::Signature => ("the signature does not verify", "ask for it again: it was changed, or is somebody else's"),
             Self::Window => ("the dates are reversed, or more than 30 days apart", "sign it again for at most 30 days: overcom delegate"),
             Self::Address => ("not an address that can be dialled: HOST:PORT, [IPv6]:PORT", "correct the host name or the port"),
+            Self::Port => Undialled::Port.explain(),
         }
     }
 }
@@ -72,6 +75,59 @@ impl fmt::Display for WireError {
 }
 
 impl core::error::Error for WireError {}
+
+/// Why nobody can be dialled at an address, or why it is nobody's to be told of: [`Address::undialled`](crate::Address::undialled).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Undialled {
+    /// Port 0.
+    Port,
+    /// 0.0.0.0, `[::]`, or another one that begins with 0.
+    Unspecified,
+    /// One of a group.
+    Multicast,
+    /// 255.255.255.255.
+    Broadcast,
+    /// 240.0.0.0 and above.
+    Reserved,
+    /// An IPv6 address of one link, without its zone, or told to others.
+    LinkLocal,
+    /// An IPv6 address that a gateway makes of an IPv4 one.
+    Gateway,
+}
+
+impl Undialled {
+    /// Every one, in order; for tables and tests.
+    pub const ALL: [Self; 7] =
+        [Self::Port, Self::Unspecified, Self::Multicast, Self::Broadcast, Self::Reserved, Self::LinkLocal, Self::Gateway];
+
+    /// The cause, and what a person can do about it.
+    pub const fn explain(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Port => ("nobody listens on port 0", "name the port that is listened on"),
+            Self::Unspecified => ("that is where one listens, nobody's address", "name the machine's own address, or its host name"),
+            Self::Multicast => ("a multicast address is a group's, nobody's own", "name the machine's own address, or its host name"),
+            Self::Broadcast => ("the broadcast address is everybody's, nobody's own", "name the machine's own address, or its host name"),
+            Self::Reserved => ("the addresses from 240.0.0.0 on are reserved, and nobody's", "correct the address"),
+            Self::LinkLocal => (
+                "a link-local address (fe80::) means another machine on each link",
+                "name another address of the machine; from here alone it can be dialled with its zone, [fe80::1%2]:PORT",
+            ),
+            Self::Gateway => (
+                "an address that a gateway makes up (NAT64, 6to4, Teredo) leads elsewhere for others",
+                "name the IPv4 address that it stands for",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Undialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain().0)
+    }
+}
+
+impl core::error::Error for Undialled {}
 
 /// Why [`Node::new`](crate::Node::new) refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -130,8 +186,12 @@ pub enum CommandError {
     Payload(WireError),
     /// A message type that is empty, longer than 64 bytes or kept for the protocol.
     Kind,
-    /// The address book cannot take this: too many addresses, or none that can be dialled.
+    /// More addresses than are taken, or none where one is needed.
     Address,
+    /// One of the addresses is nobody's, or nobody's to be told of.
+    Undialled(Undialled),
+    /// More than three addresses of one reach: a record of the DHT tells no more.
+    Places,
     /// A message to oneself: the same user and device.
     Oneself,
     /// The delegation is not for this node's identity, app, device and keys, or not newer than the one it has.
@@ -157,13 +217,15 @@ pub enum CommandError {
 
 impl CommandError {
     /// Every one, in order, those that hold a reason with one of them; for tables and tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Starting,
         Self::Full,
         Self::Busy,
         Self::Payload(WireError::Json),
         Self::Kind,
         Self::Address,
+        Self::Undialled(Undialled::Multicast),
+        Self::Places,
         Self::Oneself,
         Self::Renewal(WireError::Window),
         Self::Revocation(WireError::Signature),
@@ -184,9 +246,9 @@ impl CommandError {
             Self::Busy => ("too many wishes are on their way to the node", "ask again once one of them is answered"),
             Self::Payload(_) => ("the payload cannot be sent", "send JSON, each key once in its object, within the configured length"),
             Self::Kind => ("this is no message type", "take 1 to 64 bytes of text without control characters"),
-            Self::Address => {
-                ("others cannot dial what is named, or it is too many or none", "give 1 to 8 addresses: HOST:PORT or [IPv6]:PORT")
-            }
+            Self::Address => ("too many addresses are named, or none", "give 1 to 8 addresses: HOST:PORT or [IPv6]:PORT"),
+            Self::Undialled(_) => ("others cannot dial what is named", "name another address of that machine, or its host name"),
+            Self::Places => ("more than three addresses of one reach are named", "name the three at which others reach this device best"),
             Self::Oneself => ("a device does not send messages to itself", "send to somebody else, or to another device"),
             Self::Renewal(_) => ("this delegation cannot replace the present one", "sign a newer one for this device: overcom delegate"),
             Self::Revocation(_) => ("this revocation cannot be taken", "sign it with the identity, for this app"),
@@ -207,11 +269,13 @@ impl fmt::Display for CommandError {
         match self {
             Self::Payload(why) | Self::Renewal(why) | Self::Revocation(why) => write!(f, "{cause}: {why}"),
             Self::Invitation(why) => write!(f, "{cause}: {why}"),
+            Self::Undialled(why) => write!(f, "{cause}: {why}; {}", why.explain().1),
             Self::Starting
             | Self::Full
             | Self::Busy
             | Self::Kind
             | Self::Address
+            | Self::Places
             | Self::Oneself
             | Self::Expired
             | Self::Suspended

@@ -58,11 +58,17 @@ fn somebody_is_found_by_id_alone_through_one_entry_and_a_message_arrives() {
     }
 }
 
+/// Each named with `--at`.
+fn at<const N: usize>(addresses: [&'static str; N]) -> Vec<&'static str> {
+    addresses.into_iter().flat_map(|at| ["--at", at]).collect()
+}
+
 #[test]
 fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_word_names_the_right_ones() {
     let home = Home::new("network-publish");
     // Each is a process of its own, with a node that ends with it.
     let told = |arguments: &[&str]| home.told(&[arguments, &LISTEN[..]].concat());
+    home.told(&["id"]);
     assert!(told(&["publish"]).starts_with("everyone who knows the id"));
     told(&["publish", "contacts", "--at", "192.0.2.1:7575", "--at", "[2001:db8::1]:7575"]);
     assert_eq!(json(&told(&["publish", "--json"])), json!({ "policy": "contacts", "addresses": ["192.0.2.1:7575", "[2001:db8::1]:7575"] }));
@@ -74,14 +80,26 @@ fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_
     let wrong = home.run(["publish", "friends"].into_iter().chain(LISTEN));
     let why = stderr(&wrong);
     assert!(wrong.status.code() == Some(2) && ["everyone", "contacts", "nobody"].iter().all(|word| why.contains(word)), "{why}");
-    let undialled = home.run(["publish", "everyone", "--at", "224.0.0.1:1"].into_iter().chain(LISTEN));
-    assert!(!undialled.status.success() && stderr(&undialled).contains("name at most 8 addresses"), "{}", stderr(&undialled));
+    let (four, nine) = (at(["192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3", "192.0.2.1:4"]), at(["192.0.2.1:1"; 9]));
+    for (addresses, parts) in [
+        (at(["192.0.2.1:1", "224.0.0.1:1"]), ["others cannot dial 224.0.0.1:1: a multicast address", "the machine's own address"]),
+        (at(["[fe80::1]:5"]), ["others cannot dial [fe80::1]:5: a link-local address", "name another address"]),
+        (at(["0.0.0.0:5"]), ["others cannot dial 0.0.0.0:5: that is where one listens", "the machine's own address"]),
+        (at(["127.0.0.1:5"]), ["127.0.0.1:5 means this machine alone", "name an address at which others reach"]),
+        (four, ["more than three addresses of one reach", "name the three"]),
+        (nine, ["too many addresses", "name at most 8 addresses"]),
+    ] {
+        let undialled = home.run(["publish", "everyone"].into_iter().chain(addresses).chain(LISTEN));
+        assert!(undialled.status.code() == Some(2), "{undialled:?}");
+        assert!(parts.iter().all(|part| stderr(&undialled).contains(part)), "{}", stderr(&undialled));
+    }
     assert_eq!(json(&told(&["publish", "--json"]))["policy"], "nobody", "what was refused changes nothing");
 }
 
 #[test]
 fn who_takes_no_part_in_the_network_is_told_how_to() {
     let home = Home::new("network-alone");
+    home.told(&["id"]);
     let verb = |arguments: &[&str]| home.run(arguments.iter().copied().chain(LISTEN));
     let words = stdout(&verb(&["dht"]));
     assert!(words.contains("no part in the network yet") && words.contains("overcom enter HOST:PORT"), "{words}");

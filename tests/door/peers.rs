@@ -9,7 +9,14 @@ use crate::cli::{Home, stderr, stdout};
 fn an_entry_peer_that_refuses_is_told_apart_from_none_and_a_bare_enter_forgets_nothing() {
     let home = Home::new("entries");
     let told = |arguments: &[&str]| home.told(&[arguments, &LISTEN[..]].concat());
+    home.told(&["id"]);
     assert!(told(&["enter"]).contains("none is named: overcom enter HOST:PORT names one"));
+    for (wrong, why) in
+        [("224.0.0.1:5", "multicast"), ("0.0.0.0:5", "where one listens"), ("255.255.255.255:5", "broadcast"), ("192.0.2.1:0", "port 0")]
+    {
+        let refused = home.run(["enter", wrong].into_iter().chain(LISTEN));
+        assert!(refused.status.code() == Some(2) && stderr(&refused).contains(why), "{wrong}: {}", stderr(&refused));
+    }
     assert!(told(&["doctor"]).contains("none is named\n"));
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("bound").to_string();
     told(&["enter", &closed]);

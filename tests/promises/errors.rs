@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use overcom_core::trace::ReplayError;
 use overcom_core::{
     CloseReason, CommandError, ConfigError, ConnectError, FailReason, InvitationError, Refusal, ResolveError, StoreError, Tampered,
-    Waiting, WireError,
+    Undialled, Waiting, WireError,
 };
 use syn::Item;
 
@@ -64,6 +64,7 @@ fn families() -> Vec<Family> {
         WireError::Signature,
         WireError::Window,
         WireError::Address,
+        WireError::Port,
     ];
     let connects = [ConnectError::Refused, ConnectError::TimedOut, ConnectError::Unreachable, ConnectError::Failed];
     let closes = CloseReason::ALL.into_iter().chain([CloseReason::Unknown(499)]);
@@ -78,6 +79,7 @@ fn families() -> Vec<Family> {
         family("close.rs", "CloseReason", "A pipe or a link ended: `Notice::LinkDown`, `Notice::Refused`.", closes, |why| why.explain()),
         family("error.rs", "ConfigError", "`Node::new` refused.", configs, ConfigError::explain),
         family("error.rs", "WireError", "Bytes or text are not what they should be.", wires, |why| why.explain()),
+        family("error.rs", "Undialled", "Nobody can be dialled at an address, or others cannot.", Undialled::ALL, |why| why.explain()),
         family("error.rs", "InvitationError", "An invitation cannot be used.", InvitationError::ALL, |why| why.explain()),
         family("error.rs", "ConnectError", "A connection was not made.", connects, |why| why.explain()),
         family("error.rs", "ResolveError", "A host name has no address.", [ResolveError::Unknown, ResolveError::Failed], |why| {

@@ -88,7 +88,7 @@ impl Invitation {
         until: WallTime,
         secret: InvitationSecret,
     ) -> Result<Self, InvitationError> {
-        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(Address::can_be_dialled) {
+        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || Address::check(addresses).is_err() {
             return Err(InvitationError::Content);
         }
         let invitation =

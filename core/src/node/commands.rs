@@ -35,9 +35,10 @@ impl Parts {
             Command::Introduce { user, addresses } => self.introduce(user, &addresses),
             Command::Forget { user } => self.forget(user),
             Command::Enter { entries } => {
-                if entries.len() > ENTRIES_MAX || !entries.iter().all(|entry| entry.address.can_be_dialled()) {
+                if entries.len() > ENTRIES_MAX {
                     return Err(CommandError::Address);
                 }
+                Address::check(entries.iter().map(|entry| &entry.address))?;
                 let tag = self.tag();
                 self.set_entries(entries);
                 Ok(tag)
@@ -122,9 +123,10 @@ impl Parts {
     }
 
     fn introduce(&mut self, user: UserId, addresses: &[Address]) -> Result<Tag, CommandError> {
-        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX || !addresses.iter().all(Address::can_be_dialled) {
+        if addresses.is_empty() || addresses.len() > ADDRESSES_MAX {
             return Err(CommandError::Address);
         }
+        Address::check(addresses)?;
         if !self.book.introduce(&mut self.cx, user, addresses) {
             return Err(CommandError::Full);
         }

@@ -11,11 +11,12 @@ use core::time::Duration;
 use super::Parts;
 use super::locate::Looks;
 use crate::action::{Action, Item, Path};
+use crate::address::{is_lasting, plain_socket, scope};
 use crate::command::Address;
 use crate::cx::Cx;
 use crate::dht::bind::Binder;
-use crate::dht::{Dht, Told};
-use crate::error::{CommandError, ResolveError};
+use crate::dht::{Dht, Told, record};
+use crate::error::{CommandError, ResolveError, Undialled};
 use crate::id::{OpId, Tag};
 use crate::notice::{DhtNotice, Notice};
 use crate::referral::book::ENTRIES_MAX;
@@ -35,6 +36,26 @@ const ITEM_BYTES_MAX: usize = 32 << 10;
 const ADDRESSES_MAX: usize = 8;
 /// For so long it is said that the device is nowhere, before nothing is said any more (spec: DHT-162).
 const LEAVE: Duration = Duration::from_secs(60);
+
+/// Whether a record may tell these (spec: DHT-162).
+fn check_told(addresses: &[SocketAddr]) -> Result<(), CommandError> {
+    if addresses.len() > ADDRESSES_MAX {
+        return Err(CommandError::Address);
+    }
+    let mut told = Vec::new();
+    for at in addresses {
+        Address::check([&Address::Ip(*at)])?;
+        if !is_lasting(*at) {
+            let is_of_link = matches!(at.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+            return Err(CommandError::Undialled(if is_of_link { Undialled::LinkLocal } else { Undialled::Gateway }));
+        }
+        told.push((scope(*at), plain_socket(*at)));
+    }
+    told.sort_unstable();
+    told.dedup();
+    let is_crowded = told.chunk_by(|(one, _), (other, _)| one == other).any(|all| all.len() > record::ADDRESSES_MAX);
+    if is_crowded { Err(CommandError::Places) } else { Ok(()) }
+}
 
 /// A node's DHT and what belongs to it.
 #[derive(Default)]
@@ -259,9 +280,7 @@ impl Parts {
 
     /// The application says who is told where this device is (spec: DHT-162).
     pub(super) fn publish(&mut self, policy: DhtPolicy, addresses: Vec<SocketAddr>) -> Result<Tag, CommandError> {
-        if addresses.len() > ADDRESSES_MAX || addresses.iter().any(|at| crate::address::scope(*at).is_none()) {
-            return Err(CommandError::Address);
-        }
+        check_told(&addresses)?;
         let tag = self.tag();
         let publishing = PublishView { policy, addresses };
         if let Ok(value) = serde_json::to_vec(&publishing) {

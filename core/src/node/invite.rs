@@ -8,7 +8,7 @@ use super::Parts;
 use crate::CloseReason;
 use crate::address::{Scope, plain_socket, scope};
 use crate::command::Address;
-use crate::error::{CommandError, InvitationError};
+use crate::error::{CommandError, InvitationError, Undialled};
 use crate::id::{InvitationId, OpId, Peer, PipeId, Tag, UserId};
 use crate::invitation::{INVITATION_LIFE_MAX, Invitation};
 use crate::invites::{self, Answered, Ripe, Verdict};
@@ -25,8 +25,12 @@ impl Parts {
         if life.is_zero() || life > INVITATION_LIFE_MAX {
             return Err(CommandError::Life);
         }
-        if addresses.len() > ADDRESSES_MAX || !addresses.iter().all(|address| address.can_be_dialled() && !address.has_zone()) {
+        if addresses.len() > ADDRESSES_MAX {
             return Err(CommandError::Address);
+        }
+        Address::check(addresses)?;
+        if addresses.iter().any(Address::has_zone) {
+            return Err(CommandError::Undialled(Undialled::LinkLocal));
         }
         let own = if addresses.is_empty() { self.reachable_at() } else { Vec::new() };
         let addresses = if addresses.is_empty() { &own } else { addresses };

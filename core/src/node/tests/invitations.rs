@@ -400,7 +400,7 @@ fn what_no_node_can_do_is_refused_with_its_reason_and_changes_nothing() {
     for (command, why) in [
         (life(0), CommandError::Life),
         (life(30 * 24 * 3_600 + 1), CommandError::Life),
-        (Command::invite(HOUR, [anywhere]), CommandError::Address),
+        (Command::invite(HOUR, [anywhere]), CommandError::Undialled(Undialled::Unspecified)),
         (Command::invite(HOUR, vec![somewhere; 9]), CommandError::Address),
         (Command::invite(HOUR, long), CommandError::Invitation(InvitationError::TooLong)),
         (Command::join(invitation.clone()), CommandError::Invitation(InvitationError::Own)),

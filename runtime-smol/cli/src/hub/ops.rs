@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use overcom_core::{
-    Address, Command, CommandError, Delegation, DhtPolicy, Invitation, InvitationId, MESSAGE_LIFE, Message, Node, Revocation, Send,
+    Address, Command, CommandError, Delegation, DhtPolicy, DhtReach, DhtView, Invitation, InvitationId, MESSAGE_LIFE, Message, Node,
+    Revocation, Send,
 };
 use serde_json::{Value, json};
 
@@ -19,6 +20,17 @@ const UNPUBLISHED: &str =
     "name at most 8 addresses, IP:PORT or [IPv6]:PORT, at which others reach this device; without any what others see is told";
 /// Links and messages that one answer shows; it says how many there are (guess: some 30 KB).
 const SHOWN_MAX: usize = 256;
+
+/// Whether a node knows others of its machine, or is to enter by one.
+fn knows_this_machine(node: &Node) -> bool {
+    let is_here = |address: &Address| match address {
+        Address::Ip(at) => at.ip().to_canonical().is_loopback(),
+        Address::Name { name, .. } => name == "localhost",
+        _ => false,
+    };
+    let knows = |dht: DhtView| dht.realms.iter().any(|realm| realm.reach == DhtReach::Loopback && realm.nodes > 0);
+    node.dht().is_some_and(knows) || node.inspect().entries.iter().any(|view| is_here(&view.entry.address))
+}
 
 impl Hub {
     pub(super) async fn carry_out(&mut self, session: SessionId, op: Op) -> Result<Value, Fault> {
@@ -40,6 +52,7 @@ impl Hub {
                 self.command(Command::forget(user)).await
             }
             Op::Invite { life_s, addresses } => {
+                Fault::dialled(&addresses)?;
                 self.command(Command::invite(life_s.map_or(INVITATION_LIFE, Duration::from_secs), addresses)).await
             }
             Op::Join { line } => self.join(invitation(&line)?).await,
@@ -72,7 +85,10 @@ impl Hub {
                 self.renew(next).await
             }
             Op::Revoke { revocation } => self.revoke(&revocation).await,
-            Op::Enter { entries } => self.command(Command::enter(entries)).await,
+            Op::Enter { entries } => {
+                Fault::dialled(entries.iter().map(|entry| &entry.address))?;
+                self.command(Command::enter(entries)).await
+            }
             Op::Entries => self.entries().await,
             Op::Listen { notices, types } => self.listen(session, notices, types),
             Op::Credit => {
@@ -108,6 +124,7 @@ impl Hub {
         if let Some(name) = &name {
             self.book.check(name)?;
         }
+        Fault::dialled(&addresses)?;
         let done = self.command(Command::introduce(user, addresses)).await?;
         if let Some(name) = name {
             self.book.add(&name, user).map_err(|fault| fault.after("the addresses are known, the name is not"))?;
@@ -122,10 +139,19 @@ impl Hub {
     }
 
     async fn publish(&self, policy: DhtPolicy, addresses: Vec<SocketAddr>) -> Result<Value, Fault> {
-        self.command(Command::publish(policy, addresses)).await.map_err(|fault| {
-            // None at all is allowed here, which the usual words deny.
-            if fault.code == "bad_address" { Fault { hint: UNPUBLISHED.into(), ..fault } } else { fault }
-        })
+        Fault::dialled(&addresses.iter().copied().map(Address::Ip).collect::<Vec<_>>())?;
+        // Whoever is told of this machine alone is a node of it.
+        if let Some(at) = addresses.iter().find(|at| at.ip().to_canonical().is_loopback())
+            && !self.look(knows_this_machine).await?
+        {
+            let message = format!("{at} means this machine alone, and no other node of it is known who could be told");
+            return Err(Fault::new("bad_address", message, "name an address at which others reach this device"));
+        }
+        // None at all is allowed here, which the usual words deny.
+        let wrong = |fault: Fault| {
+            if fault.message == CommandError::Address.explain().0 { Fault { hint: UNPUBLISHED.into(), ..fault } } else { fault }
+        };
+        self.command(Command::publish(policy, addresses)).await.map_err(wrong)
     }
 
     async fn join(&self, invitation: Invitation) -> Result<Value, Fault> {

@@ -1,11 +1,10 @@
 //! What is wrong with a request, for programs and for people.
 
-use overcom_core::{CommandError, WireError};
+use overcom_core::{Address, CommandError, WireError};
 use serde::{Deserialize, Serialize};
 
-/// What may be named, and what nobody can dial.
-const UNDIALLED: &str = "name 1 to 8 addresses, HOST:PORT or [IPv6]:PORT, that others can dial: nobody can dial 0.0.0.0, [::], port 0 or a \
-                         link-local address (fe80::) of another link";
+/// How many addresses may be named.
+const ADDRESSES: &str = "name 1 to 8 addresses, HOST:PORT or [IPv6]:PORT, that others can dial";
 
 /// An answer that says no: a code that stays the same, what is wrong, and the way out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -29,6 +28,16 @@ impl Fault {
         Self::new("disk", format!("{what} could not be written: {why}"), "make room, or look at who may write there, and ask again")
     }
 
+    /// The first of these addresses that nobody can be dialled at, by its name.
+    ///
+    /// # Errors
+    /// Why that is so.
+    pub(crate) fn dialled<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Result<(), Self> {
+        let wrong = addresses.into_iter().find_map(|address| Some((address, address.undialled()?)));
+        wrong
+            .map_or(Ok(()), |(address, why)| Err(Self::new("bad_address", format!("others cannot dial {address}: {why}"), why.explain().1)))
+    }
+
     /// The same, where a part was done before it went wrong.
     pub(crate) fn after(self, done: &str) -> Self {
         Self { message: format!("{done}: {}", self.message), ..self }
@@ -43,7 +52,11 @@ impl From<CommandError> for Fault {
             CommandError::Full => ("full", "wait for the notice ready, then ask again"),
             CommandError::Payload(_) => ("bad_payload", "send JSON without repeated keys, at most 12 deep and 1 MiB less 1 KiB long"),
             CommandError::Kind => ("bad_type", "use a short name, for instance note"),
-            CommandError::Address => ("bad_address", UNDIALLED),
+            CommandError::Address => ("bad_address", ADDRESSES),
+            CommandError::Undialled(why) => ("bad_address", why.explain().1),
+            CommandError::Places => {
+                ("bad_address", "name the three at which others reach this device best; of a forwarded port, the outer one")
+            }
             CommandError::Oneself => ("oneself", "name somebody else, or another device of yours"),
             CommandError::Renewal(_) => {
                 ("not_renewed", "have the identity sign for this device: overcom id --request, then overcom delegate")
@@ -62,6 +75,8 @@ impl From<CommandError> for Fault {
             format!("{cause}: {why}")
         } else if let CommandError::Invitation(why) = why {
             format!("{cause}: {}", why.explain().0)
+        } else if let CommandError::Undialled(why) = why {
+            format!("{cause}: {why}")
         } else {
             cause.into()
         };
@@ -88,5 +103,9 @@ mod tests {
             assert!(!fault.message.contains(&fault.hint) && !fault.message.contains(why.explain().1), "{fault:?}");
         }
         assert!(Fault::from(CommandError::Invitations).hint.contains("--withdraw"));
+        let all: Vec<Address> = ["192.0.2.1:5", "224.0.0.1:5"].iter().flat_map(|at| at.parse()).collect();
+        let fault = Fault::dialled(&all).expect_err("one is a group's");
+        assert!(fault.message.contains("224.0.0.1:5: a multicast address"), "{fault:?}");
+        assert_eq!((all.len(), Fault::dialled(&all[..1])), (2, Ok(())));
     }
 }

@@ -39,13 +39,15 @@ Examples:
   overcom publish contacts                     nobody finds any more where this device is
   overcom publish everyone --at 192.0.2.1:7575 a port that a router forwards is told too
 
-It holds from now on, also after a restart. Who is told no more finds nothing after a minute, as
-far as a node runs for so long; what nobody could be asked to forget ends after two hours.")]
+It holds from now on, also after a restart. Who is told no more finds no address after a minute,
+as far as a node runs for so long; an address that nobody could be asked to forget is found for two
+hours. That this device is yours, and its key for mail, are told until its delegation ends.")]
 pub(crate) struct Arguments {
     /// Who is told. Without it, who is told now is shown
     #[arg(value_enum, value_name = "WHO")]
     who: Option<Who>,
-    /// An address at which others reach this device, whatever they see; up to eight, and those named before are forgotten
+    /// An address at which others reach this device, whatever they see; up to three of the internet, of this network and of
+    /// this machine, and those named before are forgotten
     #[arg(long = "at", value_name = "IP:PORT", requires = "who")]
     addresses: Vec<SocketAddr>,
     /// Without WHO: print JSON
@@ -57,7 +59,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let Some(who) = arguments.who else {
-        let answer = smol::block_on(Client::with(&arguments.place, async |client| client.call("dht", json!({})).await))?;
+        let answer = smol::block_on(Client::with_kept(&arguments.place, async |client| client.call("dht", json!({})).await))?;
         let publish = &answer["publish"];
         return Ok(if arguments.json { format!("{publish}\n") } else { words(publish) });
     };
