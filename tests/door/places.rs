@@ -154,3 +154,31 @@ fn a_name_is_not_taken_from_its_owner_unless_it_is_to_be() {
     let why = home.run(["why", "Ann", LISTEN[0], LISTEN[1]]);
     assert!(stderr(&why).contains("did you mean ann?"), "{}", stderr(&why));
 }
+
+#[test]
+fn who_only_looks_makes_no_identity_and_who_runs_a_node_says_that_it_has_made_one() {
+    let home = Home::new("nobody");
+    let id = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    let looks: [&[&str]; 9] = [
+        &["dht"],
+        &["find", &id],
+        &["why", &id],
+        &["names"],
+        &["names", "remove", "ann"],
+        &["forget", &id],
+        &["enter"],
+        &["publish"],
+        &["invite", "--list"],
+    ];
+    for verb in looks {
+        let refused = home.run(verb.iter().copied().chain(LISTEN));
+        let why = stderr(&refused);
+        assert!(refused.status.code() == Some(1) && why.contains("there is no identity and no device in"), "{verb:?}: {why}");
+        assert!(why.contains("overcom id makes one") && why.contains("--data"), "{verb:?}: {why}");
+        assert!(!home.0.join("overcom").exists(), "{verb:?} has made something");
+    }
+    let made = home.run(["names", "add", "ann", &id].into_iter().chain(LISTEN));
+    assert!(made.status.success() && stderr(&made).contains("a new identity was made: "), "{}", stderr(&made));
+    let known = home.run(["names"].into_iter().chain(LISTEN));
+    assert!(known.status.success() && !stderr(&known).contains("identity"), "{}", stderr(&known));
+}

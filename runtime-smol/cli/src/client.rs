@@ -139,6 +139,12 @@ impl Client {
         }
     }
 
+    /// The same for whoever only looks: a place that keeps nobody is refused.
+    pub(crate) async fn with_kept<T>(place: &Place, work: impl AsyncFnOnce(&mut Self) -> Result<T, Fail>) -> Result<T, Fail> {
+        place.data.kept()?;
+        Self::with(place, work).await
+    }
+
     /// Reaches the node of this folder if one runs.
     pub(crate) async fn of_running(folder: &Path) -> Result<Option<Self>, Fail> {
         let Some((lines, writer, hello)) = in_time(folder, greeted(folder)).await? else { return Ok(None) };

@@ -49,6 +49,15 @@ impl Data {
         Ok(DeviceFile::open_or_create(self.device()?)?)
     }
 
+    /// Refuses a folder that keeps nobody: who only looks makes no identity, least of all where a name was mistyped.
+    pub(crate) fn kept(&self) -> Result<(), Fail> {
+        if self.device()?.exists() || self.identity()?.exists() {
+            return Ok(());
+        }
+        let (folder, advice) = (self.path()?, "overcom id makes one there; --data and --name say where else it is");
+        Err(Fail::failed(format!("there is no identity and no device in {}: {advice}", folder.display())))
+    }
+
     /// The folder itself, which nobody else may write into.
     pub(crate) fn folder(&self) -> Result<PathBuf, Fail> {
         let folder = self.path()?;

@@ -147,9 +147,13 @@ fn keys(place: &Place) -> Result<Keeper, Fail> {
     let (mut device, identity) = (place.data.open_device()?, place.data.identity()?);
     let app = app_of(place.app.as_ref(), &device)?;
     // A delegation from elsewhere makes this device somebody's: a new identity here would take it away from them.
-    if identity.exists() || device.delegation().is_none() {
-        let identity = IdentityFile::open_or_create(&identity)?;
-        device.delegated(identity.secret(), &app, now)?;
+    let is_new = !identity.exists() && device.delegation().is_none();
+    if is_new || identity.exists() {
+        let file = IdentityFile::open_or_create(&identity)?;
+        device.delegated(file.secret(), &app, now)?;
+    }
+    if is_new {
+        crate::say(&format!("a new identity was made: {}", identity.display()));
     }
     let Some(delegation) = device.delegation() else {
         return Err(Fail::failed("this device has no delegation: overcom delegate makes one"));

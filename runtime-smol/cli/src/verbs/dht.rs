@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    let answer = smol::block_on(Client::with(&arguments.place, async |client| client.call("dht", json!({})).await))?;
+    let answer = smol::block_on(Client::with_kept(&arguments.place, async |client| client.call("dht", json!({})).await))?;
     Ok(if arguments.json { format!("{answer}\n") } else { words(&answer) })
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     if arguments.entries.is_empty() && !arguments.none {
-        let answer = smol::block_on(Client::with(&arguments.place, async |client| client.call("entries", json!({})).await))?;
+        let answer = smol::block_on(Client::with_kept(&arguments.place, async |client| client.call("entries", json!({})).await))?;
         return Ok(if arguments.json { format!("{answer}\n") } else { words(&answer) });
     }
     let entries: Vec<String> = arguments.entries.iter().map(ToString::to_string).collect();

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    let devices = smol::block_on(Client::with(&arguments.place, async |client| find(client, arguments).await))?;
+    let devices = smol::block_on(Client::with_kept(&arguments.place, async |client| find(client, arguments).await))?;
     if arguments.json {
         return Ok(format!("{}\n", json!({ "devices": devices })));
     }

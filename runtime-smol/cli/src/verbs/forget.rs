@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    smol::block_on(Client::with(&arguments.place, async |client| forget(client, &arguments.who).await))
+    smol::block_on(Client::with_kept(&arguments.place, async |client| forget(client, &arguments.who).await))
 }
 
 async fn forget(client: &mut Client, who: &str) -> Result<String, Fail> {

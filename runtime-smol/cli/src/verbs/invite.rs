@@ -54,12 +54,12 @@ pub(crate) struct Join {
 
 pub(crate) fn invite(arguments: &Invite) -> Result<String, Fail> {
     if arguments.list {
-        let answer = smol::block_on(Client::with(&arguments.place, async |client| client.call("invitations", json!({})).await))?;
+        let answer = smol::block_on(Client::with_kept(&arguments.place, async |client| client.call("invitations", json!({})).await))?;
         return Ok(if arguments.json { format!("{answer}\n") } else { words(&answer) });
     }
     if let Some(id) = &arguments.withdraw {
         let request = json!({ "invitation": id.to_string() });
-        smol::block_on(Client::with(&arguments.place, async |client| client.call("withdraw", request).await))?;
+        smol::block_on(Client::with_kept(&arguments.place, async |client| client.call("withdraw", request).await))?;
         return Ok(String::new());
     }
     let invited = async |client: &mut Client| Ok((client.is_own(), ask(client, arguments).await?));

@@ -44,6 +44,9 @@ enum What {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    if !matches!(arguments.what, Some(What::Add { .. })) {
+        arguments.place.data.kept()?;
+    }
     smol::block_on(Client::with(&arguments.place, async |client| carry_out(client, arguments).await))
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let ask = async |client: &mut Client| client.call("why", json!({ "user": arguments.who })).await;
-    let answer = smol::block_on(Client::with(&arguments.place, ask))?;
+    let answer = smol::block_on(Client::with_kept(&arguments.place, ask))?;
     if arguments.json {
         return Ok(format!("{answer}\n"));
     }
