@@ -78,6 +78,7 @@ fn a_log_says_what_happens_and_with_whom_at_debug_only_and_no_content_ever() {
             assert!(log.contains(said), "{said}: {log}");
         }
         assert_eq!((log.contains(&user), log.contains("127.0.0.1")), (is_named, is_named), "{log}");
+        assert!(!log.contains("=\"\""), "no empty field: {log}");
         for secret in ["oci1", "milk", "bread"] {
             assert!(!log.contains(secret), "{log}");
         }

@@ -51,10 +51,12 @@ pub(crate) fn notice(kind: &str, notice: &Notice) {
             | Notice::EntryChanged { .. }
             | Notice::Dht(DhtNotice::EclipseSuspected | DhtNotice::Fork | DhtNotice::Standing { standing: DhtStanding::Isolated, .. })
     );
-    if is_ill {
-        warn!(why, "{kind}");
-    } else {
-        info!(why, "{kind}");
+    // Most notices have no reason, and no empty field for it.
+    match (is_ill, why.as_str()) {
+        (true, "") => warn!("{kind}"),
+        (true, why) => warn!(why, "{kind}"),
+        (false, "") => info!("{kind}"),
+        (false, why) => info!(why, "{kind}"),
     }
     let remote = if let Notice::LinkUp { remote, .. } | Notice::Refused { remote, .. } = notice { Some(remote) } else { None };
     match (notice.user(), remote) {
