@@ -44,9 +44,10 @@ impl Names {
     /// What the DHT of a node has told.
     fn dht(&self, told: &DhtNotice) -> String {
         match told {
-            DhtNotice::Found { tag, device, addresses, .. } => {
+            DhtNotice::Found { tag, device, addresses, is_local, .. } => {
+                let own = if *is_local { ", as it has kept itself" } else { "" };
                 let places: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                format!("{} located {} at [{}]", number(*tag), self.device(*device), places.join(", "))
+                format!("{} located {} at [{}]{own}", number(*tag), self.device(*device), places.join(", "))
             }
             DhtNotice::Ended { tag, .. } => format!("{} has asked everybody", number(*tag)),
             DhtNotice::Published { record, acknowledged, of, .. } => format!("published its {record:?} record: {acknowledged} of {of}"),

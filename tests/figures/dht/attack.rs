@@ -13,7 +13,7 @@ use overcom_simulator::swarm::{Terrain, address};
 use super::atlas::{self, Atlas, Place, prefix};
 use super::families::v6;
 use super::gang::{Asked, Denies, Rewinds, hint};
-use super::looks::{look_up_each, look_up_from, lost};
+use super::looks::{look_up_each, look_up_from, lost, mean};
 use super::net::{Member, Net, Owner, TRIP, server};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
@@ -276,7 +276,7 @@ fn surrounded(machines: u32, keys: u64, land: Land) -> Result<f64, String> {
 
 /// The share of look-ups that end with a record that its owner has replaced, while one machine in five hands out the first that
 /// any of them was given: over one in 1,000 where the reader has found the newer one before, over one in 100 where it
-/// has not: the worse. In the control the first answer counts.
+/// has not; and the share of those that find nothing, over one in 1,000: the worst. In the control the first answer counts.
 pub(crate) fn rollback(size: Size) -> Result<Measured, String> {
     let (machines, count) = (size.of(500, 5_000, 10_000) as u32, size.of(100, 200, 200));
     let rounds = size.of(2, 20, 100);
@@ -336,18 +336,19 @@ impl Stale {
         let share = |is_known: bool, of: fn(&(u64, u64)) -> u64| {
             let all: Vec<bool> =
                 self.told.iter().filter(|told| told.1 == is_known).map(|(owner, _, told)| of(told) < newest[*owner]).collect();
-            all.iter().filter(|is_stale| **is_stale).count() as f64 / (all.len() as f64).max(1.0)
+            mean(all.iter().map(|is_stale| if *is_stale { 1.0 } else { 0.0 }))
         };
         let (first, known, taken) = (share(false, |told| told.1), share(true, |told| told.1), share(false, |told| told.0));
+        let unfound = f64::from(self.unfound) / (self.told.len() as f64 + f64::from(self.unfound)).max(1.0);
         Measured {
-            value: (known / 0.001).max(first / 0.01),
+            value: (known / 0.001).max(first / 0.01).max(unfound / 0.001),
             unit: "of what is allowed",
             target: 1.0,
             control: taken / 0.01,
             size: u64::from(machines),
             seeds: 1,
             detail: format!(
-                "{} look-ups, {} found nothing; stale in the end: {:.3} % of who knew the newer one, {:.3} % of who did not; control: \
+                "{} look-ups found a record, {} nothing; stale in the end: {:.3} % of who knew the newer one, {:.3} % of who did not; control: \
                  the first answer, {:.2} %",
                 self.told.len(),
                 self.unfound,
@@ -356,5 +357,24 @@ impl Stale {
                 taken * 100.0
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_nothing_or_is_told_what_was_replaced_makes_the_figure_miss() {
+        let value = |found: usize, stale: usize, unfound: usize| {
+            let told = [vec![Some((9, 9)); found], vec![Some((9, 8)); stale], vec![None; unfound]].concat();
+            let mut all = Stale::default();
+            [false, true].iter().for_each(|is_known| told.iter().for_each(|one| all.note(&[*one], *is_known)));
+            all.measured(1).value
+        };
+        assert_eq!(value(1_000, 0, 0), 0.0);
+        assert!(value(999, 0, 1) <= 1.0 && value(998, 0, 2) > 1.0);
+        assert!(value(999, 1, 0) <= 1.0 && value(998, 2, 0) > 1.0);
+        assert_eq!(value(0, 0, 9), f64::INFINITY, "nobody was told anything");
     }
 }

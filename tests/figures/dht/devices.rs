@@ -263,7 +263,7 @@ fn places(told: &[DhtNotice], user: &User) -> usize {
     let devices: BTreeSet<DeviceId> = user.devices.iter().map(|owner| owner.delegation.device()).collect();
     let mut found = BTreeSet::new();
     for told in told {
-        if let DhtNotice::Found { device, addresses, .. } = told
+        if let DhtNotice::Found { device, addresses, is_local: false, .. } = told
             && !addresses.is_empty()
             && devices.contains(device)
         {

@@ -85,9 +85,9 @@ fn find(net: &mut Net, reader: u32, owner: &Owner) -> Result<(), String> {
     })?
 }
 
-/// The share that found nothing.
+/// The share that found nothing; of no look-ups infinite, so that who has measured nothing misses.
 pub(crate) fn lost(looked: &[LookedUp]) -> f64 {
-    looked.iter().filter(|looked| looked.first.is_none()).count() as f64 / (looked.len() as f64).max(1.0)
+    mean(looked.iter().map(|looked| if looked.first.is_none() { 1.0 } else { 0.0 }))
 }
 
 /// What the nth thousandth of those that found took at most until their first answer, in milliseconds.
@@ -116,6 +116,7 @@ pub(crate) fn mean_of(looked: &[LookedUp], when: fn(&LookedUp) -> Option<Seen>, 
 
 #[cfg(test)]
 mod tests {
+    use super::super::trace::Cost;
     use super::*;
 
     #[test]
@@ -124,5 +125,9 @@ mod tests {
         assert_eq!([500, 950, 990, 1_000].map(|at| quantile(values(), at) as u32), [100, 190, 198, 200]);
         assert_eq!(quantile(Vec::new(), 500), f64::INFINITY);
         assert_eq!(mean(std::iter::empty()), f64::INFINITY);
+        let found =
+            LookedUp { first: Some(Seen { after: Duration::ZERO, cost: Cost::default() }), ended: None, hops: None, sequences: None };
+        let none = LookedUp { first: None, ..found };
+        assert_eq!([lost(&[]), lost(&[none]), lost(&[found, none]), lost(&[found])], [f64::INFINITY, 1.0, 0.5, 0.0]);
     }
 }

@@ -154,7 +154,7 @@ fn run(machines: u32, ground: Ground, seed: u64, asks_once: bool) -> Result<Opti
     net.run(FOUND - LOOK)?;
     for &reader in &readers {
         let told = net.ask(reader, |peer, _| peer.told())?;
-        if !told.iter().any(|told| matches!(told, DhtNotice::Found { .. })) {
+        if !told.iter().any(|told| matches!(told, DhtNotice::Found { is_local: false, .. })) {
             return Ok(Some(Fault::NotFound { reader, publisher }));
         }
         if told.contains(&DhtNotice::EclipseSuspected) {

@@ -87,8 +87,8 @@ pub(crate) fn latency(size: Size) -> Result<Measured, String> {
     })
 }
 
-/// What a look-up costs among 200 by a contact of the owner, who holds its delegation: the worst of 12 requests and 9,500 bytes
-/// with headers where no cookie holds, and of 6,500 bytes right after; and among a million machines with tables as after days of 12
+/// What a look-up costs among 200 by a contact of the owner, who holds its delegation: the worst of 12 requests, 20 datagrams
+/// and 9,500 bytes with headers where no cookie holds, and of 6,500 bytes right after; and among a million machines with tables as after days of 12
 /// requests; to the first valid answer. The completed look-up stands beside it. The control keeps no cookies: its second look-ups count as live ones.
 pub(crate) fn requests(size: Size) -> Result<Measured, String> {
     let (looks, vast) = (size.of(100, 400, 2_000), million(size)?);
@@ -108,6 +108,8 @@ pub(crate) fn requests(size: Size) -> Result<Measured, String> {
     let parts = [
         first(&vast.looked, |seen| seen.cost.requests) / 12.0,
         first(&cold, |seen| seen.cost.requests) / 12.0,
+        first(&cold, |seen| seen.cost.datagrams) / 20.0,
+        first(&live, |seen| seen.cost.datagrams) / 20.0,
         first(&cold, |seen| seen.cost.bytes) / 9_500.0,
         first(&live, |seen| seen.cost.bytes) / 6_500.0,
     ];

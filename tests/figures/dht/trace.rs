@@ -108,7 +108,8 @@ impl Trace {
 
     pub(crate) fn on_told(&mut self, now: Time, told: &DhtNotice) {
         let seen = Seen { after: now.since(self.began), cost: self.cost };
-        if let DhtNotice::Found { sequence, .. } = told {
+        // A copy that the reader keeps itself is no answer of the network's.
+        if let DhtNotice::Found { sequence, is_local: false, .. } = told {
             self.first.get_or_insert(seen);
             self.sequences = Some((self.sequences.map_or(*sequence, |(first, _)| first), *sequence));
         } else if let DhtNotice::Ended { .. } = told {
