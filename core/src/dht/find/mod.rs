@@ -145,7 +145,7 @@ impl Finding {
     pub(crate) fn question(&self, path: u8) -> Question {
         let knows_one = match self.sought.what {
             What::Address(device) => self.devices.iter().any(|known| known.id() == device),
-            _ => !self.devices.is_empty(),
+            What::Addresses | What::Devices | What::Revocation => !self.devices.is_empty(),
         };
         let kind = match self.sought.what {
             What::Revocation => Kind::Revocation,
