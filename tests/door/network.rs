@@ -44,7 +44,7 @@ fn somebody_is_found_by_id_alone_through_one_entry_and_a_message_arrives() {
     let realms = at_a_glance["dht"]["realms"].as_array().expect("a list");
     assert!(realms.iter().any(|realm| realm["reach"] == "loopback" && realm["verified"].as_u64() > Some(0)), "{at_a_glance}");
     let words = stdout(&verb(&bob, &["dht"]));
-    assert!(words.contains("this machine: ") && words.contains("have answered") && words.contains("serve in all"), "{words}");
+    assert!(words.contains("this machine: ") && words.contains(" answered, ") && words.contains("serve in all"), "{words}");
     assert!(stdout(&verb(&bob, &["doctor"])).contains("network"));
     let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
     let missing = verb(&bob, &["find", &nobody]);

@@ -75,7 +75,8 @@ impl Book {
             .find(|name| strsim::jaro_winkler(&name.to_lowercase(), &who.to_lowercase()) > 0.8)
             .map(|name| format!("did you mean {name}? "));
         let hint = format!("{}overcom names lists whom you know, overcom names add NAME ID adds one", near.unwrap_or_default());
-        Err(Fault::new("unknown_name", format!("nobody is known as {who}"), hint))
+        let message = if who.trim().is_empty() { "nobody is named".to_owned() } else { format!("nobody is known as {who}") };
+        Err(Fault::new("unknown_name", message, hint))
     }
 
     pub(crate) fn name_of(&self, user: UserId) -> Option<&str> {

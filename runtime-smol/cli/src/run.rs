@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::{AppId, Config, Notice, Refusal};
+use overcom_core::{Address, AppId, Config, Notice, Refusal, Undialled};
 use overcom_smol::{Handle, Node};
 use overcom_std::keys::{IdentityFile, write_private};
 use overcom_std::sockets::{self, Bound};
@@ -43,8 +43,24 @@ pub(crate) struct Place {
     #[arg(long, global = true, value_name = "APP", value_parser = app)]
     pub(crate) app: Option<AppId>,
     /// Where to listen, if no node is running yet [default: every address, the last port, else 7575, else any]
-    #[arg(long, global = true, value_name = "IP:PORT")]
+    #[arg(long, global = true, value_name = "IP:PORT", value_parser = listen)]
     pub(crate) listen: Option<SocketAddr>,
+}
+
+/// An address of this machine; 0.0.0.0 and [::] are all of them, and port 0 is any.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let at = socket(text)?;
+    let named = SocketAddr::new(at.ip(), at.port().max(1));
+    match Address::Ip(named).undialled().filter(|_| !at.ip().is_unspecified()) {
+        // With its zone or without, whoever has such an address may listen on it.
+        None | Some(Undialled::LinkLocal) => Ok(at),
+        Some(why) => Err(format!("{why}; name an address of this machine, or leave --listen out")),
+    }
+}
+
+/// `IP:PORT` or `[IPv6]:PORT`.
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write IP:PORT or [IPv6]:PORT, for instance 192.0.2.1:7575; a host name cannot stand here".to_owned())
 }
 
 /// A node that runs in this process, and serves others.
@@ -55,6 +71,8 @@ pub(crate) struct Running {
     engine: Task<io::Result<()>>,
     handle: Handle,
     metrics: Option<Task<()>>,
+    /// Where others may reach it.
+    pub(crate) addresses: Vec<SocketAddr>,
     _lock: Lock,
 }
 
@@ -76,6 +94,7 @@ impl Running {
             addresses: bound.addresses(),
         };
         hello.addresses.dedup();
+        let addresses = hello.addresses.clone();
         let mut setup = Setup::new(bound, Config::desktop(), credentials);
         if let Some(recording) = record()? {
             setup = setup.record(recording);
@@ -94,7 +113,7 @@ impl Running {
         let (hub, tell) = Hub::new(node, hello, book, keeper);
         let entrance = Entrance::new(tell);
         let serving = smol::spawn(control.serve(entrance.clone()));
-        Ok(Self { entrance, hub: smol::spawn(hub.run()), serving, engine, handle, metrics: None, _lock: lock })
+        Ok(Self { entrance, hub: smol::spawn(hub.run()), serving, engine, handle, metrics: None, addresses, _lock: lock })
     }
 
     /// Tells whoever asks there what the node counts, as long as it runs.
@@ -231,4 +250,25 @@ async fn started(node: &Node) -> Result<(), Fail> {
         Err(Fail::failed(format!("the store was not read within {secs} s; is the disk very slow? Try again")))
     };
     or(started, late).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_listens_on_addresses_of_a_machine_only() {
+        for good in ["127.0.0.1:0", "0.0.0.0:7575", "[::]:0", "192.0.2.1:7575", "[fe80::1]:7575", "[fe80::1%2]:0"] {
+            assert!(listen(good).is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("224.0.0.1:5", "multicast"),
+            ("255.255.255.255:5", "broadcast"),
+            ("0.1.2.3:5", "nobody's"),
+            ("foo:5", "IP:PORT"),
+            ("192.0.2.1", "IP:PORT"),
+        ] {
+            assert!(listen(bad).is_err_and(|said| said.contains(why)), "{bad}");
+        }
+    }
 }

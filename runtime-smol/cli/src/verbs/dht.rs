@@ -42,9 +42,10 @@ fn words(answer: &Value) -> String {
         let said = |key: &str| realm[key].as_str().unwrap_or_default();
         let _ = writeln!(text, "IPv{}, {}: {}", number("family"), reach(said("reach")), standing(said("standing")));
         let (nodes, verified, leaves, estimate) = (number("nodes"), number("verified"), number("leaves"), number("estimate"));
-        let _ = writeln!(text, "  {nodes} nodes known, {verified} have answered, {leaves} neighbours; about {estimate} serve in all");
+        let (nodes, leaves) = (counted(nodes, "node"), counted(leaves, "neighbour"));
+        let _ = writeln!(text, "  {nodes} known, {verified} answered, {leaves}; about {estimate} serve in all");
         if let Some(address) = realm["address"].as_str() {
-            let _ = writeln!(text, "  others find this node at {address}");
+            let _ = writeln!(text, "  other nodes reach this one at {address}");
         }
         if let Some(rtt_ms) = realm["rtt_ms"].as_u64() {
             let _ = writeln!(text, "  half of them answer within {rtt_ms} ms");
@@ -58,12 +59,12 @@ fn words(answer: &Value) -> String {
     if answer["dht"].is_object() {
         let _ = writeln!(
             text,
-            "{} records kept ({} bytes), bound to {} nodes, {} devices bound here, {} look-ups under way",
-            number("records"),
+            "{} kept ({} bytes), bound to {}, {} bound here, {} under way",
+            counted(number("records"), "record"),
             number("record_bytes"),
-            number("bound_at"),
-            number("binds"),
-            number("look_ups")
+            counted(number("bound_at"), "node"),
+            counted(number("binds"), "device"),
+            counted(number("look_ups"), "look-up")
         );
     }
     if let Some(secs) = answer["eclipse_suspected_s"].as_u64() {
@@ -73,6 +74,11 @@ fn words(answer: &Value) -> String {
         let _ = writeln!(text, "somebody else publishes with this device's key\n  next: {FORK}");
     }
     text
+}
+
+/// `1 node`, `2 nodes`.
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What to do where nobody says where this node is.
@@ -127,9 +133,8 @@ mod tests {
             let said = words(&json!({ "dht": dht, "publish": publish, "eclipse_suspected_s": null, "is_forked": false }));
             assert!(
                 said.starts_with("IPv4, everywhere: ")
-                    && said.contains("12 nodes known, 10 have answered")
-                    && said.contains("about 30 serve")
-                    && said.contains("bound to 5 nodes, 2 devices bound here")
+                    && said.contains("12 nodes known, 10 answered, 4 neighbours; about 30 serve in all")
+                    && said.contains("3 records kept (900 bytes), bound to 5 nodes, 2 devices bound here, 1 look-up under way")
                     && said.contains("\nnobody is told where this device is, contacts"),
                 "{said}"
             );

@@ -116,7 +116,8 @@ async fn run_here(arguments: &Arguments, lock: Lock, record: Option<(&Path, File
         running.measure(listener)?;
     }
     if arguments.serve {
-        crate::say("the node runs; overcom send, listen and the others speak with it");
+        let at: Vec<String> = running.addresses.iter().map(ToString::to_string).collect();
+        crate::say(&format!("the node runs at {}; overcom send, listen and the others speak with it", at.join(", ")));
         return running.ended().await;
     }
     let hold = running.entrance.clone().hold(Role::Master, Unblock::new(std::io::stdin()), Unblock::new(std::io::stdout()));

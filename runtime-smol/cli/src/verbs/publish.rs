@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::fail::Fail;
-use crate::run::Place;
+use crate::run::{Place, socket};
 
 /// Who is told.
 #[derive(Clone, Copy, ValueEnum)]
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     who: Option<Who>,
     /// An address at which others reach this device, whatever they see; up to three of the internet, of this network and of
     /// this machine, and those named before are forgotten
-    #[arg(long = "at", value_name = "IP:PORT", requires = "who")]
+    #[arg(long = "at", value_name = "IP:PORT", requires = "who", value_parser = socket)]
     addresses: Vec<SocketAddr>,
     /// Without WHO: print JSON
     #[arg(long, conflicts_with = "who")]
