@@ -54,6 +54,12 @@ pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// What was said beside that an identity was made, as the first node of each home says.
+pub(crate) fn besides(errors: &str) -> String {
+    let is_other = |line: &&str| !line.starts_with("overcom: a new identity was made: ");
+    errors.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
+}
+
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

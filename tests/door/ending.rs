@@ -9,7 +9,7 @@ use overcom_core::trace::{Builds, Ends, replay};
 use serde_json::json;
 
 use super::{LISTEN, PATIENCE, Talk};
-use crate::cli::{Home, program, stderr, stdout};
+use crate::cli::{Home, besides, program, stderr, stdout};
 
 /// Exit codes of shells for what a signal has ended.
 const INTERRUPTED: i32 = 130;
@@ -46,7 +46,7 @@ fn ends(mut child: Child) -> (ExitStatus, String) {
         std::thread::sleep(Duration::from_millis(10));
     }
     let output = child.wait_with_output().expect("it has ended");
-    (output.status, stderr(&output))
+    (output.status, besides(&stderr(&output)))
 }
 
 /// Waits until the node that a verb runs on a home can be spoken with.

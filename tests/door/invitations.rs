@@ -19,7 +19,7 @@ fn told(home: &Home, arguments: &[&str]) -> String {
 #[test]
 fn invitations_are_listed_with_who_has_used_them_and_withdrawn_ones_lead_nowhere() {
     let (ann, bob) = (Home::new("lists-ann"), Home::new("lists-bob"));
-    told(&ann, &["id"]);
+    ann.told(&["id"]);
     assert_eq!(told(&ann, &["invite", "--list"]), "no invitation is open: overcom invite makes one\n");
     let talk = Talk::start(&ann);
     let [used, open] = ["", ""].map(|_| told(&ann, &["invite"]).trim().to_owned());

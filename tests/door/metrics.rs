@@ -28,6 +28,7 @@ fn the_counters_are_scraped_with_a_plain_get_on_loopback_and_nowhere_else() {
         let refused = home.run(["node", "--serve", "--metrics", at]);
         assert!(refused.status.code() == Some(2) && stderr(&refused).contains(why), "{}", stderr(&refused));
     }
+    home.told(&["id"]);
     let mut command = Command::new(program());
     command.args(["node", "--metrics", "127.0.0.1:0"]).args(LISTEN).env("XDG_DATA_HOME", &home.0);
     let mut node = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");

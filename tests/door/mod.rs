@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::{Home, program};
+use crate::cli::{Home, besides, program};
 use crate::piped::Piped;
 
 /// A busy machine takes a second; who waits longer waits in vain.
@@ -129,7 +129,7 @@ impl Talk {
     fn wait(self) -> (Vec<Value>, ExitStatus, String) {
         let (last, status, errors) = self.node.wait(PATIENCE).expect("it ends");
         assert!(last.iter().all(Value::is_object), "{last:?}");
-        ([self.told, last].concat(), status, errors)
+        ([self.told, last].concat(), status, besides(&errors))
     }
 
     /// What the process is known by.

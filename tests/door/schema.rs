@@ -136,7 +136,7 @@ fn requests(user: &str, at: &str, bobs_line: &str, own: &str, revocation: &Value
         ("find", json!({ "user": "bob" })),
         ("locate", json!({ "user": "bob", "app": null, "device": null })),
         ("dht", json!({})),
-        ("publish", json!({ "policy": "contacts", "addresses": ["127.0.0.1:7575"] })),
+        ("publish", json!({ "policy": "contacts", "addresses": ["192.0.2.1:7575"] })),
         ("publish", json!({ "policy": "everyone" })),
         ("send", json!({ "to": "bob", "type": "note", "payload": { "a": [1, null] }, "keep": "disk", "life_s": 60, "device": null })),
         ("send", json!({ "to": "bob", "type": "note", "keep": "memory" })),

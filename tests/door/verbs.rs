@@ -212,6 +212,7 @@ fn a_recording_is_for_its_owner_only_and_a_report_never_takes_its_place() {
 #[test]
 fn a_verb_whose_own_node_fails_says_why_it_failed() {
     let home = Home::new("no-room");
+    home.told(&["id"]);
     home.told(&["names", LISTEN[0], LISTEN[1]]);
     let long = home.0.join("long");
     std::fs::write(&long, format!("\"{}\"", "x".repeat(1_000_000))).expect("there is room");
@@ -231,6 +232,7 @@ fn a_report_that_cannot_be_written_leaves_nothing_behind() {
     let home = Home::new("half");
     let folder = home.0.join("report");
     std::fs::create_dir_all(&folder).expect("a folder");
+    home.told(&["id"]);
     let failed = home.run(["report", folder.to_str().expect("text"), LISTEN[0], LISTEN[1]]);
     assert_eq!((failed.status.code(), stderr(&failed).lines().count()), (Some(1), 1), "{}", stderr(&failed));
     assert!(stderr(&failed).contains("a folder is there; name a file"), "{}", stderr(&failed));

@@ -32,7 +32,6 @@ fn family<T: Debug>(
 }
 
 fn families() -> Vec<Family> {
-    let wire = WireError::Json;
     let fails = [
         FailReason::NotFound,
         FailReason::Unreachable,
@@ -47,7 +46,7 @@ fn families() -> Vec<Family> {
         FailReason::InvitationEnded,
         FailReason::NoNetwork,
     ];
-    let configs = [ConfigError::OutOfRange("dials_max"), ConfigError::Delegation(wire), ConfigError::Keys, ConfigError::Expired];
+    let configs = [ConfigError::OutOfRange("dials_max"), ConfigError::Delegation(WireError::Json), ConfigError::Keys, ConfigError::Expired];
     let wires = [
         WireError::Base64,
         WireError::IdText,

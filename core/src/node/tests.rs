@@ -18,6 +18,7 @@ mod dht_hostile;
 mod finding;
 mod invitations;
 mod lengths;
+mod publishing;
 mod recordings;
 mod refusals;
 mod storage;

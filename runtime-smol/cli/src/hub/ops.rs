@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use overcom_core::{
-    Address, Command, CommandError, Delegation, DhtPolicy, DhtReach, DhtView, Invitation, InvitationId, MESSAGE_LIFE, Message, Node,
+    Address, Command, CommandError, Delegation, DhtPolicy, DhtReach, DhtView, Entry, Invitation, InvitationId, MESSAGE_LIFE, Message, Node,
     Revocation, Send,
 };
 use serde_json::{Value, json};
@@ -85,10 +85,7 @@ impl Hub {
                 self.renew(next).await
             }
             Op::Revoke { revocation } => self.revoke(&revocation).await,
-            Op::Enter { entries } => {
-                Fault::dialled(entries.iter().map(|entry| &entry.address))?;
-                self.command(Command::enter(entries)).await
-            }
+            Op::Enter { entries } => self.enter(entries).await,
             Op::Entries => self.entries().await,
             Op::Listen { notices, types } => self.listen(session, notices, types),
             Op::Credit => {
@@ -164,6 +161,11 @@ impl Hub {
             let message = format!("the invitation's time ended {}, and it is {} by this machine", date(until), date(now));
             Fault { message, ..fault }
         })
+    }
+
+    async fn enter(&self, entries: Vec<Entry>) -> Result<Value, Fault> {
+        Fault::dialled(entries.iter().map(|entry| &entry.address))?;
+        self.command(Command::enter(entries)).await
     }
 
     async fn entries(&self) -> Result<Value, Fault> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::Time;
+use overcom_core::{FailReason, Time};
 use overcom_std::Clock;
 use serde_json::{Value, json};
 
@@ -17,6 +17,9 @@ use crate::run::Place;
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);
 /// How often a node that has just begun asks again while nobody has answered it (guess: a round trip of the slowest network).
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What to do about somebody of whom the network knows nothing.
+const ADDRESS: &str = "are they on, and part of it? If you know where they are: overcom names add NAME ID --at HOST:PORT";
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -82,7 +85,8 @@ fn in_vain(ended: &Value, own: &[Value]) -> String {
     let said = |key: &str| ended[key].as_str().unwrap_or_default();
     let mut text = match said("message") {
         "" => "nobody who should know has heard of them; are they on, and part of the network?".to_owned(),
-        message => format!("not found: {message}; {}", said("hint")),
+        // A node knows no command lines.
+        message => format!("not found: {message}; {}", said("hint").replace(FailReason::NotFound.explain().1, ADDRESS)),
     };
     if !own.is_empty() {
         let _ = write!(text, "\nthe copy that this node itself keeps, which may be old, says:\n{}", words(own).trim_end());
@@ -153,7 +157,10 @@ mod tests {
         let own = shown(
             json!({ "notice": "located", "tag": 1, "user": "oc1x", "name": "ann", "device": "a", "addresses": ["192.0.2.1:7575"], "relays": [], "agreed": false, "own": true, "bound": false }),
         );
-        let ended = json!({ "notice": "failed", "tag": 1, "why": "not_found", "message": "nobody knows", "hint": "ask them" });
+        let hint = FailReason::NotFound.explain().1;
+        let unknown = json!({ "notice": "failed", "tag": 1, "why": "not_found", "message": "nobody knows", "hint": hint });
+        assert!(in_vain(&unknown, &[]).ends_with("overcom names add NAME ID --at HOST:PORT"));
+        let ended = json!({ "notice": "failed", "tag": 1, "why": "no_network", "message": "nobody knows", "hint": "ask them" });
         let said = in_vain(&ended, &[own]);
         assert!(said.starts_with("not found: nobody knows; ask them\nthe copy that this node itself keeps"), "{said}");
         assert!(said.ends_with("ann  device a  (this node's own copy; nobody else has it)\n  192.0.2.1:7575"), "{said}");
