@@ -105,6 +105,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         measure: dht::survival,
     },
     Figure {
+        name: "dht-exodus",
+        promise: "look-ups and records lost over 1.2 in 100, p95 over 1.2, when two in five go within 10 s, three times: at most 1",
+        measure: dht::exodus,
+    },
+    Figure {
         name: "dht-devices",
         promise: "fewer than 8 devices found, or records after 3 days away, over 1 in 1,000; sleepers back over 10 s; 1,200 bytes: at most 1",
         measure: dht::devices,
@@ -128,6 +133,16 @@ pub(crate) const FIGURES: &[Figure] = &[
         name: "dht-eclipse",
         promise: "keys that one /24, one /32 or five /48 hide, or a hundred /16 beyond 1 in 1,000: 0",
         measure: dht::eclipse,
+    },
+    Figure {
+        name: "dht-capture",
+        promise: "look-ups lost over 1 in 100 of newcomers with three of four entry peers hostile, and their tables over a half: at most 1",
+        measure: dht::capture,
+    },
+    Figure {
+        name: "dht-restart",
+        promise: "keys that who comes back does not find where fifteen hostile neighbours answer: 0",
+        measure: dht::restart,
     },
     Figure {
         name: "dht-rollback",

@@ -220,7 +220,7 @@ fn survived(machines: u32, hours: u64, most_go_at_once: bool) -> Result<Survived
 
 /// The share of the records, or of the first 500, that a telephone which has just come does not find: who came earlier may hold
 /// the record itself, or leave while it looks. They go again.
-fn unfound(net: &mut Net, published: &[Owner]) -> Result<f64, String> {
+pub(super) fn unfound(net: &mut Net, published: &[Owner]) -> Result<f64, String> {
     let sample = published.len().min(500) as u32;
     let first = net.swarm.add(sample);
     let (readers, now) = (first..first + sample, net.swarm.now());

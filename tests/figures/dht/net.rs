@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +32,9 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 /// So long a clock stands at most: nobody takes a record from whose clock is ten minutes ahead.
 const STANDS: Duration = Duration::from_secs(540);
 
+/// What who is behind a gateway is told of where it is.
+const BEHIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 2)), 7_575);
+
 /// A DHT alone, and whoever watches it.
 pub(crate) struct Peer {
     pub(crate) solo: Solo,
@@ -41,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) rests: bool,
     /// Then it sends no requests either, and its clock stands for [`STANDS`]: whoever is touched would touch others, these more, and so on.
     pub(crate) is_still: bool,
+    /// Is told of a private address in the place of its own, as behind a gateway that lets everything through.
+    pub(crate) is_behind: bool,
     is_asked: bool,
     /// What its clock says.
     now: Time,
@@ -82,6 +87,8 @@ pub(crate) enum Handicap {
     NamesOne,
     /// Puts no record that is to be carried into the other family.
     AsksNobodyToCarry,
+    /// Puts no record at all.
+    PutsNothing,
 }
 
 impl Peer {
@@ -96,7 +103,18 @@ impl Peer {
         if !others.is_empty() {
             solo.set_entries(birth.now, &others);
         }
-        Self { solo, trace: None, rests: false, is_still: false, is_asked: false, now: birth.now, spoken: None, tape: None, moved: None }
+        Self {
+            solo,
+            trace: None,
+            rests: false,
+            is_still: false,
+            is_behind: false,
+            is_asked: false,
+            now: birth.now,
+            spoken: None,
+            tape: None,
+            moved: None,
+        }
     }
 
     /// Begins to watch.
@@ -133,6 +151,11 @@ impl Machine for Peer {
             self.now = now;
         }
         let now = self.now;
+        if self.is_behind
+            && let Event::Addresses { rebound, .. } = event
+        {
+            return self.solo.handle(now, Event::addresses(&[BEHIND], rebound));
+        }
         if let Event::Datagram { path, bytes, .. } = event {
             self.count(bytes.len(), false);
             if let Some(trace) = &mut self.trace {
@@ -190,6 +213,11 @@ impl Vice for Handicap {
             Self::NamesOne => letter.bytes = names_one(letter.bytes),
             Self::AsksNobodyToCarry => {
                 if Fields::read(&letter.bytes).is_some_and(|fields| fields.json("carry").is_some()) {
+                    return;
+                }
+            }
+            Self::PutsNothing => {
+                if Fields::read(&letter.bytes).is_some_and(|fields| fields.text("q") == Some("put")) {
                     return;
                 }
             }
