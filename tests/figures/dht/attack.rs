@@ -11,6 +11,7 @@ use overcom_simulator::swarm::byzantine::Colludes;
 use overcom_simulator::swarm::{Terrain, address};
 
 use super::atlas::{self, Atlas, Place, prefix};
+use super::bait::{Won, baited};
 use super::families::v6;
 use super::gang::{Asked, Denies, Rewinds, hint};
 use super::looks::{look_up_each, look_up_from, lost, mean};
@@ -92,23 +93,29 @@ fn honest(machines: u32, is_member: IsMember) -> impl Fn(&mut Draws) -> u32 {
 }
 
 /// Look-ups that find nothing where one machine in five, and where one in two, names only others of its kind and hides what
-/// it keeps, over one in 1,000 and over 34 in 1,000: the worse. Everybody knows as many as after days; who neither looks nor
-/// publishes only answers. In the control four in five are of that kind.
+/// it keeps, over one in 1,000 and over 34 in 1,000; and where these are a millisecond from everybody and so have half of the places of
+/// every full bucket, over two in 1,000 more: the worst. Everybody knows as many as after days; who neither looks nor publishes only answers.
+/// In the control such as are near may have all places, one machine in two.
 pub(crate) fn colluders(size: Size) -> Result<Measured, String> {
     let (machines, looks) = (size.of(1_000, 10_000, 100_000) as u32, size.of(200, 2_000, 20_000));
     let atlas = Rc::new(Atlas::of(machines));
     let fifth = colluded(&atlas, looks, drawn::<200>)?;
     let half = colluded(&atlas, looks, drawn::<500>)?;
-    let most = colluded(&atlas, looks.min(300), drawn::<800>)?;
+    let near_fifth = baited(&atlas, looks, drawn::<200>, Won::Half)?;
+    let near_half = baited(&atlas, looks, drawn::<500>, Won::Half)?;
+    let control = baited(&Rc::new(Atlas::of(machines.min(2_000))), 200, drawn::<500>, Won::All)?;
     Ok(Measured {
-        value: (fifth / 0.001).max(half / 0.034),
-        control: most / 0.034,
+        value: [fifth / 0.001, half / 0.034, near_fifth / 0.003, near_half / 0.036].into_iter().fold(0.0, f64::max),
+        control: control / 0.036,
         size: u64::from(machines),
         detail: format!(
-            "of {looks} look-ups {:.3} % lost with one colluder in five, {:.3} % with one in two; control: four in five, {:.1} %",
+            "of {looks} look-ups {:.3} % lost with one colluder in five, {:.3} % with one in two; {:.3} and {:.3} % if these are nearer than all \
+             others; control: who is near may have all places of a bucket, one in two, {:.1} %",
             fifth * 100.0,
             half * 100.0,
-            most * 100.0
+            near_fifth * 100.0,
+            near_half * 100.0,
+            control * 100.0
         ),
         ..Measured::OF_ALLOWED
     })

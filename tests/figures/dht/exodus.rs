@@ -29,7 +29,7 @@ const LOST: f64 = 0.012;
 
 /// Look-ups and records while two in five of the machines go within ten seconds, and after a quarter of an hour two in five of those
 /// that are left, and once more: the share of look-ups that finds nothing while they go or two minutes later, and of records, whose
-/// owners have gone before, that nobody finds in the end, over 1.2 in 100; and the 95th percentile of the first answer two minutes after
+/// owners have gone before, that nobody finds in the end, for each time, over 1.2 in 100; and the 95th percentile of the first answer two minutes after
 /// they began to go for the first time, over 1.2 of what it was: the worst. In the control nobody writes again what others held.
 pub(crate) fn exodus(size: Size) -> Result<Measured, String> {
     let machines = size.of(300, 1_000, 10_000) as u32;
@@ -44,8 +44,8 @@ pub(crate) fn exodus(size: Size) -> Result<Measured, String> {
     }
     let control = unfound(&mut net.net, &net.published)?;
     Ok(Measured {
-        value: ran.worst().max(records / GONE),
-        control: control / GONE,
+        value: ran.worst().max(records / (GONE * WAVES as f64)),
+        control: control / (GONE * WAVES as f64),
         size: u64::from(machines),
         detail: format!(
             "{}; {:.2} % of the records of owners who had gone not found in the end; control: nobody writes again, {:.1} %",

@@ -19,28 +19,36 @@ use crate::speed::Speed;
 const PUTS_PER_SECOND: u64 = 2_000;
 
 /// Records of others, each from a /24 of its own, that a machine keeps no longer after somebody with all addresses of one /24 has
-/// written so many of other users, over one in 1,000. The limits on how fast anybody may ask are lifted. In the control it is the
-/// others who share a /24, and the writes that come from everywhere.
+/// written so many of other users, over one in 1,000, and of 64 /24, over one in 100: the worse. The limits on how fast anybody may ask
+/// are lifted. In the control all come from one /24, so that the machine cannot tell whose the room is.
 pub(crate) fn flood(size: Size) -> Result<Measured, String> {
     let (puts, store) = (size.of(2_000, 50_000, 1_000_000), size.of(64 << 10, 512 << 10, 4 << 20) as u32);
     let anybody: fn(u64) -> SocketAddr = |n| stranger(n as u32);
-    let street = flooded(puts, store, anybody, neighbour)?;
-    let everywhere = flooded(puts.min(20_000), store, neighbour, anybody)?;
+    let (street, quarter) = (flooded(puts, store, anybody, neighbour)?, flooded(puts, store, anybody, resident)?);
+    let control = flooded(puts.min(20_000), store, neighbour, neighbour)?;
     Ok(Measured {
-        value: street.lost / 0.001,
-        control: everywhere.lost / 0.001,
+        value: (street.lost / 0.001).max(quarter.lost / 0.01),
+        control: control.lost / 0.01,
         size: puts,
         detail: format!(
-            "{} records of others in {} KiB, of which {:.2} % were lost; {} of {puts} writes were taken; control: {:.2} % lost, {} taken",
+            "{} records of others in {} KiB, of which {:.2} % were lost to one /24, {:.2} % to 64; {} and {} of {puts} writes were taken; control: \
+             one /24 for all, {:.2} % lost, {} taken",
             street.others,
             store >> 10,
             street.lost * 100.0,
+            quarter.lost * 100.0,
             street.taken,
-            everywhere.lost * 100.0,
-            everywhere.taken
+            quarter.taken,
+            control.lost * 100.0,
+            control.taken
         ),
         ..Measured::OF_ALLOWED
     })
+}
+
+/// Somebody of 64 /24.
+fn resident(n: u64) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(85, 1, (n % 64) as u8, (n / 64 % 256) as u8), 7_575))
 }
 
 /// Somebody of one /24.

@@ -2,6 +2,7 @@
 
 mod atlas;
 mod attack;
+mod bait;
 mod bind;
 mod capture;
 mod churn;

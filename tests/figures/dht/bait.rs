@@ -1,0 +1,122 @@
+//! A gang that is nearer to everybody than anybody else, and so has the places of tables that go to who is near.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use overcom_core::Item;
+use overcom_simulator::swarm::Terrain;
+use overcom_simulator::swarm::byzantine::Colludes;
+use overcom_simulator::{Draws, Network};
+
+use super::atlas::{self, Atlas, Place, restored};
+use super::attack::publish;
+use super::gang::{Asked, Denies};
+use super::looks::{look_up_each, lost};
+use super::net::{Member, Owner, TRIP, server};
+use crate::seeds::shifted;
+
+const SEED: u64 = 26;
+/// Each of these has asked those whom it knows, and knows how long that takes.
+const READERS: usize = 20;
+const ASKED: Duration = Duration::from_secs(600);
+/// A millisecond there and back, whoever asks.
+const NEAR: Network = Network { delay_us: 450, jitter_us: 100, ..TRIP };
+/// A full bucket, in which the second half goes to who is near (spec: DHT-56).
+const FULL: usize = 16;
+/// What a stored table has before its rows, how long one is, and where in it the time stands (spec: DHT-63).
+const HEAD: usize = 4;
+const ROW: usize = 19;
+const SEEN: usize = 14;
+
+/// Which places of a full bucket are the gang's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Won {
+    Half,
+    All,
+}
+
+/// The share of so many look-ups that finds nothing where the gang has a part of all full buckets, as if everybody had met all of it.
+pub(super) fn baited(atlas: &Rc<Atlas>, looks: u64, is_member: fn(u32) -> bool, won: Won) -> Result<f64, String> {
+    let plan = Rc::new(RefCell::new(Denies { atlas: Rc::clone(atlas), is_member, asked: Asked::default() }));
+    let mut draws = Draws::new(shifted(SEED), "bait", &[]);
+    let honest = |draws: &mut Draws| loop {
+        let machine = draws.below(u64::from(atlas.len())) as u32;
+        if !is_member(machine) {
+            return machine;
+        }
+    };
+    let mut readers = BTreeSet::new();
+    while readers.len() < READERS {
+        readers.insert(honest(&mut draws));
+    }
+    let (shared, live) = (Rc::clone(atlas), readers.clone());
+    let mut net = atlas::network(atlas, SEED, Terrain::flat(TRIP), move |birth| {
+        let items = shared.items(birth.machine, birth.wall, birth.draws, true);
+        let items = items.into_iter().map(|item| taken(item, &shared, birth.machine, is_member, won)).collect::<Vec<_>>();
+        let mut peer = restored(&items, server(), birth);
+        peer.rests = !live.contains(&birth.machine);
+        if is_member(birth.machine) { Member::turned(peer, Colludes::new(Rc::clone(&plan))) } else { Member::honest(peer) }
+    })?;
+    for member in (0..atlas.len()).filter(|machine| is_member(*machine)) {
+        for reader in &readers {
+            net.swarm.set_link(*reader, member, NEAR);
+            net.swarm.set_link(member, *reader, NEAR);
+        }
+    }
+    let owners: Vec<Owner> = publish(&mut net, 20, &mut draws, honest)?.into_iter().map(|(_, owner)| owner).collect();
+    for reader in &readers {
+        net.ask(*reader, |_, _| ())?;
+    }
+    net.run(ASKED)?;
+    let mut all = Vec::new();
+    while (all.len() as u64) < looks {
+        let pairs: Vec<(u32, &Owner)> = readers.iter().map(|reader| (*reader, &owners[draws.below(owners.len() as u64) as usize])).collect();
+        all.extend(look_up_each(&mut net, pairs)?.into_iter().map(|(_, looked)| looked));
+    }
+    Ok(lost(&all))
+}
+
+/// A stored table in which the gang has won its places of each full bucket; what is stored first comes into the second half.
+fn taken(mut item: Item, atlas: &Atlas, machine: u32, is_member: fn(u32) -> bool, won: Won) -> Item {
+    let Some(own) = atlas.place(machine).filter(|_| item.key == b"4gt") else { return item };
+    let own = own.hint();
+    let rows = item.value.split_off(HEAD);
+    let mut buckets: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
+    for row in rows.chunks_exact(ROW) {
+        let hint = row.first_chunk().map_or(0, |hint| u64::from_be_bytes(*hint));
+        buckets.entry((hint ^ own).leading_zeros()).or_default().push(row.to_vec());
+    }
+    let mut count = 0_u16;
+    // Nearest buckets first.
+    for (bucket, mut rows) in buckets.into_iter().rev() {
+        if rows.len() >= FULL {
+            let places = if won == Won::All { rows.len() } else { rows.len() / 2 };
+            let point = own ^ (1 << (63 - bucket)) ^ (Draws::new(shifted(SEED), "point", &[own, u64::from(bucket)]).u64() >> (bucket + 1));
+            let gang = atlas.nearest(point, places, |other| is_member(other) && is_in(atlas, own, other, bucket));
+            for (row, member) in rows.iter_mut().zip(gang.iter().filter_map(|member| atlas.place(*member))) {
+                *row = [row_of(member), row[SEEN..].to_vec()].concat();
+            }
+        }
+        // Whom the gang had met already stands there twice, which a table does not take.
+        count += rows.len() as u16;
+        item.value.extend(rows.concat());
+    }
+    item.value.splice(2..HEAD, count.to_be_bytes());
+    item
+}
+
+fn is_in(atlas: &Atlas, own: u64, other: u32, bucket: u32) -> bool {
+    atlas.place(other).is_some_and(|place| (place.hint() ^ own).leading_zeros() == bucket)
+}
+
+/// What a row begins with: hint, ip and port.
+fn row_of(place: &Place) -> Vec<u8> {
+    let ip = match place.at.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    [place.hint().to_be_bytes().to_vec(), ip, place.at.port().to_be_bytes().to_vec()].concat()
+}
