@@ -93,6 +93,7 @@ fn a_line_of_a_hundred_megabytes_is_passed_over_without_being_held() {
 fn what_was_asked_is_answered_after_the_input_ended_and_stored_messages_wait_for_the_next_life() {
     let home = Home::new("ended");
     let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
+    home.told(&["id"]);
     let mut command = Command::new(program());
     command.arg("node").args(LISTEN).env("XDG_DATA_HOME", &home.0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
