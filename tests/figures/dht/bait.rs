@@ -26,6 +26,8 @@ const ASKED: Duration = Duration::from_secs(600);
 const NEAR: Network = Network { delay_us: 450, jitter_us: 100, ..TRIP };
 /// A full bucket, in which the second half goes to who is near (spec: DHT-56).
 const FULL: usize = 16;
+/// Draws for a place, of which some meet the same member.
+const DRAWS: usize = 3;
 /// What a stored table has before its rows, how long one is, and where in it the time stands (spec: DHT-63).
 const HEAD: usize = 4;
 const ROW: usize = 19;
@@ -73,7 +75,8 @@ pub(super) fn baited(atlas: &Rc<Atlas>, looks: u64, is_member: fn(u32) -> bool, 
     net.run(ASKED)?;
     let mut all = Vec::new();
     while (all.len() as u64) < looks {
-        let pairs: Vec<(u32, &Owner)> = readers.iter().map(|reader| (*reader, &owners[draws.below(owners.len() as u64) as usize])).collect();
+        let pairs: Vec<(u32, &Owner)> =
+            readers.iter().map(|reader| (*reader, &owners[draws.below(owners.len() as u64) as usize])).collect();
         all.extend(look_up_each(&mut net, pairs)?.into_iter().map(|(_, looked)| looked));
     }
     Ok(lost(&all))
@@ -93,14 +96,18 @@ fn taken(mut item: Item, atlas: &Atlas, machine: u32, is_member: fn(u32) -> bool
     // Nearest buckets first.
     for (bucket, mut rows) in buckets.into_iter().rev() {
         if rows.len() >= FULL {
+            let mut draws = Draws::new(shifted(SEED), "bucket", &[own, u64::from(bucket)]);
+            rows.sort_by_cached_key(|_| draws.u64());
             let places = if won == Won::All { rows.len() } else { rows.len() / 2 };
-            let point = own ^ (1 << (63 - bucket)) ^ (Draws::new(shifted(SEED), "point", &[own, u64::from(bucket)]).u64() >> (bucket + 1));
-            let gang = atlas.nearest(point, places, |other| is_member(other) && is_in(atlas, own, other, bucket));
-            for (row, member) in rows.iter_mut().zip(gang.iter().filter_map(|member| atlas.place(*member))) {
+            let gang: BTreeSet<u32> = (0..DRAWS * places).filter_map(|_| met(atlas, own, bucket, is_member, draws.u64())).collect();
+            if won == Won::All {
+                rows.truncate(gang.len());
+            }
+            for (row, member) in rows.iter_mut().zip(gang.iter().take(places).filter_map(|member| atlas.place(*member))) {
                 *row = [row_of(member), row[SEEN..].to_vec()].concat();
             }
         }
-        // Whom the gang had met already stands there twice, which a table does not take.
+        // Whoever of the gang was there before stands there twice, which a table does not take.
         count += rows.len() as u16;
         item.value.extend(rows.concat());
     }
@@ -108,8 +115,11 @@ fn taken(mut item: Item, atlas: &Atlas, machine: u32, is_member: fn(u32) -> bool
     item
 }
 
-fn is_in(atlas: &Atlas, own: u64, other: u32, bucket: u32) -> bool {
-    atlas.place(other).is_some_and(|place| (place.hint() ^ own).leading_zeros() == bucket)
+/// The member nearest to a point by chance in a bucket, if it lies there too.
+fn met(atlas: &Atlas, own: u64, bucket: u32, is_member: fn(u32) -> bool, chance: u64) -> Option<u32> {
+    let point = own ^ (1 << (63 - bucket)) ^ (chance >> (bucket + 1));
+    let near = atlas.nearest(point, 1, is_member).first().copied()?;
+    atlas.place(near).filter(|place| (place.hint() ^ own).leading_zeros() == bucket).map(|_| near)
 }
 
 /// What a row begins with: hint, ip and port.

@@ -1,4 +1,4 @@
-//! `dht-serve-rate`, `dht-amplification` and `dht-tokens`: one machine of a grown network, and what comes to its door.
+//! `dht-serve-rate` and `dht-tokens`: one machine of a grown network, and what comes to its door.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -29,11 +29,10 @@ pub(super) struct Door {
     pub(super) draws: Draws,
 }
 
-/// What came back to whoever asked, and what went elsewhere.
+/// What came back to whoever asked.
 #[derive(Default)]
 pub(super) struct Answer {
     pub(super) back: Vec<Vec<u8>>,
-    elsewhere: Vec<Vec<u8>>,
 }
 
 impl Door {
@@ -125,9 +124,10 @@ fn tell(peer: &mut Peer, now: Time, path: Path, bytes: &[u8]) -> Answer {
     peer.solo.handle(now, Event::datagram(path, bytes));
     let mut answer = Answer::default();
     while let Some(action) = peer.poll() {
-        if let Action::SendDatagram { path: to, packet } = action {
-            let list = if to.remote == path.remote { &mut answer.back } else { &mut answer.elsewhere };
-            list.push(packet.bytes().to_vec());
+        if let Action::SendDatagram { path: to, packet } = action
+            && to.remote == path.remote
+        {
+            answer.back.push(packet.bytes().to_vec());
         }
     }
     answer
@@ -239,74 +239,6 @@ fn alone(size: Size) -> Result<Alone, String> {
     let (live, answered) = rate(&asked[0], &mut door.net)?;
     let (cold, of_cold) = rate(&asked[1], &mut door.net)?;
     Ok(Alone { all: u64::from(sources) * rounds, live, answered, cold, of_cold })
-}
-
-/// The most bytes that come back for a byte of a request without a cookie, of every kind and many lengths; and what a knock sends
-/// elsewhere, over 0.3: the worse. The control shows a cookie.
-pub(crate) fn amplification(size: Size) -> Result<Measured, String> {
-    let mut door = Door::new(11, server())?;
-    let (mut worst, mut which, mut control, mut answered, mut asked) = (0.0_f64, String::new(), 0.0_f64, 0_u64, 0_u64);
-    let id = base64(&[7; 32]);
-    let step = size.of(16, 1, 1) as usize;
-    for round in 0..door.owners.len() {
-        let home = door.owners[round].home.clone();
-        let kinds = [
-            json!({"q": "ping"}),
-            json!({"q": "ping", "id": id}),
-            json!({"q": "find", "target": home}),
-            json!({"q": "get", "target": home, "kind": "address"}),
-            json!({"q": "get", "target": home, "kind": "address", "write": true}),
-            json!({"q": "get", "target": home, "kind": "device"}),
-            json!({"q": "get", "target": home, "kind": "device", "known": 1}),
-            json!({"q": "get", "target": home, "kind": "revocation"}),
-            json!({"q": "put", "target": home, "kind": "address", "record": {}, "token": base64(&[1; 16])}),
-            json!({"q": "hello", "challenge": id}),
-            json!({"q": "probe"}),
-            json!({"q": "knock", "at": "99.1.2.3:7575"}),
-        ];
-        for (index, kind) in kinds.iter().enumerate() {
-            for pad in (0..600).step_by(if round == 0 { step } else { 64 }) {
-                asked += 1;
-                // Sources that were never heard, at a rate that no limit minds.
-                let from = stranger((asked % 500_000) as u32);
-                let mut request = json!({"v": 1, "t": door.exchange()});
-                for (name, value) in kind.as_object().into_iter().flatten() {
-                    request[name] = value.clone();
-                }
-                if pad > 0 {
-                    request["pad"] = json!(".".repeat(pad - 1));
-                }
-                let bytes = request.to_string().into_bytes();
-                let answer = door.say(from, &bytes)?;
-                let back: usize = answer.back.iter().map(Vec::len).sum();
-                let elsewhere: usize = answer.elsewhere.iter().map(Vec::len).sum();
-                answered += u64::from(back > 0);
-                let ratio = (back as f64 / bytes.len() as f64).max(elsewhere as f64 / bytes.len() as f64 / 0.3);
-                if ratio > worst {
-                    (worst, which) = (ratio, format!("{kind} of {} bytes: {back} back, {elsewhere} elsewhere", bytes.len()));
-                }
-                if index == 2 && pad == 0 {
-                    request["cookie"] = json!(door.cookie(from)?);
-                    let bytes = request.to_string().into_bytes();
-                    let back: usize = door.say(from, &bytes)?.back.iter().map(Vec::len).sum();
-                    control = control.max(back as f64 / bytes.len() as f64);
-                }
-            }
-            door.net.run(Duration::from_secs(5))?;
-        }
-    }
-    if answered == 0 {
-        return Err("nothing was answered".into());
-    }
-    Ok(Measured {
-        value: worst,
-        unit: "of a byte",
-        target: 1.0,
-        control,
-        size: asked,
-        seeds: 1,
-        detail: format!("{answered} of {asked} requests answered; the worst: {which}; control: finds with a cookie"),
-    })
 }
 
 /// Writes accepted of so many with tokens that were not given for them: random, given to a neighbour, for another home,

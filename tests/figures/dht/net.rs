@@ -1,8 +1,8 @@
 //! Networks of DHTs alone: how they are built, and what is done in them.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,8 +32,11 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 /// So long a clock stands at most: nobody takes a record from whose clock is ten minutes ahead.
 const STANDS: Duration = Duration::from_secs(540);
 
-/// What who is behind a gateway is told of where it is.
-const BEHIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 2)), 7_575);
+/// Where who is behind a gateway is told that it is.
+const BEHIND: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 2)), 7_575),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 2)), 7_575),
+];
 
 /// A DHT alone, and whoever watches it.
 pub(crate) struct Peer {
@@ -49,8 +52,8 @@ pub(crate) struct Peer {
     is_asked: bool,
     /// What its clock says.
     now: Time,
-    /// To whom it spoke, while somebody wants to know.
-    pub(crate) spoken: Option<BTreeSet<SocketAddr>>,
+    /// To whom it spoke, and how much, while somebody wants to know.
+    pub(crate) spoken: Option<BTreeMap<SocketAddr, Spoken>>,
     /// What it said and heard, while somebody wants to know.
     pub(crate) tape: Option<Box<Tape>>,
     /// What all of the network have sent and received, in this life or another.
@@ -62,6 +65,14 @@ pub(crate) struct Peer {
 pub(crate) struct Tape {
     pub(crate) sent: Vec<Vec<u8>>,
     pub(crate) received: Vec<Vec<u8>>,
+}
+
+/// What a machine has sent to somebody.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Spoken {
+    pub(crate) datagrams: u64,
+    /// Without headers.
+    pub(crate) bytes: u64,
 }
 
 /// What machines have sent and received.
@@ -154,7 +165,7 @@ impl Machine for Peer {
         if self.is_behind
             && let Event::Addresses { rebound, .. } = event
         {
-            return self.solo.handle(now, Event::addresses(&[BEHIND], rebound));
+            return self.solo.handle(now, Event::addresses(&BEHIND, rebound));
         }
         if let Event::Datagram { path, bytes, .. } = event {
             self.count(bytes.len(), false);
@@ -183,7 +194,8 @@ impl Machine for Peer {
                 trace.on_sent(path.remote, packet.bytes());
             }
             if let Some(spoken) = &mut self.spoken {
-                spoken.insert(path.remote);
+                let sent = spoken.entry(path.remote).or_default();
+                (sent.datagrams, sent.bytes) = (sent.datagrams + 1, sent.bytes + packet.bytes().len() as u64);
             }
             if let Some(tape) = &mut self.tape {
                 tape.sent.push(packet.bytes().to_vec());

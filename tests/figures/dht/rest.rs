@@ -1,6 +1,6 @@
 //! `dht-memory`, `dht-idle` and `dht-endpoints`: what a machine costs whoever runs it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -227,7 +227,7 @@ pub(crate) fn endpoints(size: Size) -> Result<Measured, String> {
 }
 
 fn watch(net: &mut Net, machine: u32) -> Result<(), String> {
-    net.ask(machine, |peer, _| peer.spoken = Some(BTreeSet::new()))
+    net.ask(machine, |peer, _| peer.spoken = Some(BTreeMap::new()))
 }
 
 fn spoken(net: &mut Net, machine: u32) -> Result<usize, String> {
