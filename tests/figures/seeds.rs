@@ -27,6 +27,14 @@ const SEEDED: &[&str] = &[
     "dht-idle",
     "dht-endpoints",
     "dht-start",
+    "dht-exodus",
+    "dht-capture",
+    "dht-restart",
+    "dht-flood",
+    "dht-hostile",
+    "dht-tokens",
+    "service-privacy",
+    "bind",
 ];
 
 /// Which turn is measured; a figure does not know of it.

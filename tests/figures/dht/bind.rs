@@ -9,6 +9,7 @@ use overcom_core::fuzz::{Replay, Replays};
 use overcom_core::{Command, Config, Entry, Node, PipeId};
 
 use crate::figure::{Measured, Size};
+use crate::seeds::shifted;
 use crate::table::{Person, Table};
 
 /// Recorded binds that a node which keeps the home takes: said as they are and rewritten on other links, more than ten minutes
@@ -53,7 +54,7 @@ impl Taken {
 }
 
 fn replayed(count: u64, is_checked: bool) -> Result<Taken, String> {
-    let mut replays = Replays::new(1).ok_or("the device could not be bound")?;
+    let mut replays = Replays::new(shifted(1)).ok_or("the device could not be bound")?;
     let mut taken = Taken::default();
     for _ in 0..count {
         let (way, is_taken) = replays.replay(is_checked).ok_or("the device was bound no more")?;
@@ -80,11 +81,11 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 pub(super) fn links_mb() -> Result<f64, String> {
     let phone = 2;
     let moved = Rc::new(Cell::new(0_u64));
-    let mut table = Table::new(1, |_, _| {});
+    let mut table = Table::new(shifted(1), |_, _| {});
     table.has_datagrams = true;
     for seat in 0..=phone {
         let config = if seat == phone { Config::mobile() } else { Config::desktop().dht_binds(0) };
-        table.seat(config, &Person::draw(1, seat as u64)?)?;
+        table.seat(config, &Person::draw(shifted(1), seat as u64)?)?;
     }
     table.run();
     for seat in 1..=phone {

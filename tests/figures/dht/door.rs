@@ -1,4 +1,4 @@
-//! `dht-serve-rate` and `dht-tokens`: one machine of a grown network, and what comes to its door.
+//! `dht-serve-rate`: one machine of a grown network, and what comes to its door.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -63,8 +63,8 @@ impl Door {
         reply["cookie"].as_str().map(str::to_owned).ok_or_else(|| format!("no cookie in {reply}"))
     }
 
-    /// A record that it keeps, with a token that allows an address to write it.
-    fn writable(&mut self, from: SocketAddr) -> Result<Writable, String> {
+    /// A record that it keeps, and gives an address a token for.
+    pub(super) fn writable(&mut self, from: SocketAddr) -> Result<Writable, String> {
         let cookie = self.cookie(from)?;
         for index in 0..self.owners.len() {
             let target = self.owners[index].home.clone();
@@ -73,8 +73,8 @@ impl Door {
             let answer = self.say(from, get.to_string().as_bytes())?;
             let Some(bytes) = answer.back.first() else { continue };
             let reply: Given<'_> = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-            if let (Some(record), Some(token)) = (reply.record, reply.token) {
-                return Ok(Writable { cookie, target, token, record: record.get().to_owned() });
+            if let Some(record) = reply.record.filter(|_| reply.token.is_some()) {
+                return Ok(Writable { cookie, target, record: record.get().to_owned() });
             }
         }
         Err("it keeps none of the records".into())
@@ -104,15 +104,14 @@ struct Given<'a> {
 }
 
 /// What it takes to write a record.
-struct Writable {
-    cookie: String,
-    target: String,
-    token: String,
+pub(super) struct Writable {
+    pub(super) cookie: String,
+    pub(super) target: String,
     record: String,
 }
 
 impl Writable {
-    fn put(&self, exchange: &str, cookie: &str, token: &str) -> String {
+    pub(super) fn put(&self, exchange: &str, cookie: &str, token: &str) -> String {
         let Self { target, record, .. } = self;
         format!(
             r#"{{"v":1,"t":"{exchange}","q":"put","cookie":"{cookie}","token":"{token}","target":"{target}","kind":"address","record":{record}}}"#
@@ -144,7 +143,7 @@ const ALONE_MAX: f64 = 4.0;
 const SERVED_MAX: f64 = 1e6 / 150_000.0;
 
 /// The limits for one source, for one group and for bytes are lifted.
-const fn unlimited(config: Config) -> Config {
+pub(super) const fn unlimited(config: Config) -> Config {
     config.dht_requests_per_second(1_000_000).dht_group_requests_per_second(1_000_000).dht_reply_bytes_per_second(1 << 30)
 }
 
@@ -239,65 +238,4 @@ fn alone(size: Size) -> Result<Alone, String> {
     let (live, answered) = rate(&asked[0], &mut door.net)?;
     let (cold, of_cold) = rate(&asked[1], &mut door.net)?;
     Ok(Alone { all: u64::from(sources) * rounds, live, answered, cold, of_cold })
-}
-
-/// Writes accepted of so many with tokens that were not given for them: random, given to a neighbour, for another home,
-/// changed by a little, and old. The control's were.
-pub(crate) fn tokens(size: Size) -> Result<Measured, String> {
-    let forged = size.of(20_000, 200_000, 1_000_000);
-    // Or the limits would refuse them first.
-    let mut door = Door::new(12, unlimited(server()))?;
-    let from = stranger(1);
-    let given = door.writable(from)?;
-    let accepts = |door: &mut Door, from: SocketAddr, cookie: &str, token: &str| -> Result<bool, String> {
-        let put = given.put(&door.exchange(), cookie, token);
-        let answer = door.say(from, put.as_bytes())?;
-        Ok(answer.back.iter().any(|bytes| serde_json::from_slice::<Value>(bytes).is_ok_and(|reply| reply["r"] == "put")))
-    };
-    let mut control = 0;
-    for _ in 0..100 {
-        control += u32::from(accepts(&mut door, from, &given.cookie, &given.token)?);
-    }
-    let cookies: Vec<(SocketAddr, String)> = (2..6).map(|n| Ok((stranger(n), door.cookie(stranger(n))?))).collect::<Result<_, String>>()?;
-    let mut accepted = 0_u64;
-    for n in 0..forged {
-        let is_accepted = match n % 3 {
-            0 => {
-                let token = base64(&door.draws.bytes()[..16]);
-                accepts(&mut door, from, &given.cookie, &token)?
-            }
-            // A true one, of somebody else.
-            1 => {
-                let (other, cookie) = &cookies[(n / 3) as usize % cookies.len()];
-                accepts(&mut door, *other, cookie, &given.token)?
-            }
-            _ => accepts(&mut door, from, &given.cookie, &changed(&given.token, n))?,
-        };
-        accepted += u64::from(is_accepted);
-    }
-    // Two epochs of five minutes later it is over, whoever shows it.
-    door.net.run(Duration::from_secs(601))?;
-    let cookie = door.cookie(from)?;
-    accepted += u64::from(accepts(&mut door, from, &cookie, &given.token)?);
-    Ok(Measured {
-        value: accepted as f64,
-        unit: "writes",
-        target: 0.0,
-        control: f64::from(control),
-        size: forged + 1,
-        seeds: 1,
-        detail: "random, another address's, one character changed, and one that is over; control: 100 with the token that was given".into(),
-    })
-}
-
-/// One character is another one.
-fn changed(token: &str, n: u64) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bytes = token.as_bytes().to_vec();
-    let at = (n / 3) as usize % bytes.len().saturating_sub(1).max(1);
-    let before = DIGITS.iter().position(|digit| bytes.get(at) == Some(digit)).unwrap_or(0);
-    if let Some(byte) = bytes.get_mut(at) {
-        *byte = DIGITS[(before + 1 + (n / 90) as usize % 63) % 64];
-    }
-    String::from_utf8(bytes).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::net::base64;
 use crate::figure::{Measured, Size};
+use crate::seeds::shifted;
 use crate::table::{Person, Table, WALL, WEEK, seed_of};
 
 const SEED: u64 = 23;
@@ -70,7 +71,7 @@ pub(crate) fn privacy(size: Size) -> Result<Measured, String> {
 /// Somebody's device in an app, in the ideal mode of cryptography.
 fn person(n: u64, app: &str) -> Result<Person, String> {
     let crypto = Crypto::ideal();
-    let mut rng = Rng::from_seed(&seed_of(SEED, 0)).fork("person", n);
+    let mut rng = Rng::from_seed(&seed_of(shifted(SEED), 0)).fork("person", n);
     let (identity, keys) = (IdentitySecret::with_crypto(crypto, rng.array()), DeviceKeys::draw(&mut rng));
     let app = AppId::new(app).map_err(|why| why.to_string())?;
     let delegation = Delegation::sign(&identity, &keys.grant_with(&crypto, app, WALL, WALL + WEEK)).map_err(|why| why.to_string())?;
@@ -262,7 +263,7 @@ fn kept(storers: usize, users: usize) -> Result<Kept, String> {
 /// A table with all of them, each of whom knows one storer's address.
 fn grown(storers: usize, users: usize, log: &Rc<RefCell<Log>>) -> Result<Table, String> {
     let told = Rc::clone(log);
-    let mut table = Table::new(SEED, move |_, notice| {
+    let mut table = Table::new(shifted(SEED), move |_, notice| {
         if let Notice::Dht(DhtNotice::Found { user, is_bound: true, .. }) = notice {
             told.borrow_mut().found.insert(user);
         }
@@ -310,7 +311,7 @@ fn probed_known(probes: u64) -> Result<f64, String> {
 fn probed(probes: u64, is_known: bool) -> Result<Probed, String> {
     let (prober, wanted) = (person(1_000, "figures")?, person(1_001, "figures")?);
     let names = Rc::new(Names::of(&wanted));
-    let mut rng = Rng::from_seed(&seed_of(SEED, 1));
+    let mut rng = Rng::from_seed(&seed_of(shifted(SEED), 1));
     let mut all = Probed::default();
     for n in 0..probes {
         // Whether it answered, was named and was shown by its Noise key.
