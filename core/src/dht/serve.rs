@@ -17,8 +17,8 @@ use super::realm::Realm;
 use super::rpc::Question;
 use super::table::{Candidate, Rtt, Wanted};
 use super::wire::{
-    Answer, Asker, Contact, Denied, DeviceHint, Exchange, Few, Got, Head, Kind, PING_BYTES, Reply, Request, nodes_max, write_error,
-    write_reply,
+    Answer, Asker, Contact, Denied, DeviceHint, ERRAND_BYTES, Exchange, Few, Got, Head, Kind, PING_BYTES, Reply, Request, nodes_max,
+    write_error, write_reply,
 };
 use super::{Dht, Purpose};
 use crate::action::{Action, Packet, Path};
@@ -166,6 +166,7 @@ impl Dht {
             Request::Put { target, kind, record, carry, .. } => self.answer_put(cx, at, asking, (*target, *kind), record, *carry),
             _ if !asking.is_proven => Outcome::Nothing,
             Request::Hello { challenge } => self.answer_hello(cx, at, asking, &id, challenge),
+            Request::Probe | Request::Knock { .. } if asking.bytes < ERRAND_BYTES => Outcome::Nothing,
             Request::Probe => self.answer_probe(cx, at, asking),
             Request::Knock { at: address } => self.answer_knock(cx, at, asking, *address),
         }

@@ -279,10 +279,11 @@ struct Best {
 
 impl Best {
     const NONE: u128 = u128::MAX;
-    /// A key from the top: last resort, crowded, distance, index.
+    /// A key from the top: last resort, missed, crowded, distance, index.
     const INDEX_BITS: u32 = 16;
     const CROWDED: u128 = 1 << (64 + Self::INDEX_BITS);
-    const LAST: u128 = Self::CROWDED << 1;
+    const MISSED: u128 = Self::CROWDED << 1;
+    const LAST: u128 = Self::MISSED << 1;
 
     const fn new(room: usize, target: Hint, wanted: Wanted, is_told: bool) -> Self {
         Self { target, wanted, is_told, keys: [Self::NONE; NEAREST_MAX], room, farthest: u64::MAX }
@@ -298,6 +299,9 @@ impl Best {
         if seen.state.has(State::CROWDED) {
             key |= Self::CROWDED;
         }
+        if (1..UNVERIFIED).contains(&seen.state.misses()) {
+            key |= Self::MISSED;
+        }
         match self.wanted {
             Wanted::Naming if !is_fresh => return,
             Wanted::Asking if !is_fresh => key |= Self::LAST,
@@ -309,7 +313,7 @@ impl Best {
             behind.rotate_right(usize::from(!behind.is_empty()));
             behind.iter_mut().take(1).for_each(|slot| *slot = key);
         }
-        // Among those that are neither crowded nor a last resort only distance counts.
+        // Among those that are neither crowded, nor missed, nor a last resort only distance counts.
         self.farthest = keys.last().filter(|worst| **worst < Self::CROWDED).map_or(u64::MAX, |worst| (worst >> Self::INDEX_BITS) as u64);
     }
 

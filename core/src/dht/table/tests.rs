@@ -520,6 +520,25 @@ fn who_was_seen_an_hour_ago_is_asked_last_and_not_named() {
 
 // spec-test: DHT-61
 #[test]
+fn who_has_missed_is_asked_and_named_after_the_others_of_its_step() {
+    let mut table = table(PRIVATE);
+    let all: Vec<Answer> = (0..8).map(|n| private(n, in_bucket(3, n.into()))).collect();
+    all.iter().for_each(|answer| {
+        table.on_answer(answer, NOW);
+    });
+    let order = |table: &Table, wanted| nearest(table, all[0].hint, 8, wanted, NOW);
+    let hints = |range: core::ops::Range<usize>| all[range].iter().map(|answer| answer.hint).collect::<Vec<_>>();
+    assert!(all[..3].iter().all(|gone| table.on_miss(gone.at, NOW) != Miss::Unknown));
+    for wanted in [Wanted::Naming, Wanted::Asking] {
+        assert_eq!(order(&table, wanted), [hints(3..8), hints(0..3)].concat());
+    }
+    // In an outage all are as before.
+    assert!(all[3..].iter().all(|gone| table.on_miss(gone.at, NOW) != Miss::Unknown));
+    assert_eq!(order(&table, Wanted::Naming), hints(0..8));
+}
+
+// spec-test: DHT-61
+#[test]
 fn in_a_soft_table_who_is_over_the_caps_is_named_after_the_others_of_its_step() {
     let mut table = table(GLOBAL);
     let campus: Vec<Answer> = of_group(1, 1).take(30).collect();

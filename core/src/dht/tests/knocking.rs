@@ -72,3 +72,23 @@ fn a_knock_that_is_refused_or_not_answered_is_no_answer_to_the_probe_and_goes_ou
     let later = alone.wait(Duration::from_secs(4));
     assert!(!later.iter().any(|letter| letter.is("q", "knock") || letter.to == wan(9)), "{later:?}");
 }
+
+// spec-test: DHT-133, DHT-134
+#[test]
+fn who_sends_less_than_a_whole_knock_or_probe_has_nobody_sent_anything() {
+    let (mut alone, _) = with_neighbour();
+    let cookie = alone.cookie(wan(8));
+    let say = |alone: &mut Alone, what: &str| {
+        let exchange = to_base64(alone.exchange().as_bytes());
+        let cookie = to_base64(cookie.as_bytes());
+        alone.hear(wan(8), &alloc::format!("{{\"v\":1,\"t\":\"{exchange}\",\"cookie\":\"{cookie}\",{what}}}").into_bytes())
+    };
+    let knock = alloc::format!("\"q\":\"knock\",\"at\":\"{}\"", wan(77));
+    for short in [knock.as_str(), "\"q\":\"probe\""] {
+        let is_of_it = |letter: &Letter| letter.to != wan(8) || letter.text().contains("\"r\":") || letter.text().contains("\"e\":");
+        assert!(!say(&mut alone, short).iter().any(is_of_it), "{short}");
+    }
+    let whole = alloc::format!("{knock},\"pad\":\"{}\"", ".".repeat(150));
+    let sent = say(&mut alone, &whole);
+    assert!(sent.iter().any(|letter| letter.to == wan(77) && letter.bytes.len() * 10 <= 240 * 3), "{sent:?}");
+}

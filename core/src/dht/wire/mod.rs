@@ -18,6 +18,8 @@ pub(crate) use write::{Asker, write_error, write_knock, write_reply, write_reque
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 1_200;
 /// How long a ping without `to` is made (spec: DHT-14).
 pub(crate) const PING_BYTES: usize = 200;
+/// How long a probe and a knock are, so that nobody is sent more than a part of it.
+pub(crate) const ERRAND_BYTES: usize = 240;
 /// How many nodes, and how many devices, a reply names at most; what is said beyond is not read (spec: DHT-13).
 pub(crate) const LISTED_MAX: usize = 8;
 /// The longest time that `busy` asks for, in seconds (spec: DHT-13).
@@ -147,7 +149,7 @@ impl Request<'_> {
         let by_family = |v4, v6| if to.is_ipv4() { v4 } else { v6 };
         match self {
             Self::Ping { to: None } => Some(PING_BYTES),
-            Self::Probe | Self::Knock { .. } => Some(240),
+            Self::Probe | Self::Knock { .. } => Some(ERRAND_BYTES),
             Self::Get { known: Some(_), .. } if !is_proven => Some(by_family(272, 288)),
             Self::Find { .. } | Self::Get { .. } if !is_proven => Some(by_family(416, 456)),
             Self::Ping { .. } | Self::Find { .. } | Self::Get { .. } | Self::Put { .. } | Self::Hello { .. } => None,
