@@ -98,7 +98,7 @@ fn grown(machines: u32, handicap: Option<Handicap>) -> Result<Grown, String> {
 
 /// One machine in ten, and so the one that all know.
 const fn stays(machine: u32) -> bool {
-    machine % 10 == 0
+    machine.is_multiple_of(10)
 }
 
 /// Two in five of all that are there go, each at a moment by chance.
