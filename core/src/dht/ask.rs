@@ -38,7 +38,8 @@ impl Dht {
             return false;
         }
         let is_known = is_of_table || self.nets.get_mut(net).is_some_and(|net| net.reach.has_contacted(at, cx.now));
-        if !is_known && !self.may_meet(cx, net, purpose) {
+        // Entry peers count, but are few, and named by the application.
+        if !is_known && !self.may_meet(cx, net, purpose) && !matches!(purpose, Purpose::Entry(_)) {
             cx.stats.dht_held_back = cx.stats.dht_held_back.saturating_add(1);
             return false;
         }
@@ -81,7 +82,13 @@ impl Dht {
     /// Whether one more address may be spoken to that we never spoke to (spec: DHT-74).
     fn may_meet(&mut self, cx: &Cx, net: usize, purpose: Purpose) -> bool {
         let serves = self.nets.get(net).is_some_and(|net| net.served_id().is_some());
-        let asked = if purpose.is_upkeep() { budget::Asked::ForUpkeep { serves } } else { budget::Asked::InLookUp };
+        let asked = if purpose == Purpose::Where {
+            budget::Asked::ForPlace
+        } else if purpose.is_upkeep() {
+            budget::Asked::ForUpkeep { serves }
+        } else {
+            budget::Asked::InLookUp
+        };
         let rates = EndpointRates {
             upkeep: Rate { per_second: cx.config.dht_endpoints_per_second, burst: UPKEEP_BURST },
             look_ups: Rate { per_second: cx.config.dht_endpoints_per_second.saturating_mul(4), burst: LOOK_UP_BURST },

@@ -79,7 +79,7 @@ impl ReplyBytes {
 }
 
 /// How many addresses that one never spoke to are spoken to, so that a home router's table is not filled (spec: DHT-74).
-/// 40 bytes.
+/// 48 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEndpoints {
     began: Time,
@@ -89,6 +89,7 @@ pub(crate) struct NewEndpoints {
     upkeep: Budget,
     client: Budget,
     look_ups: Budget,
+    strangers: Budget,
 }
 
 /// At most so many for upkeep in the first 30 s.
@@ -97,6 +98,8 @@ const FIRST_LENGTH: Duration = Duration::from_secs(30);
 /// A client's: 140 an hour and 60 at once are 200 in whatever hour. In thousandths, since it is less than one a second.
 const CLIENT: Rate = Rate { per_second: 39, burst: 60_000 };
 const THOUSAND: u32 = 1_000;
+/// Of strangers who come, so that they, who may be forged, spend nothing else.
+const STRANGERS: Rate = Rate { per_second: 4, burst: 16 };
 
 /// Whom a node asks that it never spoke to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +111,8 @@ pub(crate) enum Asked {
     },
     /// In a look-up that the application wants.
     InLookUp,
+    /// By who does not know where it is, of whoever has come to it.
+    ForPlace,
 }
 
 /// The rates of new endpoints: of upkeep while serving, and of look-ups.
@@ -120,13 +125,22 @@ pub(crate) struct EndpointRates {
 impl NewEndpoints {
     /// From the node's start on.
     pub(crate) fn new(now: Time) -> Self {
-        Self { began: now, first: 0, upkeep: Budget::default(), client: Budget::default(), look_ups: Budget::default() }
+        Self {
+            began: now,
+            first: 0,
+            upkeep: Budget::default(),
+            client: Budget::default(),
+            look_ups: Budget::default(),
+            strangers: Budget::default(),
+        }
     }
 
     /// Whether one more may be spoken to; it counts if so. Who has just been answered is none.
     pub(crate) fn spend(&mut self, asked: Asked, rates: EndpointRates, now: Time) -> bool {
-        let Asked::ForUpkeep { serves } = asked else {
-            return self.look_ups.spend(1, rates.look_ups, now);
+        let serves = match asked {
+            Asked::ForUpkeep { serves } => serves,
+            Asked::InLookUp => return self.look_ups.spend(1, rates.look_ups, now),
+            Asked::ForPlace => return self.strangers.spend(1, STRANGERS, now),
         };
         let is_first = now.since(self.began) < FIRST_LENGTH;
         if is_first && self.first >= FIRST_MAX {

@@ -133,6 +133,9 @@ impl Dht {
             is_dual: matches!(asked.question, Question::Ping).then_some(reply.other.is_some()),
             descent,
         };
+        if matches!(asked.purpose, Purpose::Table { .. }) {
+            net.on_probed(false);
+        }
         let admission = net.table.on_answer(&answered, cx.now);
         net.again.retain(|(_, again)| *again != from);
         if admission == Admission::Main {
@@ -210,6 +213,8 @@ impl Dht {
             self.on_write_denied(cx, &asked, denied);
         } else if asked.purpose == Purpose::Errand {
             self.on_errand_denied(cx, at, &asked);
+        } else if let (Purpose::Hello, Some(hint), Some(net)) = (asked.purpose, asked.hint, self.nets.get_mut(at)) {
+            net.leaves.on_busy(hint, cx.now);
         } else if let Purpose::Seek { number, .. } = asked.purpose {
             // It is there, but of no use now.
             if let Some(seek) = numbered(&mut self.seeks, number) {
@@ -232,6 +237,9 @@ impl Dht {
         // What was asked in one outage is one miss: the next one counts when it has been asked again (spec: DHT-46).
         let is_counted = net.again.iter().any(|(_, again)| *again == asked.to);
         let miss = if is_counted { Miss::Unknown } else { net.table.on_miss(asked.to, cx.now) };
+        if matches!(asked.purpose, Purpose::Table { .. }) && miss == Miss::FIRST {
+            net.on_probed(true);
+        }
         match miss {
             Miss::Again(after) => net.again.push((cx.now + after, asked.to)),
             Miss::Gone => {

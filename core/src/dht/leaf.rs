@@ -256,6 +256,13 @@ impl LeafSet {
         }
     }
 
+    /// It has had too many to prove its key to: that says nothing of it.
+    pub(crate) fn on_busy(&mut self, hint: Hint, now: Time) {
+        if let Some(known) = self.candidates.iter_mut().find(|known| known.hint == hint) {
+            (known.tries, known.due) = (known.tries.saturating_sub(1), now + AGAIN);
+        }
+    }
+
     /// A leaf has answered whatever it was asked.
     pub(crate) fn on_alive(&mut self, hint: Hint, now: Time, rng: &mut Rng) {
         if let Some((rank, leaf)) = self.leaves.iter_mut().enumerate().find(|(_, leaf)| leaf.hint() == hint) {
@@ -489,6 +496,18 @@ pub(super) mod tests {
         // It is forgotten by a call, and wanted again by the offer after it.
         assert_eq!(asked, [0, 10, 20, 621, 631, 641, 1_242, 1_252, 1_262]);
         assert!(set.len() == 0);
+    }
+
+    // spec-test: DHT-109
+    #[test]
+    fn who_has_too_many_to_prove_its_key_to_is_asked_until_it_has_time() {
+        let mut set = LeafSet::new(LAN, Hint(0));
+        set.offer(Hint(1), leaf(Hint(1)).at, Time::ZERO);
+        for n in 0..20 {
+            let now = Time::from_secs(10 * n);
+            assert!(set.next(now).is_some(), "{n}");
+            set.on_busy(Hint(1), now);
+        }
     }
 
     // spec-test: DHT-110

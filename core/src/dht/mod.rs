@@ -38,6 +38,7 @@ pub(crate) mod leaf;
 mod log2;
 pub(crate) mod lookup;
 mod net;
+mod once;
 mod own;
 pub(crate) mod proof;
 pub(crate) mod publish;
@@ -81,6 +82,7 @@ pub(crate) use find::What;
 use home::Home;
 use jar::Jar;
 use net::Net;
+use once::Once;
 use own::Own;
 use proof::Secrets;
 use rate::{Limiter, SilentList};
@@ -116,6 +118,7 @@ pub(crate) struct Dht {
     replies: ReplyBytes,
     verifies: Budget,
     hellos: Budget,
+    hello_once: Once,
     endpoints: NewEndpoints,
     silent: SilentList,
     jar: Jar,
@@ -207,6 +210,8 @@ impl Dht {
     pub(crate) fn new(cx: &Cx, keys: KeyPair, mut rng: Rng) -> Self {
         let choice = if cx.config.dht_serve > 0 { Choice::Auto } else { Choice::Never };
         let [server, client] = COOKIES;
+        let mut hellos = rng.fork("hellos", 0);
+        let hello_once = Once::new([hellos.u64(), hellos.u64()]);
         let mut key = || [rng.u64(), rng.u64()];
         let (limiter, silent) = (Limiter::new(key()), SilentList::new(key()));
         let jar = Jar::new(key(), if choice == Choice::Auto { server } else { client });
@@ -222,6 +227,7 @@ impl Dht {
             replies: ReplyBytes::default(),
             verifies: Budget::default(),
             hellos: Budget::default(),
+            hello_once,
             endpoints: NewEndpoints::new(cx.now),
             silent,
             jar,
@@ -377,7 +383,7 @@ impl Dht {
     /// Where the node serves in the other family of the same reach.
     fn other(&self, at: usize) -> Option<SocketAddr> {
         let realm = self.nets.get(at)?.realm;
-        let is_other = |net: &&Net| net.realm.scope == realm.scope && net.realm.is_v6 != realm.is_v6;
+        let is_other = |net: &&Net| net.realm.scope == realm.scope && net.realm.is_v6 != realm.is_v6 && net.local.is_some();
         let other = self.nets.iter().find(is_other).filter(|net| net.served_id().is_some())?;
         other.reach.address()
     }

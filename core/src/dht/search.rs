@@ -101,11 +101,15 @@ impl Dht {
         while let Some(tell) = finding.tell(look_up, &mut self.accepted, cx.now) {
             match tell {
                 Tell::Revoked => self.told.extend(finding.revocation().cloned().map(Told::Revoked)),
-                Tell::First { device, is_local } => self.tell_found(*tag, finding, device, (false, is_local)),
+                Tell::First { device, is_local } => {
+                    let is_local = is_local && !self.is_bound_here(finding.sought(), device);
+                    self.tell_found(*tag, finding, device, (false, is_local));
+                }
                 Tell::Final { device, .. } => self.tell_found(*tag, finding, device, (true, false)),
                 Tell::Over { is_found, is_partial } => {
                     cx.stats.dht_records_refused = cx.stats.dht_records_refused.saturating_add(finding.rolled_back().into());
-                    self.on_over(*tag, is_found, is_partial);
+                    let is_here = finding.told().any(|device| self.is_bound_here(finding.sought(), device));
+                    self.on_over(*tag, is_found || is_here, is_partial);
                     return true;
                 }
             }

@@ -239,9 +239,11 @@ impl Dht {
     }
 
     fn answer_hello(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, id: &Key, challenge: &[u8; 32]) -> Outcome {
-        if !self.hellos.spend(1, HELLOS, cx.now) {
+        let (from, realm) = (asking.from, asking.realm);
+        if !self.hello_once.lets(from, realm, cx.now) || !self.hellos.spend(1, HELLOS, cx.now) {
             return Outcome::Denied(Denied::Busy { wait: 1 });
         }
+        self.hello_once.give(from, realm, cx.now);
         match say_hello(&cx.config.crypto, &self.keys, id, challenge, asking.exchange) {
             Some(proof) => self.reply(cx, at, asking, Reply::new(Answer::Hello { key: self.key, proof })),
             None => Outcome::Nothing,

@@ -92,7 +92,10 @@ impl Dht {
                 }
             }
             Err(bound) => {
-                binds.on_refused(pipe, bound.status);
+                // For want of time nothing was looked at.
+                if bound.status != Status::Often {
+                    binds.on_refused(pipe, bound.status);
+                }
                 Heard::Answer(bound)
             }
         }

@@ -226,7 +226,7 @@ impl Dht {
             !is_due
         });
         if net.probe_at <= cx.now && net.table.len() > 0 {
-            net.probe_at = cx.now + net.table.probe_interval(net.served_id().is_some());
+            net.probe_at = cx.now + net.probe_interval();
             net.usual = net.table.long_rtt();
             let flight = &self.flight;
             due.extend(net.table.next_probe(cx.now, |at| flight.is_asked(at)).map(|entry| entry.at));

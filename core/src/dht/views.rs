@@ -21,6 +21,7 @@ impl Dht {
             self.carry.heap_bytes(),
             self.flight.heap_bytes(),
             self.errands.heap_bytes(),
+            self.hello_once.heap_bytes(),
             self.binds.as_ref().map_or(0, |binds| binds.heap_bytes()),
         ];
         parts.into_iter().fold(nets, usize::saturating_add)
@@ -30,7 +31,8 @@ impl Dht {
     pub(crate) fn view(&self, now: Time) -> DhtView {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         DhtView {
-            realms: self.nets.iter().map(|net| view(net, now)).collect(),
+            // Where it has a socket.
+            realms: self.nets.iter().filter(|net| net.local.is_some()).map(|net| view(net, now)).collect(),
             records: count(self.home.len()),
             record_bytes: count(self.home.bytes()),
             // The node knows.

@@ -243,7 +243,7 @@ impl Worst {
         all.datagrams
     }
 
-    /// A machine that the server knows asks it to knock, as shortly as can be, each ten seconds.
+    /// A machine that the server knows asks it to knock, as shortly as can be, each ten seconds (spec: DHT-134).
     fn of_knocks(&mut self, gate: &mut Gate) -> Result<(), String> {
         let victim = VICTIM[usize::from(gate.is_v6)];
         for machine in (0..MACHINES).filter(|machine| *machine != gate.server).take(10).collect::<Vec<_>>() {
@@ -254,7 +254,10 @@ impl Worst {
             let cookie = gate.cookie(from)?;
             // What came of the ping is not the knock's.
             gate.spoken(gate.server)?;
-            let knock = json!({"v": 1, "t": gate.exchange(), "q": "knock", "at": victim, "cookie": cookie}).to_string();
+            let mut knock = json!({"v": 1, "t": gate.exchange(), "q": "knock", "at": victim, "cookie": cookie});
+            let missing = 240_usize.saturating_sub(knock.to_string().len() + ",\"pad\":\"\"".len());
+            knock["pad"] = json!(".".repeat(missing));
+            let knock = knock.to_string();
             gate.say(gate.server, from, knock.as_bytes())?;
             let spoken = gate.spoken(gate.server)?;
             self.asked += 1;

@@ -135,6 +135,11 @@ impl Finding {
         }
     }
 
+    /// The devices of which something was told.
+    pub(crate) fn told(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        self.devices.iter().filter(|known| known.told.is_some()).map(Device::id)
+    }
+
     /// What it is for.
     pub(crate) const fn sought(&self) -> &Sought {
         &self.sought

@@ -151,6 +151,11 @@ impl Reach {
         !self.realm.is_global() || self.address().is_some()
     }
 
+    /// Whether anybody verified has had a word on where it is, as far as it has to know: the first stranger alone might lie.
+    fn is_sure(&self) -> bool {
+        !self.realm.is_global() || self.fixed.is_some() || (self.voted.is_some() && self.known.blocks > 0)
+    }
+
     /// Whether strangers were seen to get through since the node is where it is (spec: DHT-123). What is published of a hard
     /// realm must be so, unless it was configured.
     pub(crate) const fn is_proven(&self) -> bool {
@@ -248,7 +253,7 @@ impl Reach {
         let is_stranger = self.contacted.is_stranger(heard.from, self.realm, now);
         self.dial_back.on_request(heard, is_stranger, self.role.serves(), self.realm, now);
         let is_again = self.asked_where.is_some_and(|(of, at)| of == heard.from && now.since(at) >= ASK_AGAIN);
-        (is_stranger || is_again) && !self.is_located()
+        (is_stranger || is_again) && !self.is_sure()
     }
 
     /// Its sender was asked.
@@ -319,7 +324,7 @@ impl Reach {
         let moves = self.voted.zip(winner).is_some_and(|(before, winner)| !self.realm.is_one(before, winner));
         if !moves {
             self.hold.on_stay();
-        } else if self.hold.lets_move(now) {
+        } else if self.mode() == Mode::Hard || self.hold.lets_move(now) {
             self.hold.on_move(now);
         } else {
             return;

@@ -342,8 +342,10 @@ fn a_node_that_does_not_know_its_address_pings_whoever_finds_it() {
     reach.on_sent(node(2), START);
     assert!(!reach.on_request(stranger(2), START), "once");
     reach.on_reply(node(2), Some(at("203.0.113.7:7")), START);
-    assert!(!reach.on_request(stranger(3), START), "it knows");
     assert_eq!(all(&mut reach, START), [Outcome::Moved, Outcome::BeginServing]);
+    assert!(reach.on_request(stranger(3), START), "who says so may lie");
+    reach.set_known(Known { groups: 1, blocks: 1 }, START);
+    assert!(!reach.on_request(stranger(3), START), "it knows");
     assert!(!self::reach(PRIVATE).on_request(Heard { from: at("10.0.0.1:7"), is_known: false }, START));
     assert!(!self::reach(GLOBAL).on_request(Heard { from: at("10.0.0.1:7"), is_known: false }, START), "of another realm");
 }
@@ -820,7 +822,7 @@ proptest! {
                 Did::Sent(to) => reach.on_sent(node(to), now),
                 Did::Request(from, is_known) => {
                     let asks = reach.on_request(Heard { from: node(from), is_known }, now);
-                    prop_assert!(!asks || reach.address().is_none());
+                    prop_assert!(!asks || reach.address().is_none() || (reach.fixed.is_none() && reach.known.blocks == 0));
                 }
                 Did::Probe(of, is_answered) => {
                     reach.on_probe_sent(node(of));

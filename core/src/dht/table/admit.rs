@@ -61,6 +61,11 @@ pub(crate) enum Miss {
     Gone,
 }
 
+impl Miss {
+    /// Of who answered the last time that it was asked.
+    pub(crate) const FIRST: Self = Self::Again(AGAIN);
+}
+
 /// So many misses in a row and a node is gone (spec: DHT-57).
 const MISSES_MAX: u8 = 3;
 /// A node that missed is asked again after this, and after twice this.

@@ -201,6 +201,57 @@ fn a_node_that_does_not_know_its_address_learns_it_from_who_finds_it_and_then_se
     assert!(told.is_some_and(|told| told.id.is_some() && told.cookie.is_some()), "it serves");
 }
 
+/// A seed behind a port that is forwarded to it: others see it elsewhere than where its socket is.
+// spec-test: DHT-124
+#[test]
+fn the_first_stranger_who_lies_of_a_seed_s_address_does_not_hide_it() {
+    let mut world = World::new();
+    world.add(50, &[lan(50)], &[]);
+    world.weather = Some(Box::new(|_, mut letter| {
+        letter.from = if letter.from == lan(50) { wan(50) } else { letter.from };
+        letter.to = if letter.to == wan(50) { lan(50) } else { letter.to };
+        vec![letter]
+    }));
+    let mut out = Vec::new();
+    let head = Head { exchange: Exchange::from_bytes([9; 8]), id: None, cookie: None };
+    assert!(write_request(&mut out, wan(50), &head, &Request::Ping { to: None }));
+    world.send(Letter { from: wan(66), to: wan(50), bytes: out });
+    world.run_ms(20);
+    let ping = world.outside.iter().find(|(_, letter)| letter.to == wan(66)).map(|(_, letter)| letter.clone()).expect("a ping");
+    let exchange = read(&ping.bytes).expect("a ping").head.exchange;
+    let mut out = Vec::new();
+    let lie = Reply { seen: Some(wan(200)), ..Reply::new(Answer::Ping) };
+    assert!(write_reply(&mut out, exchange, Asker::Unproven { bytes: 200, own: None }, &lie));
+    world.send(Letter { from: wan(66), to: wan(50), bytes: out });
+    world.run_secs(2);
+    for n in 1..4 {
+        world.add(n, &[wan(n)], &[wan(50)]);
+    }
+    world.run_secs(600);
+    for n in 0..4 {
+        let known = |realm: &crate::RealmView| realm.reach == crate::DhtReach::Global && realm.verified == 3;
+        assert!(world.solo(n).view().realms.iter().any(known), "{n}: {:?}", world.solo(n).view());
+    }
+    let at = |realm: &crate::RealmView| realm.address == Some(wan(50));
+    assert!(world.solo(0).view().realms.iter().any(at));
+}
+
+/// Before that it has heard of nobody.
+// spec-test: DHT-74
+#[test]
+fn strangers_who_come_spend_nothing_of_what_entry_peers_are_asked_with() {
+    let now = Time::from_secs(1_000);
+    let mut alone = Alone { solo: begin(Config::test(), (50, 0), now, &[lan(50)], &[]), now, at: lan(50), drawn: 0 };
+    let mut asked = 0;
+    for n in 0..=255 {
+        let from = SocketAddr::from(([61, n, 1, 1], 7));
+        asked += alone.ask(from, None, None, &Request::Ping { to: None }).1.len();
+    }
+    assert_eq!(asked, 16, "four a second, sixteen at once");
+    alone.solo.set_entries(alone.now, &[wan(3)]);
+    assert!(take(&mut alone.solo).0.iter().any(|letter| letter.to == wan(3)), "at once");
+}
+
 // spec-test: DHT-20
 #[test]
 fn a_token_lets_write_from_its_address_to_its_target_for_five_to_ten_minutes_and_a_cookie_likewise() {
@@ -286,6 +337,24 @@ fn four_hellos_a_second_are_answered_and_sixteen_at_once() {
         })
         .collect();
     assert_eq!(later, [4; 4]);
+}
+
+// spec-test: DHT-44
+#[test]
+fn whoever_says_hello_all_the_time_leaves_others_their_part() {
+    let mut alone = Alone::new(Config::test(), wan(50));
+    let (greedy, other) = ((wan(9), alone.cookie(wan(9))), (wan(8), alone.cookie(wan(8))));
+    let hello = |alone: &mut Alone, (from, cookie): (SocketAddr, Cookie)| {
+        let told = alone.ask(from, None, Some(cookie), &Request::Hello { challenge: [9; 32] }).0;
+        told.is_some_and(|told| !told.is_denied)
+    };
+    let mut answered = Vec::new();
+    for tenth in 0..200 {
+        alone.now = alone.now + Duration::from_millis(100);
+        answered.extend(hello(&mut alone, greedy).then_some(tenth));
+    }
+    assert_eq!(answered, [0, 80, 160]);
+    assert!(hello(&mut alone, other));
 }
 
 // spec-test: DHT-103

@@ -408,3 +408,43 @@ fn a_leaf_that_is_missed_is_asked_once_for_the_table_and_the_leaf_set() {
     let most = asked.iter().map(|from| asked.iter().filter(|at| **at >= *from && at.since(*from) < Duration::from_secs(8)).count()).max();
     assert_eq!((most, asked.len() >= 6), (Some(2), true), "{asked:?}");
 }
+
+// spec-test: DHT-140
+#[test]
+fn a_family_without_a_socket_is_neither_shown_nor_told() {
+    let mut world = World::new();
+    for n in 0..3 {
+        let entries = [wan(0), wan6(0)];
+        world.add(n, &[wan(n), wan6(n)], &entries[..if n > 0 { 2 } else { 0 }]);
+    }
+    world.with(2, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(60);
+    assert_eq!(world.solo(2).view().realms.len(), 2);
+    world.with(2, |solo, now| solo.handle(now, Event::addresses(&[wan(2)], false)));
+    world.peers[2].places = vec![wan(2)];
+    world.run_secs(60);
+    assert!(world.solo(2).view().realms.iter().all(|realm| realm.family == 4), "{:?}", world.solo(2).view());
+    world.told(1);
+    world.with(1, |solo, now| solo.find(now, user(1), &app(), None, &[])).expect("a search");
+    world.run_secs(6);
+    let found = addresses(&world.told(1), true);
+    assert_eq!(found.first().map(|(_, at)| at.as_slice()), Some([wan(2)].as_slice()), "{found:?}");
+}
+
+// spec-test: DHT-60
+#[test]
+fn when_many_have_gone_at_once_a_server_soon_knows_which() {
+    let mut world = World::small(60);
+    world.run_secs(900);
+    let nodes = |world: &World| world.solo(1).view().realms.iter().map(|realm| realm.nodes).sum::<u64>();
+    assert!(nodes(&world) >= 40, "{}", nodes(&world));
+    (30..60).for_each(|gone| world.stop(gone));
+    world.run_secs(120);
+    assert!(nodes(&world) <= 32, "{}", nodes(&world));
+    // Then all is as before.
+    world.log = Some(Vec::new());
+    world.run_secs(60);
+    let log = world.log.take().unwrap_or_default();
+    let asked = log.iter().filter(|(_, letter)| letter.from == lan(1) && letter.is("q", "ping")).count();
+    assert!(asked <= 40, "{asked}");
+}
