@@ -47,7 +47,7 @@ pub(crate) struct Place {
     pub(crate) listen: Option<SocketAddr>,
 }
 
-/// An address of this machine; 0.0.0.0 and [::] are all of them, and port 0 is any.
+/// An address of this machine; 0.0.0.0 and `[::]` are all of them, and port 0 is any.
 fn listen(text: &str) -> Result<SocketAddr, String> {
     let at = socket(text)?;
     let named = SocketAddr::new(at.ip(), at.port().max(1));
