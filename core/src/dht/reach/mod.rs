@@ -27,7 +27,7 @@ mod tests;
 pub(crate) use role::{Choice, Ended};
 pub(crate) use votes::Known;
 
-use contacted::Contacted;
+use contacted::{ASKED, Contacted, SPOKEN_TO};
 use dial_back::DialBack;
 use hold::Hold;
 use role::Role;
@@ -58,7 +58,7 @@ pub(crate) struct Heard {
     pub(crate) is_known: bool,
 }
 
-/// One realm's view of the node itself. About 300 bytes, and at most 5 KiB of heap.
+/// One realm's view of the node itself. About 300 bytes, and at most 6 KiB of heap.
 pub(crate) struct Reach {
     realm: Realm,
     variant: Variant,
@@ -68,7 +68,9 @@ pub(crate) struct Reach {
     voted: Option<SocketAddr>,
     votes: Votes,
     hold: Hold,
-    contacted: Contacted,
+    contacted: Contacted<ASKED>,
+    /// Replies are among it.
+    spoken_to: Contacted<SPOKEN_TO>,
     /// Who was asked last where this node is, because they asked it something.
     asked_where: Option<(SocketAddr, Time)>,
     known: Known,
@@ -101,6 +103,7 @@ impl Reach {
             votes: Votes::default(),
             hold: Hold::default(),
             contacted: Contacted::new([rng.u64(), rng.u64()]),
+            spoken_to: Contacted::new([rng.fork("spoken to", 0).u64(), rng.fork("spoken to", 1).u64()]),
             asked_where: None,
             known: Known::default(),
             has_held_64: false,
@@ -175,7 +178,10 @@ impl Reach {
     /// Whether the node may serve at all.
     pub(crate) fn set_choice(&mut self, choice: Choice, now: Time) {
         match (self.role.choice(), choice) {
-            (Choice::Auto, Choice::Never) => self.contacted.clear(),
+            (Choice::Auto, Choice::Never) => {
+                self.contacted.clear();
+                self.spoken_to.clear();
+            }
             (Choice::Never, Choice::Auto) => self.contacted.begin(now),
             (Choice::Auto, Choice::Auto) | (Choice::Never, Choice::Never) => {}
         }
@@ -200,6 +206,7 @@ impl Reach {
         self.role.on_rebound(was_at, self.realm, now);
         self.dial_back.forget(now);
         self.contacted.clear();
+        self.spoken_to.clear();
         self.votes.clear();
         self.hold = Hold::default();
         (self.voted, self.fixed) = (None, None);
@@ -227,21 +234,26 @@ impl Reach {
     pub(crate) fn on_sent(&mut self, to: SocketAddr, now: Time) {
         if self.role.choice() == Choice::Auto {
             self.contacted.put(to, self.realm, now);
+            self.spoken_to.put(to, self.realm, now);
         }
     }
 
     /// A request was answered. That keeps a way open that there was already, so that who was known goes on being so; who was a stranger has
     /// come through where there was none, and forged ones are not remembered. O(1).
     pub(crate) fn on_replied(&mut self, to: SocketAddr, is_of_table: bool, now: Time) {
-        if is_of_table || self.has_contacted(to, now) {
-            self.on_sent(to, now);
+        if self.role.choice() == Choice::Never {
+            return;
+        }
+        self.spoken_to.put(to, self.realm, now);
+        if is_of_table || self.contacted.is_known(to, self.realm, now) {
+            self.contacted.put(to, self.realm, now);
         }
     }
 
-    /// Whether something was sent to this address within ten minutes; may be wrong about a stranger, and knows of nobody if too many
-    /// strangers would be taken for known. A client knows of nobody.
+    /// Whether something, replies included, was sent to this address within ten minutes; may be wrong about a stranger, and knows of nobody
+    /// if too many strangers would be taken for known. A client knows of nobody.
     pub(crate) fn has_contacted(&mut self, at: SocketAddr, now: Time) -> bool {
-        self.contacted.is_known(at, self.realm, now)
+        self.spoken_to.is_known(at, self.realm, now) || self.contacted.is_known(at, self.realm, now)
     }
 
     /// A request came in. Whether its sender is to be asked where this node is, if the budget allows: so it learns its address from whoever
@@ -276,9 +288,9 @@ impl Reach {
         self.dial_back.on_refused(of);
     }
 
-    /// Bytes of heap: at most 5 KiB.
+    /// Bytes of heap: at most 6 KiB.
     pub(crate) const fn heap_bytes(&self) -> usize {
-        self.votes.heap_bytes().saturating_add(self.contacted.heap_bytes())
+        self.votes.heap_bytes().saturating_add(self.contacted.heap_bytes()).saturating_add(self.spoken_to.heap_bytes())
     }
 
     /// When [`next`](Self::next) has something again.

@@ -276,7 +276,7 @@ fn what_a_table_knows_is_counted_by_group_and_block_and_64_groups_are_never_forg
 // spec-test: DHT-123
 #[test]
 fn nobody_who_was_sent_something_within_ten_minutes_is_a_stranger() {
-    let mut contacted = Contacted::new([1, 2]);
+    let mut contacted = Contacted::<ASKED>::new([1, 2]);
     assert!(contacted.heap_bytes() == 0);
     let mut rng = rng();
     let mut sent: Vec<(SocketAddr, Time)> = Vec::new();
@@ -299,7 +299,7 @@ fn nobody_who_was_sent_something_within_ten_minutes_is_a_stranger() {
     assert!(strangers > 200, "{strangers}");
     assert!(contacted.is_stranger(sent[1_999].0, GLOBAL, now + Duration::from_secs(1_200)), "after twenty all are");
     // An ip where these are scarce, else an endpoint.
-    let mut contacted = Contacted::new([1, 2]);
+    let mut contacted = Contacted::<ASKED>::new([1, 2]);
     contacted.put(at("203.0.113.7:7"), GLOBAL, START);
     contacted.put(at("127.0.0.1:7"), LOOPBACK, START);
     assert!(!contacted.is_stranger(at("203.0.113.7:8"), GLOBAL, START) && contacted.is_stranger(at("127.0.0.1:8"), LOOPBACK, START));
@@ -308,7 +308,7 @@ fn nobody_who_was_sent_something_within_ten_minutes_is_a_stranger() {
 // spec-test: DHT-123
 #[test]
 fn whoever_has_a_node_ask_as_many_as_it_may_does_not_pass_for_everybody() {
-    let mut contacted = Contacted::new([1, 2]);
+    let mut contacted = Contacted::<ASKED>::new([1, 2]);
     let of_net = |net: u8, n: u32| SocketAddr::from(([net, 0, n.to_be_bytes()[2], n.to_be_bytes()[3]], 7));
     let of_one_64 =
         |n: u32| SocketAddr::from((Ipv6Addr::new(0x2A00, 1, 1, 1, 0, 0, n.to_be_bytes()[2].into(), n.to_be_bytes()[3].into()), 7));
@@ -755,7 +755,7 @@ fn what_is_stored_comes_back_and_anything_else_is_refused() {
 
 #[test]
 fn a_reach_is_small_and_takes_no_heap_before_it_needs_any() {
-    assert!(size_of::<Reach>() <= 448, "{}", size_of::<Reach>());
+    assert!(size_of::<Reach>() <= 512, "{}", size_of::<Reach>());
     let mut reach = reach(GLOBAL);
     assert_eq!(reach.heap_bytes(), 0);
     for n in 0..=255 {
@@ -763,7 +763,7 @@ fn a_reach_is_small_and_takes_no_heap_before_it_needs_any() {
     }
     assert_eq!(reach.heap_bytes(), 512);
     reach.on_sent(node(1), START);
-    assert_eq!(reach.heap_bytes(), 512 + 4_096);
+    assert_eq!(reach.heap_bytes(), 512 + 4_096 + 1_024);
     let mut client = Reach::new(GLOBAL, Choice::Never, &mut rng(), START);
     client.on_sent(node(1), START);
     assert!(client.contacted.heap_bytes() == 0, "who does not serve need not know");
@@ -837,7 +837,7 @@ proptest! {
                     is_serving = false;
                 }
             }
-            prop_assert!(reach.heap_bytes() <= 5_120);
+            prop_assert!(reach.heap_bytes() <= 6_144);
             for outcome in all(&mut reach, now) {
                 match outcome {
                     Outcome::BeginServing => {
