@@ -5,6 +5,7 @@ mod contract;
 mod knocking;
 mod liars;
 mod living;
+mod place;
 mod replies;
 
 use alloc::boxed::Box;
