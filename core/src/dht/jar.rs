@@ -6,7 +6,6 @@ use core::time::Duration;
 
 use super::key::Hint;
 use super::rate::Name;
-use crate::map::hash_bytes;
 use crate::time::Time;
 
 /// Cookies by address *and* hint, so that whoever names a known address under another hint makes us ask in the cold form,
@@ -97,8 +96,7 @@ impl Jar {
         let mut name = Name::new(true);
         name.push_endpoint(at);
         name.push(&hint.to_bytes());
-        let [a, b, c, d, ..] = hash_bytes(self.key, name.bytes()).to_be_bytes();
-        [a, b, c, d]
+        name.tag(self.key)
     }
 }
 

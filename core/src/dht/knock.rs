@@ -8,7 +8,6 @@ use super::rate::Name;
 use super::realm::Realm;
 use super::table::Entry;
 use crate::address::{Group, group, is_lasting, plain_socket};
-use crate::map::hash_bytes;
 use crate::rng::Rng;
 use crate::time::Time;
 
@@ -48,8 +47,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 struct Obeyed {
     when: Time,
-    by: u32,
-    at: u32,
+    by: [u8; 4],
+    at: [u8; 4],
 }
 
 /// The errands of the last ten seconds, in one realm: at most 20, 512 bytes; none, and no memory, when all is quiet.
@@ -93,11 +92,10 @@ impl Knocks {
         self.obeyed.capacity().saturating_mul(size_of::<Obeyed>())
     }
 
-    fn tag(&self, at: SocketAddr) -> u32 {
+    fn tag(&self, at: SocketAddr) -> [u8; 4] {
         let mut name = Name::new(false);
         name.push_address(at, self.realm);
-        let [a, b, c, d, ..] = hash_bytes(self.key, name.bytes()).to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
+        name.tag(self.key)
     }
 }
 

@@ -6,7 +6,6 @@ use core::time::Duration;
 
 use super::rate::Name;
 use super::realm::Realm;
-use crate::map::hash_bytes;
 use crate::time::Time;
 
 /// Each address gets it once in so long. Whoever means it comes no more often than each ten seconds (spec: DHT-109).
@@ -17,7 +16,7 @@ const MAX: usize = 64;
 /// Those who had it, in the order in which they did: at most 64, 1 KiB; none, and no memory, when all is quiet.
 pub(crate) struct Once {
     key: [u64; 2],
-    had: Vec<(Time, u32)>,
+    had: Vec<(Time, [u8; 4])>,
 }
 
 impl Once {
@@ -46,18 +45,17 @@ impl Once {
 
     /// Bytes of heap.
     pub(crate) const fn heap_bytes(&self) -> usize {
-        self.had.capacity().saturating_mul(size_of::<(Time, u32)>())
+        self.had.capacity().saturating_mul(size_of::<(Time, [u8; 4])>())
     }
 
     /// In IPv6, where one has as many as it likes, the network counts.
-    fn tag(&self, at: SocketAddr, realm: Realm) -> u32 {
+    fn tag(&self, at: SocketAddr, realm: Realm) -> [u8; 4] {
         let at = match at.ip() {
             IpAddr::V6(ip) if realm.is_global() => SocketAddr::new(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)), at.port()),
             IpAddr::V4(_) | IpAddr::V6(_) => at,
         };
         let mut name = Name::new(false);
         name.push_address(at, realm);
-        let [a, b, c, d, ..] = hash_bytes(self.key, name.bytes()).to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
+        name.tag(self.key)
     }
 }

@@ -279,6 +279,12 @@ impl Name {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
+    /// Four bytes that stand for it, where a clash does little harm.
+    pub(super) fn tag(&self, key: [u64; 2]) -> [u8; 4] {
+        let [a, b, c, d, ..] = hash_bytes(key, self.bytes()).to_be_bytes();
+        [a, b, c, d]
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) {
         for (slot, byte) in self.bytes.iter_mut().skip(self.length).zip(bytes) {
             *slot = *byte;

@@ -26,7 +26,7 @@ impl Entry {
 
     /// Whether it has left the last request without an answer, and will be asked again.
     pub(crate) const fn has_missed(&self) -> bool {
-        matches!(self.state.misses(), 1..UNVERIFIED)
+        self.state.has_missed()
     }
 
     /// Whether it said that it serves in the other family too.
@@ -187,6 +187,11 @@ impl State {
 
     pub(super) const fn misses(self) -> u8 {
         self.0 & Self::MISSES
+    }
+
+    /// Whether it has left the last request without an answer.
+    pub(super) const fn has_missed(self) -> bool {
+        matches!(self.misses(), 1..UNVERIFIED)
     }
 
     #[must_use]

@@ -299,7 +299,7 @@ impl Best {
         if seen.state.has(State::CROWDED) {
             key |= Self::CROWDED;
         }
-        if (1..UNVERIFIED).contains(&seen.state.misses()) {
+        if seen.state.has_missed() {
             key |= Self::MISSED;
         }
         match self.wanted {

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Table;
-use super::entry::{Entry, State, UNVERIFIED};
+use super::entry::{Entry, State};
 use super::shelf::{BUCKETS, Seen};
 use crate::time::Time;
 
@@ -55,7 +55,10 @@ impl Table {
         let mut due: Option<(Reverse<u32>, usize)> = None;
         self.mains.scan(0..self.mains.len(), now, |seen| {
             let key = (Reverse(overdue(&seen)), seen.index);
-            if has_not_missed(&seen) && due.is_none_or(|best| key < best) && self.mains.get(seen.index).is_some_and(|entry| is_free(&entry))
+            // Those that have missed have a time of their own.
+            if !seen.state.has_missed()
+                && due.is_none_or(|best| key < best)
+                && self.mains.get(seen.index).is_some_and(|entry| is_free(&entry))
             {
                 due = Some(key);
             }
@@ -74,16 +77,10 @@ impl Table {
     /// One of the bucket in which an identity changed who has not answered since (spec: DHT-58).
     fn next_suspected(&self, now: Time, is_asked: &impl Fn(SocketAddr) -> bool) -> Option<Entry> {
         let (bucket, since) = self.suspected?;
-        self.mains.iter(self.mains.range(bucket)).find(|entry| {
-            let has_missed = (1..UNVERIFIED).contains(&entry.state.misses());
-            entry.idle(now) > now.since(since) && !has_missed && !is_asked(entry.at)
-        })
+        self.mains
+            .iter(self.mains.range(bucket))
+            .find(|entry| entry.idle(now) > now.since(since) && !entry.has_missed() && !is_asked(entry.at))
     }
-}
-
-/// Those that have missed have a time of their own.
-const fn has_not_missed(seen: &Seen) -> bool {
-    matches!(seen.state.misses(), 0 | UNVERIFIED)
 }
 
 /// How much of its period has passed for a node, in units that all classes share; a request of its own was worth one period.
