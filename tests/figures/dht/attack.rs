@@ -13,7 +13,7 @@ use overcom_simulator::swarm::{Terrain, address};
 use super::atlas::{self, Atlas, Place, prefix};
 use super::bait::{Won, baited};
 use super::families::v6;
-use super::gang::{Asked, Denies, Rewinds, hint};
+use super::gang::{Denies, Rewinds, hint};
 use super::looks::{look_up_each, look_up_from, lost, mean};
 use super::net::{Member, Net, Owner, TRIP, server};
 use crate::figure::{Measured, Size};
@@ -44,7 +44,7 @@ pub(super) fn network(atlas: &Rc<Atlas>, turn: impl Fn(u32, super::net::Peer) ->
 
 /// A network with a gang that denies.
 fn denied(atlas: &Rc<Atlas>, is_member: IsMember) -> Result<Net, String> {
-    let plan = Rc::new(RefCell::new(Denies { atlas: Rc::clone(atlas), is_member, asked: Asked::default() }));
+    let plan = Denies::of(atlas, is_member);
     network(
         atlas,
         move |machine, peer| {
@@ -83,7 +83,7 @@ fn announce(net: &mut Net, machine: u32, owner: &Owner, port: u16) -> Result<(),
 }
 
 /// A machine by chance that is not in the gang.
-fn honest(machines: u32, is_member: IsMember) -> impl Fn(&mut Draws) -> u32 {
+pub(super) fn honest(machines: u32, is_member: IsMember) -> impl Fn(&mut Draws) -> u32 {
     move |draws| loop {
         let machine = draws.below(u64::from(machines)) as u32;
         if !is_member(machine) {

@@ -1,6 +1,5 @@
 //! A gang that is nearer to everybody than anybody else, and so has the places of tables that go to who is near.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -12,10 +11,11 @@ use overcom_simulator::swarm::byzantine::Colludes;
 use overcom_simulator::{Draws, Network};
 
 use super::atlas::{self, Atlas, Place, restored};
-use super::attack::publish;
-use super::gang::{Asked, Denies};
+use super::attack::{honest, publish};
+use super::gang::Denies;
 use super::looks::{look_up_each, lost};
 use super::net::{Member, Owner, TRIP, server};
+use super::rows::{COUNT, HEAD, ROW, SEEN, TABLE};
 use crate::seeds::shifted;
 
 const SEED: u64 = 26;
@@ -28,10 +28,6 @@ const NEAR: Network = Network { delay_us: 450, jitter_us: 100, ..TRIP };
 const FULL: usize = 16;
 /// Draws for a place, of which some meet the same member.
 const DRAWS: usize = 3;
-/// What a stored table has before its rows, how long one is, and where in it the time stands (spec: DHT-63).
-const HEAD: usize = 4;
-const ROW: usize = 19;
-const SEEN: usize = 14;
 
 /// Which places of a full bucket are the gang's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,14 +38,9 @@ pub(super) enum Won {
 
 /// The share of so many look-ups that finds nothing where the gang has a part of all full buckets, as if everybody had met all of it.
 pub(super) fn baited(atlas: &Rc<Atlas>, looks: u64, is_member: fn(u32) -> bool, won: Won) -> Result<f64, String> {
-    let plan = Rc::new(RefCell::new(Denies { atlas: Rc::clone(atlas), is_member, asked: Asked::default() }));
+    let plan = Denies::of(atlas, is_member);
     let mut draws = Draws::new(shifted(SEED), "bait", &[]);
-    let honest = |draws: &mut Draws| loop {
-        let machine = draws.below(u64::from(atlas.len())) as u32;
-        if !is_member(machine) {
-            return machine;
-        }
-    };
+    let honest = honest(atlas.len(), is_member);
     let mut readers = BTreeSet::new();
     while readers.len() < READERS {
         readers.insert(honest(&mut draws));
@@ -84,7 +75,7 @@ pub(super) fn baited(atlas: &Rc<Atlas>, looks: u64, is_member: fn(u32) -> bool, 
 
 /// A stored table in which the gang has won its places of each full bucket; what is stored first comes into the second half.
 fn taken(mut item: Item, atlas: &Atlas, machine: u32, is_member: fn(u32) -> bool, won: Won) -> Item {
-    let Some(own) = atlas.place(machine).filter(|_| item.key == b"4gt") else { return item };
+    let Some(own) = atlas.place(machine).filter(|_| item.key == TABLE) else { return item };
     let own = own.hint();
     let rows = item.value.split_off(HEAD);
     let mut buckets: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
@@ -104,14 +95,14 @@ fn taken(mut item: Item, atlas: &Atlas, machine: u32, is_member: fn(u32) -> bool
                 rows.truncate(gang.len());
             }
             for (row, member) in rows.iter_mut().zip(gang.iter().take(places).filter_map(|member| atlas.place(*member))) {
-                *row = [row_of(member), row[SEEN..].to_vec()].concat();
+                *row = [row_of(member), row[SEEN.start..].to_vec()].concat();
             }
         }
         // Whoever of the gang was there before stands there twice, which a table does not take.
         count += rows.len() as u16;
         item.value.extend(rows.concat());
     }
-    item.value.splice(2..HEAD, count.to_be_bytes());
+    item.value.splice(COUNT, count.to_be_bytes());
     item
 }
 

@@ -12,10 +12,11 @@ use overcom_simulator::swarm::byzantine::Colludes;
 use overcom_simulator::swarm::{Birth, Terrain, address};
 
 use super::atlas::{self, Atlas};
-use super::attack::publish;
-use super::gang::{Asked, Denies};
+use super::attack::{honest, publish};
+use super::gang::Denies;
 use super::looks::{look_up_each, lost};
 use super::net::{Member, Net, Owner, Peer, TRIP, server};
+use super::rows::{HEAD, ROW, TABLE};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
@@ -25,9 +26,6 @@ const SEED: u64 = 24;
 const SETTLED: Duration = Duration::from_secs(300);
 /// Entry peers that a newcomer knows, of which one is honest.
 const ENTRIES: usize = 4;
-/// Where the table's rows begin, how long one is, and what is where in it (spec: DHT-63).
-const HEAD: usize = 4;
-const ROW: usize = 19;
 
 /// One machine in six is in the gang of `dht-capture`.
 fn sixth(machine: u32) -> bool {
@@ -39,10 +37,6 @@ fn resident(atlas: &Atlas, birth: &Birth, plan: &Rc<RefCell<Denies>>) -> Member 
     let mut peer = atlas.peer(server(), birth, true);
     peer.rests = true;
     if (plan.borrow().is_member)(birth.machine) { Member::turned(peer, Colludes::new(Rc::clone(plan))) } else { Member::honest(peer) }
-}
-
-fn denying(atlas: &Rc<Atlas>, is_member: fn(u32) -> bool) -> Rc<RefCell<Denies>> {
-    Rc::new(RefCell::new(Denies { atlas: Rc::clone(atlas), is_member, asked: Asked::default() }))
 }
 
 /// Newcomers of whose four entry peers three belong to a gang, as one machine in six does, that names only its own and denies: the
@@ -92,7 +86,7 @@ impl Captured {
 
 fn captured(machines: u32, newcomers: u32, asks_all: bool) -> Result<Captured, String> {
     let atlas = Rc::new(Atlas::of(machines));
-    let (shared, plan) = (Rc::clone(&atlas), denying(&atlas, sixth));
+    let (shared, plan) = (Rc::clone(&atlas), Denies::of(&atlas, sixth));
     let mut net = atlas::network(&atlas, SEED, Terrain::flat(TRIP), move |birth| {
         if birth.machine >= machines {
             return Member::honest(Peer::new(server(), birth, &entries(birth.machine, machines, asks_all)));
@@ -100,8 +94,7 @@ fn captured(machines: u32, newcomers: u32, asks_all: bool) -> Result<Captured, S
         resident(&shared, birth, &plan)
     })?;
     let mut draws = Draws::new(shifted(SEED), "capture", &[]);
-    let owners: Vec<Owner> =
-        publish(&mut net, 50, &mut draws, |draws| honest(draws, machines))?.into_iter().map(|(_, owner)| owner).collect();
+    let owners: Vec<Owner> = publish(&mut net, 50, &mut draws, honest(machines, sixth))?.into_iter().map(|(_, owner)| owner).collect();
     let first = net.swarm.add(newcomers);
     let all = first..first + newcomers;
     all.clone().for_each(|newcomer| net.swarm.join_at(newcomer, net.swarm.now()));
@@ -123,15 +116,6 @@ fn captured(machines: u32, newcomers: u32, asks_all: bool) -> Result<Captured, S
     Ok(Captured { first: at_once, later, parts, nodes })
 }
 
-fn honest(draws: &mut Draws, machines: u32) -> u32 {
-    loop {
-        let machine = draws.below(u64::from(machines)) as u32;
-        if !sixth(machine) {
-            return machine;
-        }
-    }
-}
-
 /// Whom a newcomer knows: three of the gang and one who is not; or one of the gang alone.
 fn entries(newcomer: u32, machines: u32, asks_all: bool) -> Vec<SocketAddr> {
     let mut draws = Draws::new(shifted(SEED), "entries", &[u64::from(newcomer)]);
@@ -143,14 +127,14 @@ fn entries(newcomer: u32, machines: u32, asks_all: bool) -> Vec<SocketAddr> {
         }
     }
     if asks_all {
-        entries.insert(honest(&mut draws, machines));
+        entries.insert(honest(machines, sixth)(&mut draws));
     }
     entries.into_iter().map(address).take(if asks_all { ENTRIES } else { 1 }).collect()
 }
 
 /// The verified nodes of a stored table of IPv4.
 fn verified(items: &[Item]) -> Vec<SocketAddr> {
-    let table = items.iter().find(|item| item.key == b"4gt").map_or(&[][..], |item| item.value.get(HEAD..).unwrap_or_default());
+    let table = items.iter().find(|item| item.key == TABLE).map_or(&[][..], |item| item.value.get(HEAD..).unwrap_or_default());
     let rows = table.chunks_exact(ROW).filter(|row| row[ROW - 1] & 1 != 0);
     rows.map(|row| SocketAddr::from((Ipv4Addr::new(row[8], row[9], row[10], row[11]), u16::from_be_bytes([row[12], row[13]])))).collect()
 }

@@ -1,5 +1,6 @@
 //! What machines of a gang do together: they name only each other and hide records, or they hand out the oldest that they were given.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -17,9 +18,16 @@ const ASKED_MAX: usize = 1_000;
 
 /// Denies that there is a record, and leads whoever looks for one to its own members that are nearest.
 pub(crate) struct Denies {
-    pub(crate) atlas: Rc<Atlas>,
+    atlas: Rc<Atlas>,
     pub(crate) is_member: fn(u32) -> bool,
-    pub(crate) asked: Asked,
+    asked: Asked,
+}
+
+impl Denies {
+    /// A plan that all members share.
+    pub(crate) fn of(atlas: &Rc<Atlas>, is_member: fn(u32) -> bool) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self { atlas: Rc::clone(atlas), is_member, asked: Asked::default() }))
+    }
 }
 
 /// What requests were about, by exchange.

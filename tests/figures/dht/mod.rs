@@ -22,6 +22,7 @@ mod privacy;
 mod reflect;
 mod rest;
 mod restart;
+mod rows;
 mod served;
 mod small;
 mod start;

@@ -1,6 +1,5 @@
 //! `dht-restart`: who comes back where fifteen hostile neighbours answer.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -13,9 +12,10 @@ use overcom_simulator::swarm::{Terrain, address};
 use overcom_simulator::{Draws, Network};
 
 use super::atlas::{self, Atlas, Place, prefix, restored};
-use super::gang::{Asked, Denies, hint};
+use super::gang::{Denies, hint};
 use super::looks::look_up_each;
 use super::net::{Member, Net, Owner, TRIP, server};
+use super::rows::{HEAD, ROW, TABLE, age};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
@@ -29,12 +29,7 @@ const VICTIM: u32 = HONEST + GANG;
 const LEFT: usize = 48;
 /// The gang is nearer to it than others.
 const NEAR: Network = Network { delay_us: 5_000, ..TRIP };
-const TABLE: &[u8] = b"4gt";
 const REACH: &[u8] = b"4gr";
-/// What a stored table has before its rows, how long one is, and what says that nodes of 64 groups were verified (spec: DHT-63, DHT-130).
-const HEAD: usize = 4;
-const ROW: usize = 19;
-const SEEN: Range<usize> = 14..18;
 /// In units of 8 s.
 const TWO_HOURS: u32 = 900;
 const FLAGS: usize = 4;
@@ -136,7 +131,7 @@ fn places(owner: &Owner, draws: &mut Draws) -> Vec<Place> {
 }
 
 fn network(atlas: &Rc<Atlas>, remembers: bool, is_behind: bool) -> Result<Net, String> {
-    let plan = Rc::new(RefCell::new(Denies { atlas: Rc::clone(atlas), is_member, asked: Asked::default() }));
+    let plan = Denies::of(atlas, is_member);
     let shared = Rc::clone(atlas);
     let mut net = atlas::network(atlas, SEED, Terrain::flat(TRIP), move |birth| {
         if birth.machine == VICTIM {
@@ -190,8 +185,6 @@ fn besieged_items(items: Vec<Item>, atlas: &Atlas, remembers: bool, served: bool
 /// A row of who was heard two hours before: to be asked, not verified.
 fn old(row: &[u8]) -> Vec<u8> {
     let mut row = row.to_vec();
-    if let Some(seen) = row.get_mut(SEEN).and_then(|seen| seen.first_chunk_mut::<4>()) {
-        *seen = u32::from_be_bytes(*seen).saturating_sub(TWO_HOURS).to_be_bytes();
-    }
+    age(&mut row, TWO_HOURS);
     row
 }

@@ -11,6 +11,7 @@ use overcom_simulator::swarm::{Swarm, Terrain, address};
 
 use super::looks::{first_ms, look_up_each, lost, publish, quantile};
 use super::net::{Member, Net, Owner, Peer, SETTLE, TRIP, server_or_seed};
+use super::rows::{HEAD, ROW, TABLE, age};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
@@ -22,10 +23,6 @@ const LOST_MS: f64 = 6_000.0;
 const LOST_MAX: f64 = 0.05;
 /// What a table that is a day old says less: units of 8 s.
 const DAY_TICKS: u32 = 24 * 3_600 / 8;
-/// A row of a stored table of IPv4: hint, ip, port, when it answered, and a byte (DHT-63).
-const ROW: usize = 8 + 4 + 2 + 4 + 1;
-const HEAD: usize = 4;
-const SEEN: std::ops::Range<usize> = 14..18;
 
 /// What machines find when they start.
 type Stores = Rc<RefCell<BTreeMap<u32, Vec<Item>>>>;
@@ -116,12 +113,8 @@ fn started(net: &mut Net, machines: impl Iterator<Item = u32> + Clone, owners: &
 
 /// What was stored, as if it had been a day ago.
 fn aged(mut item: Item) -> Item {
-    if item.key == b"4gt" {
-        for row in item.value.get_mut(HEAD..).unwrap_or_default().chunks_exact_mut(ROW) {
-            if let Some(seen) = row.get_mut(SEEN).and_then(|seen| seen.first_chunk_mut::<4>()) {
-                *seen = u32::from_be_bytes(*seen).saturating_sub(DAY_TICKS).to_be_bytes();
-            }
-        }
+    if item.key == TABLE {
+        item.value.get_mut(HEAD..).unwrap_or_default().chunks_exact_mut(ROW).for_each(|row| age(row, DAY_TICKS));
     }
     item
 }
