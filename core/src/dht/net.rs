@@ -14,7 +14,7 @@ use super::reach::{Choice, Known, Reach};
 use super::realm::Realm;
 use super::recent::Recent;
 use super::repair::Repair;
-use super::table::{Mode, Rtt, Shape, Table, Wanted};
+use super::table::{Mode, Places, Rtt, Shape, Table, Wanted};
 use super::upkeep::Upkeep;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -170,7 +170,7 @@ impl Net {
     /// Has the nearest nodes of the table wanted as leaves.
     pub(super) fn offer_nearest(&mut self, now: Time) {
         let mut nearest = Vec::new();
-        self.table.nearest(self.own.hint(), LEAVES_MAX, Wanted::Asking, now, &mut nearest);
+        self.table.nearest(self.own.hint(), LEAVES_MAX, Wanted::Asking(Places::All), now, &mut nearest);
         for entry in nearest.iter().filter(|entry| entry.is_verified()) {
             self.leaves.offer(entry.hint, entry.at, now);
         }

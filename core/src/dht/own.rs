@@ -167,7 +167,8 @@ impl Dht {
             }
             Do::Keep { realm, kind, record } => self.keep_own(cx, own, realm, kind, &record),
             Do::Get { to, kind, device, known } => {
-                let question = Question::Get { target: own.home, kind, device: Some(device), known: Some(known), write: true };
+                let question =
+                    Question::Get { target: own.home, kind, device: Some(device), known: Some(known), write: true, is_fair: false };
                 self.write_to(cx, own, to, question);
             }
             Do::Put { to, kind, token, record, carry } => {
@@ -307,8 +308,14 @@ impl Dht {
                     }
                 }
                 Some(sleeper::Do::Get { to, device, known }) => {
-                    let question =
-                        Question::Get { target: own.home, kind: Kind::Device, device: Some(device), known: Some(known), write: false };
+                    let question = Question::Get {
+                        target: own.home,
+                        kind: Kind::Device,
+                        device: Some(device),
+                        known: Some(known),
+                        write: false,
+                        is_fair: false,
+                    };
                     if !self.ask_contact(cx, to, question, Purpose::Sleep) {
                         sleeper.on_silent(to.at, cx.now);
                     }

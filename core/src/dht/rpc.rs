@@ -21,6 +21,7 @@ pub(crate) enum Question {
     Alive(Hint),
     Find {
         target: Key,
+        is_fair: bool,
     },
     Get {
         target: Key,
@@ -28,6 +29,7 @@ pub(crate) enum Question {
         device: Option<DeviceHint>,
         known: Option<u64>,
         write: bool,
+        is_fair: bool,
     },
     Put {
         target: Key,
@@ -54,7 +56,7 @@ impl Question {
     /// What it is about, if it is about a point of the key space.
     pub(crate) const fn target(&self) -> Option<Key> {
         match self {
-            Self::Find { target } | Self::Get { target, .. } | Self::Put { target, .. } | Self::Offer { target, .. } => Some(*target),
+            Self::Find { target, .. } | Self::Get { target, .. } | Self::Put { target, .. } | Self::Offer { target, .. } => Some(*target),
             Self::Ping | Self::Alive(_) | Self::Hello(_) | Self::Probe | Self::Knock(_) => None,
         }
     }
@@ -79,15 +81,15 @@ impl Question {
         match self {
             Self::Ping => Request::Ping { to: None },
             Self::Alive(hint) => Request::Ping { to: Some(*hint) },
-            Self::Find { target } => Request::Find { target: *target },
-            Self::Get { target, kind, device, known, write } => {
-                Request::Get { target: *target, kind: *kind, device: *device, known: *known, write: *write }
+            Self::Find { target, is_fair } => Request::Find { target: *target, is_fair: *is_fair },
+            Self::Get { target, kind, device, known, write, is_fair } => {
+                Request::Get { target: *target, kind: *kind, device: *device, known: *known, write: *write, is_fair: *is_fair }
             }
             Self::Put { target, kind, token, record, carry } => {
                 Request::Put { target: *target, kind: *kind, token: *token, record, carry: *carry }
             }
             Self::Offer { target, kind, device, number, .. } => {
-                Request::Get { target: *target, kind: *kind, device: *device, known: Some(*number), write: true }
+                Request::Get { target: *target, kind: *kind, device: *device, known: Some(*number), write: true, is_fair: false }
             }
             Self::Hello(challenge) => Request::Hello { challenge: *challenge.public() },
             Self::Probe => Request::Probe,

@@ -92,8 +92,8 @@ impl Dht {
     pub(super) fn drive_find(&mut self, cx: &mut Cx, seek: &mut Seek) -> bool {
         let Seek { number, target, goal: Goal::Find(tag, finding), look_up, .. } = seek else { return true };
         while let Some(find::Again { hint, at, question }) = finding.next_again(look_up) {
-            let asked =
-                Question::Get { target: *target, kind: question.kind, device: question.device, known: question.known, write: false };
+            let find::Question { kind, device, known } = question;
+            let asked = Question::Get { target: *target, kind, device, known, write: false, is_fair: false };
             if !self.ask_contact(cx, Contact { hint, at }, asked, Purpose::Again { number: *number }) {
                 finding.on_again_lost(at, &question);
             }

@@ -9,11 +9,11 @@ use super::ask::Whom;
 use super::find::{self, Finding};
 use super::home::Name;
 use super::key::{Hint, Key};
-use super::lookup::{Ask, End, LookUp, Start, Wants};
+use super::lookup::{Ask, End, FAIR_MAX, LookUp, SEEDS_MAX, Start, Wants};
 use super::proof::Token;
 use super::realm::Realm;
 use super::rpc::{Asked, Question};
-use super::table::{Mode, Rtt, Wanted};
+use super::table::{Entry, Mode, Places, Rtt, Wanted};
 use super::told::Told;
 use super::wire::{Answer, Contact, Kind, Reply};
 use super::{Dht, Purpose};
@@ -66,8 +66,11 @@ impl Dht {
     pub(super) fn seek(&mut self, cx: &Cx, at: usize, target: Key, goal: Goal) -> Option<u32> {
         let net = self.nets.get_mut(at)?;
         let mut seeds = Vec::new();
-        net.table.nearest(target.hint(), SEEDS, Wanted::Asking, cx.now, &mut seeds);
-        let of_table = seeds.iter().map(|entry| Start { hint: Some(entry.hint), at: entry.at, rtt: entry.rtt });
+        let start = |entry: &Entry| Start { hint: Some(entry.hint), at: entry.at, rtt: entry.rtt };
+        net.table.nearest(target.hint(), FAIR_MAX, Wanted::Asking(Places::Fair), cx.now, &mut seeds);
+        let fair: Vec<Start> = seeds.iter().map(start).collect();
+        net.table.nearest(target.hint(), SEEDS_MAX, Wanted::Asking(Places::All), cx.now, &mut seeds);
+        let of_table = seeds.iter().map(start);
         // In a small network, and before a table is filled, whoever is an entry peer is asked too.
         let is_thin = net.reach.mode() == Mode::Soft;
         let of_entries = self.entries.addresses().filter(|entry| is_thin && Realm::of(*entry) == Some(net.realm));
@@ -77,7 +80,7 @@ impl Dht {
             Goal::Own | Goal::Far | Goal::Sleep | Goal::Carry(_) => Wants::Nodes,
             Goal::Publish(_) | Goal::Find(..) => Wants::Records,
         };
-        let mut look_up = LookUp::new(target.hint(), wants, net.view(), of_table.chain(of_entries), cx.now);
+        let mut look_up = LookUp::new(target.hint(), wants, net.view(), of_table.chain(of_entries), fair, cx.now);
         if net.thorough.has(target.as_bytes(), cx.now) {
             look_up.end_rounds();
         }
@@ -175,7 +178,8 @@ impl Dht {
         if is_complete && let Some(eighth) = look_up.eighth() {
             net.estimate.on_look_up(eighth);
         }
-        if look_up.has_begun_again() {
+        let is_found = matches!(&goal, Goal::Find(_, finding) if finding.is_found(&self.accepted));
+        if look_up.has_begun_again() && !is_found {
             net.thorough.add(target.as_bytes(), cx.now);
         }
         if look_up.is_dense() && net.suspects.is_news(&target, cx.now) {
@@ -204,9 +208,6 @@ impl Dht {
     }
 }
 
-/// Nodes of the table that a look-up begins with.
-const SEEDS: usize = super::lookup::SEEDS_MAX;
-
 /// The look-up with this number, if it goes on.
 pub(super) fn numbered(seeks: &mut [Seek], number: u32) -> Option<&mut Seek> {
     seeks.iter_mut().find(|seek| seek.number == number)
@@ -215,13 +216,14 @@ pub(super) fn numbered(seeks: &mut [Seek], number: u32) -> Option<&mut Seek> {
 /// What a look-up asks somebody.
 fn question(seek: &Seek, ask: &Ask, is_live: bool) -> Question {
     let target = seek.target;
-    let get = |kind, device, known, write| Question::Get { target, kind, device, known, write };
+    let is_fair = ask.is_fair;
+    let get = |kind, device, known, write| Question::Get { target, kind, device, known, write, is_fair };
     match &seek.goal {
-        Goal::Own | Goal::Far | Goal::Carry(_) => Question::Find { target },
-        _ if !ask.is_get => Question::Find { target },
+        Goal::Own | Goal::Far | Goal::Carry(_) => Question::Find { target, is_fair },
+        _ if !ask.is_get => Question::Find { target, is_fair },
         // Only who shows a cookie is given a token, and what is held is asked for later, of those who are chosen.
         Goal::Publish(_) if is_live => get(Kind::Device, None, Some(INTEGER_MAX), true),
-        Goal::Publish(_) | Goal::Sleep => Question::Find { target },
+        Goal::Publish(_) | Goal::Sleep => Question::Find { target, is_fair },
         Goal::Find(_, finding) => {
             let find::Question { kind, device, known } = finding.question(ask.path);
             get(kind, device, known, false)

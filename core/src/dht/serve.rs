@@ -15,7 +15,7 @@ use super::rate::{Rate, Rates, Verdict};
 use super::reach::Heard;
 use super::realm::Realm;
 use super::rpc::Question;
-use super::table::{Candidate, Rtt, Wanted};
+use super::table::{Candidate, Places, Rtt, Wanted};
 use super::wire::{
     Answer, Asker, Contact, Denied, DeviceHint, ERRAND_BYTES, Exchange, Few, Got, Head, Kind, PING_BYTES, Reply, Request, nodes_max,
     write_error, write_reply,
@@ -58,6 +58,7 @@ struct Sought {
     device: Option<DeviceHint>,
     known: Option<u64>,
     write: bool,
+    is_fair: bool,
 }
 
 /// What became of a request.
@@ -150,15 +151,15 @@ impl Dht {
         let Some(id) = net.served_id() else { return Outcome::Nothing };
         match &asking.request {
             Request::Ping { .. } => Outcome::Nothing,
-            Request::Find { target } => {
+            Request::Find { target, is_fair } => {
                 if self.is_short(cx, at, asking, target.hint()) {
                     return Outcome::Nothing;
                 }
-                let nodes = self.named(cx, at, target.hint(), nodes_max(asking.from, false));
+                let nodes = self.named(cx, at, (target.hint(), Places::of(*is_fair)), nodes_max(asking.from, false));
                 self.reply(cx, at, asking, Reply { nodes, ..Reply::new(Answer::Find) })
             }
-            Request::Get { target, kind, device, known, write } => {
-                let sought = Sought { target: *target, kind: *kind, device: *device, known: *known, write: *write };
+            Request::Get { target, kind, device, known, write, is_fair } => {
+                let sought = Sought { target: *target, kind: *kind, device: *device, known: *known, write: *write, is_fair: *is_fair };
                 self.answer_get(cx, at, asking, &sought)
             }
             Request::Put { .. } if !asking.is_proven => Outcome::Nothing,
@@ -173,12 +174,12 @@ impl Dht {
     }
 
     fn answer_get(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, sought: &Sought) -> Outcome {
-        let Sought { target, kind, device, known, write } = *sought;
+        let Sought { target, kind, device, known, write, is_fair } = *sought;
         if self.is_short(cx, at, asking, target.hint()) {
             return Outcome::Nothing;
         }
         let token = (write && asking.is_proven).then(|| self.secrets.token(asking.from, &target));
-        let all = self.named(cx, at, target.hint(), nodes_max(asking.from, false));
+        let all = self.named(cx, at, (target.hint(), Places::of(is_fair)), nodes_max(asking.from, false));
         let asker = self.asker(at, asking);
         let wanted = home::Wanted { home: target, scope: asking.realm.scope, kind, device, known };
         let mut got = self.home.get(&wanted, cx.wall);
@@ -276,10 +277,10 @@ impl Dht {
     }
 
     /// The nodes that are named for a target.
-    fn named(&self, cx: &Cx, at: usize, target: Hint, count: usize) -> Few<Contact> {
+    fn named(&self, cx: &Cx, at: usize, (target, places): (Hint, Places), count: usize) -> Few<Contact> {
         let Some(net) = self.nets.get(at) else { return Few::NONE };
         let mut nearest = Vec::with_capacity(count);
-        net.table.nearest(target, count, Wanted::Naming, cx.now, &mut nearest);
+        net.table.nearest(target, count, Wanted::Naming(places), cx.now, &mut nearest);
         nearest.iter().map(|entry| Contact { hint: entry.hint, at: entry.at }).collect()
     }
 

@@ -282,7 +282,7 @@ impl Dht {
         let to = net.leaves.find(check.to).map(|leaf| Contact { hint: check.to, at: leaf.at });
         let slot = check.name.slot;
         let device = slot.device().map(DeviceHint::of);
-        let question = Question::Get { target: check.name.home, kind: slot.kind(), device, known, write: true };
+        let question = Question::Get { target: check.name.home, kind: slot.kind(), device, known, write: true, is_fair: false };
         if !to.is_some_and(|to| self.ask_contact(cx, to, question, Purpose::Check(check.number))) {
             self.on_check_failed(cx, at, check.number);
         }

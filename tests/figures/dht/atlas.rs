@@ -60,6 +60,11 @@ impl Place {
     }
 }
 
+/// How many places a bucket has (DHT-52).
+pub(super) fn places(bucket: u32, is_wide: bool) -> usize {
+    if is_wide { WIDE_FIRST.get(bucket as usize).copied().unwrap_or(WIDE) } else { PLACES }
+}
+
 /// The id of a node at a global address (DHT-4).
 fn id(crypto: &Crypto, key: &NodeKey, at: SocketAddr, variant: u8) -> [u8; 32] {
     let mut id = crypto.hash(&[b"overcom/1 id key\0", key.as_bytes(), &masked(at.ip()), &[variant]]);
@@ -196,8 +201,7 @@ impl Atlas {
         let mut count: u16 = 0;
         let seen = if self.terrain.is_some() { SEEN_TICKS / 2 } else { SEEN_TICKS };
         for bucket in (0..BUCKETS).rev() {
-            let places = if is_wide { WIDE_FIRST.get(bucket as usize).copied().unwrap_or(WIDE) } else { PLACES };
-            let known = self.bucket((own_number, own), bucket, places.min(self.known_max), draws);
+            let known = self.bucket((own_number, own), bucket, places(bucket, is_wide).min(self.known_max), draws);
             for (index, machine) in known.into_iter().enumerate() {
                 let Some(place) = self.place(machine).filter(|place| place.id != own.id) else { continue };
                 out.extend(place.hint().to_be_bytes());

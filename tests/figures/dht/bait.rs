@@ -24,10 +24,10 @@ const READERS: usize = 20;
 const ASKED: Duration = Duration::from_secs(600);
 /// A millisecond there and back, whoever asks.
 const NEAR: Network = Network { delay_us: 450, jitter_us: 100, ..TRIP };
-/// A full bucket, in which the second half goes to who is near (spec: DHT-56).
-const FULL: usize = 16;
 /// Draws for a place, of which some meet the same member.
 const DRAWS: usize = 3;
+/// A row begins with the hint.
+const HINT: usize = 8;
 
 /// Which places of a full bucket are the gang's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,19 +86,24 @@ fn taken(mut item: Item, atlas: &Atlas, machine: u32, is_member: fn(u32) -> bool
     let mut count = 0_u16;
     // Nearest buckets first.
     for (bucket, mut rows) in buckets.into_iter().rev() {
-        if rows.len() >= FULL {
+        // In a full one the second half goes to who is near (DHT-56).
+        if rows.len() >= atlas::places(bucket, true) {
             let mut draws = Draws::new(shifted(SEED), "bucket", &[own, u64::from(bucket)]);
             rows.sort_by_cached_key(|_| draws.u64());
             let places = if won == Won::All { rows.len() } else { rows.len() / 2 };
+            let kept = rows.split_off(places);
             let gang: BTreeSet<u32> = (0..DRAWS * places).filter_map(|_| met(atlas, own, bucket, is_member, draws.u64())).collect();
-            if won == Won::All {
-                rows.truncate(gang.len());
+            let mut won_by: Vec<Vec<u8>> =
+                gang.into_iter().filter_map(|member| atlas.place(member)).map(|place| row_of(place, &rows[0])).collect();
+            won_by.retain(|row| !is_among(&kept, row));
+            if won == Won::Half {
+                // Where the gang is too small for half of a bucket, others keep their places.
+                rows.retain(|row| !is_among(&won_by, row));
+                won_by.append(&mut rows);
             }
-            for (row, member) in rows.iter_mut().zip(gang.iter().take(places).filter_map(|member| atlas.place(*member))) {
-                *row = [row_of(member), row[SEEN.start..].to_vec()].concat();
-            }
+            won_by.truncate(places);
+            rows = [won_by, kept].concat();
         }
-        // Whoever of the gang was there before stands there twice, which a table does not take.
         count += rows.len() as u16;
         item.value.extend(rows.concat());
     }
@@ -113,11 +118,16 @@ fn met(atlas: &Atlas, own: u64, bucket: u32, is_member: fn(u32) -> bool, chance:
     atlas.place(near).filter(|place| (place.hint() ^ own).leading_zeros() == bucket).map(|_| near)
 }
 
-/// What a row begins with: hint, ip and port.
-fn row_of(place: &Place) -> Vec<u8> {
+/// Whether a row is there of the same hint.
+fn is_among(rows: &[Vec<u8>], row: &[u8]) -> bool {
+    rows.iter().any(|other| other[..HINT] == row[..HINT])
+}
+
+/// A row of a place, with the rest of another's.
+fn row_of(place: &Place, other: &[u8]) -> Vec<u8> {
     let ip = match place.at.ip() {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
-    [place.hint().to_be_bytes().to_vec(), ip, place.at.port().to_be_bytes().to_vec()].concat()
+    [place.hint().to_be_bytes().to_vec(), ip, place.at.port().to_be_bytes().to_vec(), other[SEEN.start..].to_vec()].concat()
 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::Start;
 use crate::address::{Group, bound, group};
 use crate::dht::key::{Distance, Hint};
 use crate::dht::table::Rtt;
@@ -55,11 +56,6 @@ impl Candidate {
     /// Whether it may still answer, or has.
     pub(super) const fn is_alive(&self) -> bool {
         matches!(self.state, State::New | State::Asked | State::Slow | State::Answered)
-    }
-
-    /// Whether it is of the own table, and not merely named.
-    pub(super) const fn is_own(&self) -> bool {
-        matches!(self.givers, [None, None])
     }
 
     pub(super) const fn is_in_flight(&self) -> bool {
@@ -187,14 +183,20 @@ impl Candidates {
         givers.into_iter().flatten().for_each(|giver| self.blame(giver));
     }
 
-    /// Who was named and not asked is forgotten; who was asked is on no path any more, and the others are dealt to the paths anew.
-    pub(super) fn begin_again(&mut self) {
-        self.all.retain(|candidate| !candidate.is_unasked() || candidate.is_own());
-        let mut paths = (0..PATHS).cycle();
-        for candidate in &mut self.all {
-            candidate.path = if candidate.is_unasked() { paths.next().unwrap_or(0) } else { PATHS };
-        }
+    /// Who was not asked is forgotten; who was is on no path any more, and of `starts` those that may be asked are dealt to the paths.
+    pub(super) fn begin_again(&mut self, starts: &[Start]) {
+        self.all.retain(|candidate| !candidate.is_unasked());
+        self.all.iter_mut().for_each(|candidate| candidate.path = PATHS);
         self.all.sort_unstable_by_key(Candidate::order);
+        let open: Vec<Start> = starts.iter().copied().filter(|start| self.may_ask(start)).collect();
+        for (start, path) in open.into_iter().zip((0..PATHS).cycle()) {
+            self.add(start.hint, start.at, start.rtt, path, None);
+        }
+    }
+
+    /// Whether somebody may be asked yet.
+    pub(super) fn may_ask(&self, start: &Start) -> bool {
+        self.state_of_new(start.hint, start.at) == Some(State::New)
     }
 
     /// A hint of this giver was wrong. After the second, those of its hints that nobody else has named on its path and that

@@ -32,6 +32,8 @@ use candidates::{Candidate, Candidates, PATHS, State};
 
 /// How many nodes of the table it knows: six a path (spec: DHT-80).
 pub(crate) const SEEDS_MAX: usize = 24;
+/// How many it knows of the own table for other rounds (spec: DHT-86).
+pub(crate) const FAIR_MAX: usize = 32;
 /// How many requests are on their way at once (spec: DHT-82).
 pub(crate) const IN_FLIGHT_MAX: usize = 12;
 /// How many of them, near the target, are in time: one for each path (spec: DHT-85).
@@ -89,6 +91,8 @@ pub(crate) struct Ask {
     pub(crate) path: u8,
     /// Whether to ask for records too, or for nodes only.
     pub(crate) is_get: bool,
+    /// Whether only those are to be named whom nobody has got to know for being near (spec: DHT-80).
+    pub(crate) is_fair: bool,
 }
 
 /// Why it is over.
@@ -115,6 +119,8 @@ pub(crate) struct LookUp {
     wants: Wants,
     view: View,
     candidates: Candidates,
+    /// Whom other rounds may begin with.
+    fair: Vec<Start>,
     /// The paths that have asked somebody, a bit each.
     begun: u8,
     is_region: bool,
@@ -126,11 +132,25 @@ pub(crate) struct LookUp {
 }
 
 impl LookUp {
-    /// One that begins now, with the first 24 of `seeds`, which are the nearest of the table in their order; the i-th is
-    /// of path i mod 4 (spec: DHT-80).
-    pub(crate) fn new(target: Hint, wants: Wants, view: View, seeds: impl IntoIterator<Item = Start>, now: Time) -> Self {
+    /// One that begins now, with 24 that are dealt to the paths in turn: to two of them of `seeds`, to two of `fair`. Both are the
+    /// nearest of the table in their order, `fair` those that nobody has got to know for being near (spec: DHT-80).
+    pub(crate) fn new(
+        target: Hint,
+        wants: Wants,
+        view: View,
+        seeds: impl IntoIterator<Item = Start>,
+        fair: impl IntoIterator<Item = Start>,
+        now: Time,
+    ) -> Self {
         let mut candidates = Candidates::new(target, view.realm.is_global());
-        for (seed, path) in seeds.into_iter().take(SEEDS_MAX).zip((0..PATHS).cycle()) {
+        let fair: Vec<Start> = fair.into_iter().take(FAIR_MAX).collect();
+        let (mut seeds, mut of_fair) = (seeds.into_iter(), fair.iter().copied());
+        let mut dealt: Vec<SocketAddr> = Vec::with_capacity(SEEDS_MAX);
+        for path in (0..PATHS).cycle().take(SEEDS_MAX) {
+            let is_new = |seed: &Start| !dealt.contains(&seed.at);
+            let seed = if path % 2 == 1 { of_fair.find(is_new) } else { None };
+            let Some(seed) = seed.or_else(|| seeds.find(is_new)) else { break };
+            dealt.push(seed.at);
             candidates.add(seed.hint, seed.at, seed.rtt, path, None);
         }
         let rounds_left = if wants == Wants::Records && view.is_hard { AGAIN_MAX } else { 0 };
@@ -139,6 +159,7 @@ impl LookUp {
             wants,
             view,
             candidates,
+            fair: if rounds_left > 0 { fair } else { Vec::new() },
             begun: 0,
             is_region: false,
             rounds_left,
@@ -170,7 +191,13 @@ impl LookUp {
             self.choose_next()
         })?;
         let candidate = self.candidates.get(index)?;
-        let ask = Ask { hint: candidate.hint, at: candidate.at, path: candidate.path, is_get: self.is_get(candidate) };
+        let ask = Ask {
+            hint: candidate.hint,
+            at: candidate.at,
+            path: candidate.path,
+            is_get: self.is_get(candidate),
+            is_fair: self.is_fair(candidate.path),
+        };
         self.begun |= 1 << ask.path;
         self.asks = self.asks.saturating_add(1);
         self.candidates.on_asked(index);
@@ -290,6 +317,12 @@ impl LookUp {
         self.wants == Wants::Records && (self.view.servers < SERVERS_FEW || is_near)
     }
 
+    /// Whether a path goes by those alone who are not known for being near: two of the first round, and all of the others
+    /// (spec: DHT-80).
+    const fn is_fair(&self, path: u8) -> bool {
+        self.has_begun_again || path % 2 == 1
+    }
+
     /// Whom a path asks next, unless it waits (spec: DHT-81, DHT-83).
     fn next_of(&self, path: u8) -> Option<usize> {
         let is_waiting = self.candidates.of(path).any(|(_, candidate)| candidate.state == State::Asked);
@@ -301,7 +334,7 @@ impl LookUp {
         let asked: Vec<Group> = of_path().filter(|(_, it)| !it.is_unasked()).map(|(_, it)| it.group()).collect();
         let mut open = of_path().filter(|(_, it)| it.state == State::New && !asked.contains(&it.group())).peekable();
         let (nearest, first) = open.peek().map(|(index, it)| (*index, it.distance))?;
-        if self.begun & (1 << path) == 0 {
+        if self.begun & (1 << path) == 0 && !self.is_fair(path) {
             // By round trip among those whose distance has at most one bit more (spec: DHT-80).
             let shared = first.0.leading_zeros().saturating_sub(1);
             let by_rtt = open.filter(|(_, it)| it.distance.0.leading_zeros() >= shared);
@@ -365,16 +398,14 @@ impl LookUp {
     }
 
     fn may_begin_again(&self) -> bool {
-        self.rounds_left > 0
-            && self.asks < ASKS_MAX
-            && self.candidates.iter().any(|candidate| candidate.is_own() && candidate.state == State::New)
+        self.rounds_left > 0 && self.asks < ASKS_MAX && self.fair.iter().any(|fair| self.candidates.may_ask(fair))
     }
 
-    /// Another round: four new paths, from those of the own table that were not asked; what was named is forgotten, and who
-    /// was asked is asked no more.
+    /// Another round: four new paths, from the fair ones of the own table that were not asked; all others that were not are
+    /// forgotten, and who was asked is asked no more.
     fn begin_again(&mut self) {
         self.rounds_left = self.rounds_left.saturating_sub(1);
-        self.candidates.begin_again();
+        self.candidates.begin_again(&self.fair);
         (self.begun, self.is_region, self.has_begun_again) = (0, false, true);
     }
 

@@ -145,7 +145,7 @@ impl Network {
     pub(in crate::dht) fn look_up(&mut self, own: Hint, target: Hint, wants: Wants) -> LookUp {
         let seeds = self.named(own, target, SEEDS_MAX);
         let starts: Vec<Start> = seeds.iter().map(|it| Start { hint: Some(it.hint), at: it.at, rtt: Rtt::of(self.rtt(it.at)) }).collect();
-        LookUp::new(target, wants, self.view(own), starts, Time::ZERO)
+        LookUp::new(target, wants, self.view(own), starts.clone(), starts, Time::ZERO)
     }
 
     /// 20 to 180 ms, by address.

@@ -25,7 +25,7 @@ fn contact(n: u8, hint: u64) -> Contact {
 }
 
 fn look_up(seeds: &[Start]) -> LookUp {
-    LookUp::new(TARGET, Wants::Records, view(PRIVATE, 1 << 20), seeds.iter().copied(), Time::ZERO)
+    LookUp::new(TARGET, Wants::Records, view(PRIVATE, 1 << 20), seeds.iter().copied(), [], Time::ZERO)
 }
 
 fn drain(look_up: &mut LookUp) -> Vec<Ask> {
@@ -54,6 +54,30 @@ fn each_path_begins_with_its_own_seeds_and_with_the_nearest_by_round_trip_within
     assert_eq!(drain(&mut look_up(&seeds))[0].at, at(1));
     seeds[0].hint = Some(Hint(1 << 62));
     assert_eq!(drain(&mut look_up(&seeds))[0].at, at(9));
+}
+
+// spec-test: DHT-80
+#[test]
+fn two_paths_go_by_who_is_fair_alone() {
+    let far = |n: u8, n_th: u64, rtt| Start { rtt: Rtt::of(Duration::from_millis(rtt)), ..start(n, (1 << 63) + n_th) };
+    // The nearest of the table are all of a gang that is near; further off are twelve whom it has not pushed out.
+    let near: Vec<Start> = (0..24).map(|n| far(n + 1, n.into(), 1)).collect();
+    let fair: Vec<Start> = (0..12).map(|n| far(n + 101, 100 + u64::from(n), 300 - u64::from(n))).collect();
+    let begun =
+        |fair: &[Start]| LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), near.iter().copied(), fair.iter().copied(), Time::ZERO);
+    let first = |look_up: &mut LookUp| drain(look_up).iter().map(|ask| (ask.at, ask.is_fair)).collect::<Vec<_>>();
+    let mut look_up = begun(&fair);
+    assert_eq!(
+        first(&mut look_up),
+        [(at(1), false), (at(101), true), (at(2), false), (at(102), true)],
+        "the shortest round trip does not count"
+    );
+    look_up.on_reply(at(101), fair[0].hint, Rtt::UNKNOWN, [contact(150, 1 << 62)]);
+    look_up.on_reply(at(1), near[0].hint, Rtt::UNKNOWN, [contact(151, 1 << 62 | 1)]);
+    assert_eq!(first(&mut look_up), [(at(151), false), (at(150), true)], "a path remains what it is");
+    for fair in [&near[..], &[]] {
+        assert_eq!(first(&mut begun(fair)), [(at(1), false), (at(2), true), (at(3), false), (at(4), true)], "who is in both is dealt once");
+    }
 }
 
 // spec-test: DHT-81
@@ -98,7 +122,7 @@ fn a_path_asks_one_of_a_group_and_a_look_up_one_of_an_ip() {
         .map(|n| fitting([203, 0, 113, n / 4 + 1], u16::from(n), n.into(), n))
         .map(|it| Start { hint: Some(it.hint), at: it.at, rtt: Rtt::UNKNOWN })
         .collect();
-    let mut look_up = LookUp::new(TARGET, Wants::Nodes, view(GLOBAL, 1 << 40), seeds.iter().copied(), Time::ZERO);
+    let mut look_up = LookUp::new(TARGET, Wants::Nodes, view(GLOBAL, 1 << 40), seeds.iter().copied(), [], Time::ZERO);
     let mut asked = drain(&mut look_up);
     assert!(asked.iter().map(|ask| ask.path).eq(0..4), "one of each path, for all are of one /24: {asked:?}");
     asked.iter().for_each(|ask| look_up.on_miss(ask.at));
@@ -165,7 +189,7 @@ fn hints_that_cannot_be_there_are_blamed_at_once() {
     let bad = Contact { hint: Hint(good.hint.0 ^ 1 << 50), at: good.at };
     let private = contact(3, 3);
     for (named, is_asked) in [([good, bad, good], true), ([good, bad, private], false), ([private, private, good], false)] {
-        let mut look_up = LookUp::new(seed.hint, Wants::Nodes, view(GLOBAL, 4), [start], Time::ZERO);
+        let mut look_up = LookUp::new(seed.hint, Wants::Nodes, view(GLOBAL, 4), [start], [], Time::ZERO);
         drain(&mut look_up);
         look_up.on_reply(seed.at, Some(seed.hint), Rtt::UNKNOWN, named);
         assert_eq!(look_up.next().map(|ask| ask.at), is_asked.then_some(good.at));
@@ -207,7 +231,7 @@ fn where_records_lie_two_are_asked_at_once_as_soon_as_a_path_knows_who_is_there(
     // Another path asks its own all the same.
     records.on_reply(at(2), Some(Hint((1 << 63) + (1 << 40))), Rtt::UNKNOWN, [contact(50, 5)]);
     assert_eq!(asked(&mut records), [(at(50), 1)]);
-    let mut nodes = LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), sixteen(), Time::ZERO);
+    let mut nodes = LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), sixteen(), [], Time::ZERO);
     drain(&mut nodes);
     nodes.on_reply(at(1), far, Rtt::UNKNOWN, named);
     assert_eq!(asked(&mut nodes), [(at(40), 0)], "a look-up for nodes has time");
@@ -244,7 +268,7 @@ fn a_path_that_has_come_to_the_region_ends_no_other() {
 
 fn hard(wants: Wants) -> LookUp {
     let view = View { is_hard: true, ..view(PRIVATE, 1 << 20) };
-    LookUp::new(TARGET, wants, view, sixteen(), Time::ZERO)
+    LookUp::new(TARGET, wants, view, sixteen(), sixteen(), Time::ZERO)
 }
 
 /// Everybody answers at once, and the first names somebody nearer who names nobody. Whom it asks, and how it ends.
@@ -268,6 +292,14 @@ fn until_something_is_found_new_paths_begin_with_others_of_the_own_table() {
     assert!((1..seeds.len()).all(|n| !seeds[..n].contains(&seeds[n])), "each once: {asked:?}");
     assert_eq!(searching.answers().count(), asked.len(), "answers of all rounds count");
     assert!(searching.has_begun_again());
+    let mut begun = hard(Wants::Records);
+    let ways: Vec<(bool, bool)> = core::iter::from_fn(|| {
+        let ask = begun.next()?;
+        begun.on_reply(ask.at, ask.hint, Rtt::UNKNOWN, []);
+        Some((begun.has_begun_again(), ask.is_fair))
+    })
+    .collect();
+    assert!(ways.contains(&(false, false)) && !ways.contains(&(true, false)), "all paths of later rounds are fair: {ways:?}");
 
     for mut once in [hard(Wants::Nodes), look_up(&sixteen())] {
         let asked = answered(&mut once);
@@ -288,7 +320,7 @@ fn records_are_asked_for_where_they_may_be() {
         [(1 << 20, limit / 2, true), (1 << 20, limit * 2, false), (15, u64::MAX - 1, true), (16, limit * 2, true)]
     {
         for wants in [Wants::Records, Wants::Nodes] {
-            let ask = LookUp::new(TARGET, wants, view(PRIVATE, servers), [start(1, distance)], Time::ZERO).next();
+            let ask = LookUp::new(TARGET, wants, view(PRIVATE, servers), [start(1, distance)], [], Time::ZERO).next();
             assert_eq!(ask.map(|ask| ask.is_get), Some(is_get && wants == Wants::Records), "{servers} {distance:x}");
         }
     }
@@ -298,7 +330,7 @@ fn records_are_asked_for_where_they_may_be() {
 fn an_entry_peer_is_asked_without_a_name_and_gets_the_one_that_it_says() {
     let entry = Start { hint: None, at: at(1), rtt: Rtt::UNKNOWN };
     let mut look_up = look_up(&[entry]);
-    assert_eq!(look_up.next(), Some(Ask { hint: None, at: at(1), path: 0, is_get: true }));
+    assert_eq!(look_up.next(), Some(Ask { hint: None, at: at(1), path: 0, is_get: true, is_fair: false }));
     look_up.on_reply(at(1), Some(Hint(5)), Rtt::UNKNOWN, [contact(2, 3)]);
     assert_eq!(look_up.next().map(|ask| ask.at), Some(at(2)));
     look_up.on_reply(at(2), None, Rtt::UNKNOWN, []);
@@ -344,7 +376,7 @@ proptest! {
         // Distances of all sizes, and addresses that come again.
         let hint = |draw: u64| draw.checked_shr(u32::try_from(draw % 50).unwrap_or(0)).unwrap_or(0);
         let seeds = seeds.iter().map(|(n, draw, rtt)| Start { rtt: Rtt::of(Duration::from_millis((*rtt).into())), ..start(*n, hint(*draw)) });
-        let mut look_up = LookUp::new(TARGET, Wants::Records, View { is_hard, ..view(PRIVATE, servers) }, seeds, Time::ZERO);
+        let mut look_up = LookUp::new(TARGET, Wants::Records, View { is_hard, ..view(PRIVATE, servers) }, seeds.clone(), seeds.rev(), Time::ZERO);
         let mut in_flight: BTreeMap<SocketAddr, Option<Hint>> = BTreeMap::new();
         let mut asks = 0;
         let mut events = events.into_iter();

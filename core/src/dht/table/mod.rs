@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::ops::Range;
 use core::time::Duration;
 
 use super::key::Hint;
@@ -71,9 +72,24 @@ pub(crate) enum Mode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wanted {
     /// To be named to others: who answered within the hour.
-    Naming,
+    Naming(Places),
     /// To be asked by ourselves: others too, but last.
-    Asking,
+    Asking(Places),
+}
+
+/// From which places.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Places {
+    All,
+    /// Those that nobody wins by being near: of a full bucket the first half (spec: DHT-56).
+    Fair,
+}
+
+impl Places {
+    /// Those that a request which is fair, or is not, is about.
+    pub(crate) const fn of(is_fair: bool) -> Self {
+        if is_fair { Self::Fair } else { Self::All }
+    }
 }
 
 /// Who was seen longer ago is not named to others: an hour (spec: DHT-61).
@@ -190,17 +206,30 @@ impl Table {
         out.clear();
         let n = n.min(NEAREST_MAX);
         let (bucket, is_told) = (self.bucket(target), self.is_told(now));
-        let steps = [self.mains.range(bucket), self.mains.range_from(bucket.saturating_add(1))];
-        let before = (0..bucket).rev().map(|bucket| self.mains.range(bucket));
-        for range in steps.into_iter().chain(before) {
+        let (here, deeper) = (bucket..bucket.saturating_add(1), bucket.saturating_add(1)..BUCKETS);
+        let before = (0..bucket).rev().map(|bucket| bucket..bucket.saturating_add(1));
+        for buckets in [here, deeper].into_iter().chain(before) {
             let room = n.saturating_sub(out.len());
             if room == 0 {
                 return;
             }
             let mut best = Best::new(room, target, wanted, is_told);
-            self.mains.scan(range, now, |seen| best.offer(&seen));
+            match wanted {
+                Wanted::Naming(Places::All) | Wanted::Asking(Places::All) => {
+                    self.mains.scan(self.mains.ranges(buckets), now, |seen| best.offer(&seen));
+                }
+                Wanted::Naming(Places::Fair) | Wanted::Asking(Places::Fair) => {
+                    buckets.for_each(|bucket| self.mains.scan(self.fair(bucket), now, |seen| best.offer(&seen)));
+                }
+            }
             out.extend(best.indices().filter_map(|index| self.mains.get(index)));
         }
+    }
+
+    /// The places of a bucket that nobody wins by being near (spec: DHT-56).
+    fn fair(&self, bucket: usize) -> Range<usize> {
+        let (range, places) = (self.mains.range(bucket), self.shape.places(bucket));
+        if range.len() < places { range } else { range.start..range.start.saturating_add(places / 2) }
     }
 
     /// Soft or hard. In hard mode those over a cap lose their places.
@@ -303,9 +332,9 @@ impl Best {
             key |= Self::MISSED;
         }
         match self.wanted {
-            Wanted::Naming if !is_fresh => return,
-            Wanted::Asking if !is_fresh => key |= Self::LAST,
-            Wanted::Naming | Wanted::Asking => {}
+            Wanted::Naming(_) if !is_fresh => return,
+            Wanted::Asking(_) if !is_fresh => key |= Self::LAST,
+            Wanted::Naming(_) | Wanted::Asking(_) => {}
         }
         let Some(keys) = self.keys.get_mut(..self.room) else { return };
         let at = keys.partition_point(|other| *other < key);

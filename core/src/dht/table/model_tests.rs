@@ -53,7 +53,7 @@ impl Network {
     }
 
     /// Those who share the first `bits` of `target`.
-    fn within(&self, target: Hint, bits: u32) -> core::ops::Range<usize> {
+    fn within(&self, target: Hint, bits: u32) -> Range<usize> {
         let rest = u64::MAX.checked_shr(bits).unwrap_or(0);
         let start = self.nodes.partition_point(|(hint, _)| hint.0 < target.0 & !rest);
         start..self.nodes.partition_point(|(hint, _)| hint.0 <= target.0 | rest)
@@ -93,7 +93,7 @@ impl Network {
             self.build(node);
         }
         let mut out = Vec::new();
-        self.tables[&node].nearest(target, n, Wanted::Naming, NOW, &mut out);
+        self.tables[&node].nearest(target, n, Wanted::Naming(Places::All), NOW, &mut out);
         out.iter().map(|entry| entry.hint).collect()
     }
 

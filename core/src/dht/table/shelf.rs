@@ -62,9 +62,9 @@ impl Shelf {
         start(bucket)..start(bucket.saturating_add(1))
     }
 
-    /// The indices of this bucket and all deeper ones.
-    pub(super) fn range_from(&self, bucket: usize) -> Range<usize> {
-        self.range(bucket).start..self.len()
+    /// The indices of buckets that follow one another.
+    pub(super) fn ranges(&self, buckets: Range<usize>) -> Range<usize> {
+        self.range(buckets.start).start..self.range(buckets.end).start
     }
 
     /// The bucket that an index is in. O(buckets).

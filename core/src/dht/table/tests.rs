@@ -282,6 +282,17 @@ fn who_is_near_takes_places_of_the_second_half_only() {
     let places = hints(table.mains());
     assert!(places[..8].iter().copied().eq((0..8).map(|n| in_bucket(5, n))), "the first half stays");
     assert!(places[8..].iter().all(|hint| *hint > in_bucket(5, 20)), "liars had the other: {places:?}");
+    // To who asks for those who are fair the first half is named; in a bucket that is not full all are.
+    for n in 0..3 {
+        table.on_answer(&private(100 + n, in_bucket(2, n.into())), NOW);
+    }
+    let fair =
+        |target, n| nearest(&table, Hint(target), n, Wanted::Naming(Places::Fair), NOW).iter().map(|hint| hint.0).collect::<Vec<_>>();
+    let first: Vec<u64> = (0..8).map(|n| in_bucket(5, n)).collect();
+    assert_eq!(fair(in_bucket(5, 0), 8), first);
+    assert_eq!(fair(in_bucket(5, 30), 32).len(), 11, "those of other buckets after them");
+    assert_eq!(fair(in_bucket(2, 0), 3), (0..3).map(|n| in_bucket(2, n)).collect::<Vec<_>>());
+    assert_eq!(nearest(&table, Hint(in_bucket(2, 0)), 32, Wanted::Asking(Places::All), NOW).len(), 19);
     // A free place in the first half goes to who is known longest, however far.
     let old = private(20, in_bucket(5, 20));
     let mut table = Table::new(PRIVATE, OWN, Shape::CLIENT);
@@ -360,7 +371,7 @@ fn who_is_named_waits_to_be_asked_if_there_is_a_place_for_it_and_is_named_to_nob
     name(&mut table, &named);
     name(&mut table, &named);
     assert_eq!((waiting(&table), table.len()), (alloc::vec![named.hint.0], 0));
-    assert_eq!(nearest(&table, named.hint, 8, Wanted::Naming, NOW), [], "a word is no answer");
+    assert_eq!(nearest(&table, named.hint, 8, Wanted::Naming(Places::All), NOW), [], "a word is no answer");
     // Of the own hint, another realm, port 0, and another hint at the same address.
     for (hint, at) in [(OWN.0, "10.9.9.9:7"), (5, "20.1.1.1:7"), (6, "10.9.9.9:0"), (7, "10.0.0.1:7")] {
         table.on_named(Hint(hint), at.parse().expect("an address"), NOW);
@@ -512,10 +523,10 @@ fn who_was_seen_an_hour_ago_is_asked_last_and_not_named() {
     }
     let target = Hint(in_bucket(3, 0));
     let at = |wanted, now| nearest(&table, target, 10, wanted, now).iter().map(|hint| hint.0).collect::<Vec<_>>();
-    assert_eq!(at(Wanted::Naming, secs(3_600)), all);
-    assert_eq!(at(Wanted::Naming, secs(3_700)), all[5..]);
-    assert_eq!(at(Wanted::Asking, secs(3_700)), [&all[5..], &all[..5]].concat());
-    assert_eq!(at(Wanted::Naming, secs(9_000)), [0; 0]);
+    assert_eq!(at(Wanted::Naming(Places::All), secs(3_600)), all);
+    assert_eq!(at(Wanted::Naming(Places::All), secs(3_700)), all[5..]);
+    assert_eq!(at(Wanted::Asking(Places::All), secs(3_700)), [&all[5..], &all[..5]].concat());
+    assert_eq!(at(Wanted::Naming(Places::All), secs(9_000)), [0; 0]);
 }
 
 // spec-test: DHT-61
@@ -527,14 +538,14 @@ fn who_has_missed_is_asked_and_named_after_the_others_of_its_step() {
         table.on_answer(answer, NOW);
     });
     let order = |table: &Table, wanted| nearest(table, all[0].hint, 8, wanted, NOW);
-    let hints = |range: core::ops::Range<usize>| all[range].iter().map(|answer| answer.hint).collect::<Vec<_>>();
+    let hints = |range: Range<usize>| all[range].iter().map(|answer| answer.hint).collect::<Vec<_>>();
     assert!(all[..3].iter().all(|gone| table.on_miss(gone.at, NOW) != Miss::Unknown));
-    for wanted in [Wanted::Naming, Wanted::Asking] {
+    for wanted in [Wanted::Naming(Places::All), Wanted::Asking(Places::All)] {
         assert_eq!(order(&table, wanted), [hints(3..8), hints(0..3)].concat());
     }
     // In an outage all are as before.
     assert!(all[3..].iter().all(|gone| table.on_miss(gone.at, NOW) != Miss::Unknown));
-    assert_eq!(order(&table, Wanted::Naming), hints(0..8));
+    assert_eq!(order(&table, Wanted::Naming(Places::All)), hints(0..8));
 }
 
 // spec-test: DHT-61
@@ -547,7 +558,7 @@ fn in_a_soft_table_who_is_over_the_caps_is_named_after_the_others_of_its_step() 
     });
     let stranger = of_group(2, 1).next().expect("one of 255");
     table.on_answer(&stranger, NOW);
-    let told = nearest(&table, campus[20].hint, 7, Wanted::Naming, NOW);
+    let told = nearest(&table, campus[20].hint, 7, Wanted::Naming(Places::All), NOW);
     assert!(told[..3].contains(&stranger.hint) && told[..3].contains(&campus[0].hint) && told[..3].contains(&campus[1].hint));
     assert_eq!(told[3], campus[20].hint, "then the nearest of those over them");
 }
@@ -637,8 +648,8 @@ fn a_stored_node_that_has_not_answered_gives_way_to_one_that_has() {
     let mut back = Table::new(PRIVATE, OWN, Shape::CLIENT);
     let restored = back.restore(&bytes, NOW, WallTime::from_millis((1 << 40) + 7_200_000));
     assert_eq!((restored.map(|restored| restored.kept), back.verified()), (Ok(16), 0));
-    assert_eq!(nearest(&back, OWN, 16, Wanted::Naming, NOW), []);
-    assert_eq!(nearest(&back, OWN, 16, Wanted::Asking, NOW).len(), 16);
+    assert_eq!(nearest(&back, OWN, 16, Wanted::Naming(Places::All), NOW), []);
+    assert_eq!(nearest(&back, OWN, 16, Wanted::Asking(Places::All), NOW).len(), 16);
     for n in 20..36 {
         assert_eq!(back.on_answer(&private(n, in_bucket(5, n.into())), NOW), Admission::Main);
     }
@@ -678,7 +689,7 @@ fn ages_do_not_come_round_in_ten_days() {
     for quarter in 0..4 * 24 * 10 {
         let now = secs(quarter * 900);
         table.on_answer(&live, now);
-        let told = nearest(&table, OWN, 8, Wanted::Naming, now);
+        let told = nearest(&table, OWN, 8, Wanted::Naming(Places::All), now);
         assert_eq!(told.contains(&dead.hint), quarter <= 4, "{quarter}");
         assert!(told.contains(&live.hint));
         let idle = table.find(dead.at).map(|entry| entry.idle(now).as_secs()).unwrap_or_default();
@@ -688,7 +699,7 @@ fn ages_do_not_come_round_in_ten_days() {
     let mut table = self::table(PRIVATE);
     table.on_answer(&dead, NOW);
     for round in [65_536, 65_537, 65_800, 131_072] {
-        assert_eq!(nearest(&table, OWN, 8, Wanted::Naming, secs(8 * round)), []);
+        assert_eq!(nearest(&table, OWN, 8, Wanted::Naming(Places::All), secs(8 * round)), []);
     }
     assert_eq!(
         table.next_probe(secs(8 * 65_536), |_| false).map(|entry| entry.idle(secs(8 * 65_536)).as_secs()),
@@ -833,7 +844,7 @@ proptest! {
             all.sort_by_key(|hint| hint.distance(Hint(target)));
             all.truncate(n);
             // A hint that two addresses claim is over the caps for the second.
-            prop_assert!(!all_under || nearest(&table, Hint(target), n, Wanted::Naming, NOW) == all);
+            prop_assert!(!all_under || nearest(&table, Hint(target), n, Wanted::Naming(Places::All), NOW) == all);
         }
     }
 

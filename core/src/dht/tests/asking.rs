@@ -39,7 +39,7 @@ impl Alone {
     /// A token for the home of user 1, to who asks from there.
     fn token(&mut self, from: SocketAddr, target: Key) -> (Cookie, Token) {
         let cookie = self.cookie(from);
-        let get = Request::Get { target, kind: Kind::Device, device: None, known: None, write: true };
+        let get = Request::Get { target, kind: Kind::Device, device: None, known: None, write: true, is_fair: false };
         let (told, _, _) = self.ask(from, None, Some(cookie), &get);
         (cookie, told.and_then(|told| told.token).expect("a token"))
     }
@@ -72,7 +72,7 @@ fn requests<'a>(token: Option<Token>, record: &'a str, asker: SocketAddr) -> Vec
     let mut all = vec![
         Request::Ping { to: None },
         Request::Ping { to: Some(Key::from_bytes([9; 32]).hint()) },
-        Request::Find { target },
+        Request::Find { target, is_fair: false },
         Request::Hello { challenge: [9; 32] },
         Request::Probe,
         Request::Knock { at: asker },
@@ -82,7 +82,7 @@ fn requests<'a>(token: Option<Token>, record: &'a str, asker: SocketAddr) -> Vec
     for kind in [Kind::Address, Kind::Device, Kind::Revocation] {
         for known in [None, Some(0), Some(u64::MAX >> 11)] {
             for write in [false, true] {
-                all.push(Request::Get { target, kind, device: None, known, write });
+                all.push(Request::Get { target, kind, device: None, known, write, is_fair: false });
             }
         }
     }
@@ -196,7 +196,7 @@ fn who_shows_an_ageing_cookie_gets_the_next_one_and_who_shows_a_fresh_one_none()
     let (mut shown, mut given) = (first, 0);
     for _ in 0..60 {
         alone.wait(Duration::from_secs(60));
-        let (told, _, _) = alone.ask(lan(9), None, Some(shown), &Request::Find { target: home(1) });
+        let (told, _, _) = alone.ask(lan(9), None, Some(shown), &Request::Find { target: home(1), is_fair: false });
         let told = told.expect("an answer");
         assert!(told.id.is_none(), "as to who is proven: {}", told.letter.text());
         given += usize::from(told.cookie.is_some());
@@ -284,7 +284,7 @@ fn a_put_that_is_played_again_is_acknowledged_and_checked_no_more() {
 fn a_storm_from_one_address_is_answered_at_its_rate_and_others_as_ever() {
     let mut alone = Alone::new(Config::test(), wan(50));
     let cookie = alone.cookie(wan(9));
-    let find = Request::Find { target: home(1) };
+    let find = Request::Find { target: home(1), is_fair: false };
     let answered = (0..500).filter(|_| alone.ask(wan(9), None, Some(cookie), &find).0.is_some_and(|told| !told.is_denied)).count();
     assert!((30..=40).contains(&answered), "{answered}");
     // Whoever sends in the name of somebody honest does not silence it.
@@ -311,8 +311,12 @@ fn a_flood_of_records_from_one_network_neither_grows_the_store_nor_drives_the_re
         assert!(alone.solo.view().record_bytes <= 64 << 10);
     }
     assert!(alone.solo.view().records < 140 && alone.solo.view().record_bytes > 56 << 10, "{:?}", alone.solo.view());
-    let (told, _, _) =
-        alone.ask(wan(9), None, None, &Request::Get { target: home(1), kind: Kind::Address, device: None, known: None, write: false });
+    let (told, _, _) = alone.ask(
+        wan(9),
+        None,
+        None,
+        &Request::Get { target: home(1), kind: Kind::Address, device: None, known: None, write: false, is_fair: false },
+    );
     assert!(told.is_some_and(|told| told.letter.text().contains("\"record\"")), "the first one is still there");
 }
 
@@ -360,7 +364,7 @@ fn whoever_asks_gets_half_a_minutes_bytes_at_once_and_who_shows_no_cookie_half_o
     }
     let half = 16_384 * 15;
     assert!((half - 1_000..=half + 1_000).contains(&cold), "{cold}");
-    let find = Request::Find { target: home(1) };
+    let find = Request::Find { target: home(1), is_fair: false };
     for (from, cookie) in cookies.iter().cycle().take(20_000) {
         live += alone.ask(*from, None, Some(*cookie), &find).0.filter(|told| !told.is_denied).map_or(0, |told| told.letter.bytes.len());
     }

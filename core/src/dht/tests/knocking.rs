@@ -9,7 +9,7 @@ fn with_neighbour() -> (Alone, Cookie) {
     let mut alone = Alone::new(Config::test(), wan(50));
     let id = node_id(&node_key(8), wan(8), Variant::from_low_bits(0)).expect("an id");
     let cookie = alone.cookie(wan(8));
-    let (_, sent, _) = alone.ask(wan(8), Some(id), Some(cookie), &Request::Find { target: home(1) });
+    let (_, sent, _) = alone.ask(wan(8), Some(id), Some(cookie), &Request::Find { target: home(1), is_fair: false });
     assert!(sent.len() == 1 && sent[0].is("q", "ping"), "it is met: {sent:?}");
     let hello = alone.hear(wan(8), &says(&sent[0], &alloc::format!("\"r\":\"ping\",\"id\":\"{}\"", to_base64(id.as_bytes()))));
     assert_eq!(alone.solo.view().realms[0].verified, 1);

@@ -194,7 +194,7 @@ fn put(world: &mut World, server: usize, kind: Kind, record: &str) {
     };
     let cookie = ask(world, None, &Request::Ping { to: None }, 1).cookie;
     let target = home(1);
-    let token = ask(world, cookie, &Request::Get { target, kind, device: None, known: None, write: true }, 2).token;
+    let token = ask(world, cookie, &Request::Get { target, kind, device: None, known: None, write: true, is_fair: false }, 2).token;
     let done = ask(world, cookie, &Request::Put { target, kind, token, record, carry: false }, 3);
     assert!(!done.is_denied, "{}", done.letter.text());
 }

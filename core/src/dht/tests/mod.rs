@@ -20,6 +20,7 @@ use super::Solo;
 use super::key::Key;
 use super::proof::{Cookie, Token};
 use super::wire::{Answer, Body, Exchange, Head, Reply, Request, read, write_request};
+use crate::Item;
 use crate::action::{Action, Path};
 use crate::address::plain_socket;
 use crate::config::Config;
@@ -320,8 +321,15 @@ struct Told {
 
 impl Alone {
     fn new(config: Config, at: SocketAddr) -> Self {
+        Self::restored(config, at, &[])
+    }
+
+    fn restored(config: Config, at: SocketAddr, items: &[Item]) -> Self {
         let now = Time::from_secs(1_000);
-        let mut alone = Self { solo: begin(config, (50, 0), now, &[at], &[]), now, at, drawn: 0 };
+        let mut solo = begin(config, (50, 0), now, &[], &[]);
+        assert_eq!(solo.restore(items), 0);
+        solo.handle(now, Event::addresses(&[at], false));
+        let mut alone = Self { solo, now, at, drawn: 0 };
         alone.wait(Duration::from_secs(1));
         assert!(alone.solo.view().realms.iter().any(|realm| realm.standing == crate::DhtStanding::Serving), "{:?}", alone.solo.view());
         alone

@@ -1,6 +1,9 @@
 //! Replies: which count, and what those can do that do not.
 
 use super::*;
+use crate::dht::key::Hint;
+use crate::dht::realm::Realm;
+use crate::dht::table::{Answer as Answered, Rtt, Shape, Table};
 use crate::id::to_base64;
 use crate::view::Stats;
 
@@ -314,4 +317,30 @@ fn an_address_in_the_other_family_is_asked_only_if_it_is_of_the_same_reach() {
         world.run_secs(60);
         assert_eq!(world.outside, [], "{other}");
     }
+}
+
+// spec-test: DHT-61
+#[test]
+fn who_asks_for_those_who_are_fair_is_named_none_who_came_by_being_near() {
+    let own = Alone::new(Config::test(), lan(50)).ask(lan(9), None, None, &Request::Ping { to: None }).0.and_then(|told| told.id);
+    let target = own.expect("a server says its id");
+    let own = target.hint();
+    // A full bucket whose second half went to who is near: to ports from 100 on.
+    let (realm, now) = (Realm::of(lan(9)).expect("private"), Time::from_secs(1_000));
+    let mut table = Table::new(realm, own, Shape::SERVER);
+    for n in 0..80_u16 {
+        let hint = Hint(own.0 ^ (1 << 59) ^ (u64::from(n) << 40));
+        let (at, rtt) = (SocketAddr::from(([10, 0, 0, 99], 70 + n)), Rtt::of(Duration::from_millis(if n < 30 { 100 } else { 1 })));
+        table.on_answer(&Answered { hint, at, rtt, by_look_up: true, is_dual: None, descent: None }, now);
+    }
+    let item = Item { key: b"4pt".to_vec(), value: table.store(now, WallTime::from_millis(WALL)) };
+    let mut alone = Alone::restored(Config::test(), lan(50), &[item]);
+    let mut named = |is_fair| {
+        let told = alone.ask(lan(9), None, None, &Request::Find { target, is_fair }).0.expect("an answer");
+        let Body::Reply(Reply { nodes, .. }) = read(&told.letter.bytes).expect("a datagram").body else { panic!("{}", told.letter.text()) };
+        nodes.iter().map(|node| node.at.port()).collect::<Vec<_>>()
+    };
+    let (fair, any) = (named(true), named(false));
+    assert!(fair.len() == 7 && fair.iter().all(|port| *port < 100), "{fair:?}");
+    assert!(any.iter().any(|port| *port >= 100), "{any:?}");
 }

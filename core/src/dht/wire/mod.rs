@@ -117,9 +117,9 @@ pub(crate) enum Request<'a> {
     /// Are you there? With `to`, only who has this hint answers.
     Ping { to: Option<Hint> },
     /// Which nodes do you know near the target?
-    Find { target: Key },
+    Find { target: Key, is_fair: bool },
     /// And what lies there? `known` is the number of what the asker has.
-    Get { target: Key, kind: Kind, device: Option<DeviceHint>, known: Option<u64>, write: bool },
+    Get { target: Key, kind: Kind, device: Option<DeviceHint>, known: Option<u64>, write: bool, is_fair: bool },
     /// Keep this record. `record` is JSON, as it stands.
     Put { target: Key, kind: Kind, token: Option<Token>, record: &'a str, carry: bool },
     /// Prove your key, to this X25519 key.

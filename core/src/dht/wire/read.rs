@@ -60,6 +60,7 @@ struct Fields<'a> {
     device: Option<DeviceHint>,
     known: Option<u64>,
     write: bool,
+    fair: bool,
     record: Option<&'a str>,
     index: Option<Few<Listed>>,
     bound: u64,
@@ -95,6 +96,7 @@ impl<'a> Fields<'a> {
             "device" => self.device = Some(DeviceHint::from_text(string(value)?)?),
             "known" => self.known = Some(integer(value)?),
             "write" => self.write = flag(value)?,
+            "fair" => self.fair = flag(value)?,
             "record" => self.record = Some(if value.starts_with('{') { value } else { return Err(WireError::Json) }),
             "index" => {
                 self.index = Some(few(value, |first, second| {
@@ -128,8 +130,11 @@ impl<'a> Fields<'a> {
         let kind = || self.kind.ok_or(WireError::Json);
         Ok(match word {
             Word::Ping => Request::Ping { to: self.to },
-            Word::Find => Request::Find { target: target()? },
-            Word::Get => Request::Get { target: target()?, kind: kind()?, device: self.device, known: self.known, write: self.write },
+            Word::Find => Request::Find { target: target()?, is_fair: self.fair },
+            Word::Get => {
+                let (device, known) = (self.device, self.known);
+                Request::Get { target: target()?, kind: kind()?, device, known, write: self.write, is_fair: self.fair }
+            }
             Word::Put => {
                 let record = self.record.ok_or(WireError::Json)?;
                 Request::Put { target: target()?, kind: kind()?, token: self.token, record, carry: self.carry }

@@ -90,7 +90,7 @@ fn stranger(request: &str) -> Asker {
 }
 
 fn get(kind: Kind, device: Option<DeviceHint>, known: Option<u64>, write: bool) -> Request<'static> {
-    Request::Get { target: records::home(), kind, device, known, write }
+    Request::Get { target: records::home(), kind, device, known, write, is_fair: false }
 }
 
 fn got<'a>(record: Option<&'a str>, index: &[u64], token: Option<Token>, nodes: u8) -> Reply<'a> {
@@ -106,7 +106,7 @@ fn examples() -> Vec<(&'static str, String)> {
     let revocation = records::largest_revocation().to_json();
     let (target, sequence) = (records::home(), address_record.sequence());
     let (nobody, client, server) = (head(None, None), head(None, Some(cookie())), head(Some(id()), Some(cookie())));
-    let find = Request::Find { target };
+    let find = Request::Find { target, is_fair: false };
     let found = |nodes| Reply { nodes, seen: Some(V4), ..Reply::new(Answer::Find) };
     let put = |kind, record, carry| Request::Put { target, kind, token: Some(token()), record, carry };
     let challenge = KeyPair::new(&Crypto::standard(), [8; 32]);
@@ -128,6 +128,7 @@ fn examples() -> Vec<(&'static str, String)> {
     say("its reply", reply(six, &Reply { seen: Some(V6), ..found(contacts(5, false)) }));
     say("find, live", request(V4, &client, &find));
     say("its reply", reply(Asker::Proven { renewed: None }, &found(contacts(7, true))));
+    say("find, fair", request(V4, &client, &Request::Find { target, is_fair: true }));
     let asked = say("get, cold", request(V4, &nobody, &get(Kind::Address, None, None, false)));
     say("its reply", reply(stranger(&asked), &Reply { seen: Some(V4), ..got(Some(&address_json), &[sequence], None, 0) }));
     let asked = say("get, region", request(V4, &nobody, &get(Kind::Address, None, Some(sequence), false)));
@@ -187,7 +188,7 @@ fn datagrams_are_as_long_as_the_traffic_was_planned_with() {
     let lengths: Vec<_> = examples().into_iter().map(|(_, text)| text.len()).collect();
     let planned = [
         55, 36, 200, 193, // ping
-        416, 407, 456, 394, 114, 305, // find
+        416, 407, 456, 394, 114, 305, 126, // find
         416, 395, 272, 270, 143, 484, 152, 872, 356, 348, // get
         432, 394, 801, 1_086, 60, // put
         60, 46, 38, // refusals
@@ -427,10 +428,10 @@ impl Chance {
         let target = self.key();
         match Word::ALL[self.rng.below(7) as usize] {
             Word::Ping => Request::Ping { to: self.maybe(|it| Hint(it.rng.u64())) },
-            Word::Find => Request::Find { target },
+            Word::Find => Request::Find { target, is_fair: self.rng.below(2) == 0 },
             Word::Get => {
                 let (device, known) = (self.maybe(|it| DeviceHint(it.rng.array())), self.maybe(Self::number));
-                Request::Get { target, kind: record.0, device, known, write: self.rng.below(2) == 0 }
+                Request::Get { target, kind: record.0, device, known, write: self.rng.below(2) == 0, is_fair: self.rng.below(2) == 0 }
             }
             Word::Put => {
                 let token = self.maybe(|it| Token::from_bytes(it.rng.array()));
@@ -606,7 +607,7 @@ fn a_reply_to_who_is_proven_has_room_for_an_address_record_and_all_that_stands_b
         let most: Few<Contact> = contacts(u8::try_from(nodes_max(to, false)).unwrap(), to.is_ipv4());
         assert!(nodes_max(to, false) > nodes_max(to, true) && most.len() == nodes_max(to, false));
         let found = Reply { nodes: most, ..Reply::new(Answer::Find) };
-        let asked = request(to, &head(None, None), &Request::Find { target: records::home() });
+        let asked = request(to, &head(None, None), &Request::Find { target: records::home(), is_fair: false });
         let text = reply(Asker::Unproven { bytes: asked.len(), own: Some((id(), cookie())) }, &found);
         assert_eq!(read_text(&text).map(|read| read.body), Ok(Body::Reply(found)), "a cold find");
     }

@@ -59,8 +59,13 @@ fn request_fields(out: &mut Vec<u8>, request: &Request<'_>) {
     match request {
         Request::Ping { to: None } | Request::Probe => {}
         Request::Ping { to: Some(to) } => put_bytes(out, "to", &to.to_bytes()),
-        Request::Find { target } => put_bytes(out, "target", target.as_bytes()),
-        Request::Get { target, kind, device, known, write } => {
+        Request::Find { target, is_fair } => {
+            put_bytes(out, "target", target.as_bytes());
+            if *is_fair {
+                put_true(out, "fair");
+            }
+        }
+        Request::Get { target, kind, device, known, write, is_fair } => {
             put_bytes(out, "target", target.as_bytes());
             put_text(out, "kind", kind.word());
             if let Some(device) = device {
@@ -71,6 +76,9 @@ fn request_fields(out: &mut Vec<u8>, request: &Request<'_>) {
             }
             if *write {
                 put_true(out, "write");
+            }
+            if *is_fair {
+                put_true(out, "fair");
             }
         }
         Request::Put { target, kind, token, record, carry } => {
