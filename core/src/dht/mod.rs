@@ -315,8 +315,12 @@ impl Dht {
         is_somewhere && wire::read(bytes).is_ok_and(|datagram| matches!(datagram.body, wire::Body::Request(_)))
     }
 
-    /// The wall clock has jumped: what ends by it is due at another time.
+    /// The wall clock has jumped: what ends by it is due at another time, and what lies ahead of it is nothing any more.
     pub(crate) fn on_clock(&mut self, cx: &mut Cx) {
+        self.home.on_clock(cx.wall);
+        if let Some(own) = &mut self.own {
+            own.publisher.on_clock(cx.wall, cx.now);
+        }
         self.settle(cx);
     }
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::find::{self, Eyes, Finding, Sought, Tell, What};
 use super::home;
 use super::key::{Hint, Key};
+use super::record::latest;
 use super::rpc::{Asked, Question};
 use super::seek::{Goal, Seek, numbered};
 use super::told::{Found, Told};
@@ -49,7 +50,7 @@ impl Dht {
         for at in 0..self.nets.len() {
             let Some(net) = self.nets.get(at).filter(|net| net.local.is_some()) else { continue };
             let scope = net.realm.scope;
-            let sought = Sought { user, home, scope, what };
+            let sought = Sought { user, home, scope, what, latest: latest(cx.wall) };
             // What has ended says nothing of where a device is: whoever knows no other is a stranger (spec: DHT-90).
             let counting = known.delegations.iter().filter(|known| known.check_window(cx.wall).is_ok());
             let mut finding = Finding::new(sought, counting.cloned(), known.revocation.clone());

@@ -210,6 +210,9 @@ impl Parts {
         if let Some((dht, cx)) = self.dht() {
             dht.on_clock(cx);
         }
+        if let Some(binder) = self.joint.as_mut().and_then(|joint| joint.binder.as_deref_mut()) {
+            binder.on_clock(self.cx.now);
+        }
     }
 
     /// Sets the timer to when the DHT has something to do, and tells how the node stands once there is room for it: of what

@@ -1,7 +1,7 @@
 //! People find each other by their ids alone, whatever becomes of entry peers, machines and the network.
 
 use overcom_core::{DhtNotice, DhtRecord, DhtStanding, Entry, LookUpOutcome, Notice, Time};
-use overcom_simulator::{Inbox, Network, NodeId, Report, Scenario, Sim, World, fault, millis, secs};
+use overcom_simulator::{Clock, Inbox, Network, NodeId, Report, Scenario, Sim, World, fault, millis, secs};
 
 struct Town {
     sim: Sim<Inbox>,
@@ -181,4 +181,33 @@ fn in_two_halves_of_a_network_each_finds_its_own_and_together_they_find_all() {
     let came = time(&report, "ann: got note from ben");
     // What is kept on disk is tried each five minutes.
     assert!((400_000..=1_000_000).contains(&came), "{came}");
+}
+
+#[test]
+fn whose_clock_was_ahead_is_found_within_a_minute_after_it_is_set_by_one_other_and_by_twenty_nine() {
+    let (hour, week) = (3_600_000_i64, 7 * 86_400_000_i64);
+    // By a clock that is a month ahead, its own delegation has ended.
+    for (others, ahead, all) in
+        [(1, hour, false), (1, hour, true), (1, 4 * week, false), (29, hour, false), (29, hour, true), (29, 4 * week, false)]
+    {
+        let mut sim = Sim::new(11);
+        let [door, ann] = sim.nodes(["door", "ann"], Inbox::new);
+        let crowd: Vec<NodeId> = (1..others).map(|n| sim.node(&format!("n{n}"), Inbox::new)).collect();
+        for node in crowd.iter().chain([&ann]) {
+            sim.entries(*node, ["door.sim:7575".parse::<Entry>().expect("it is an address")]);
+        }
+        sim.network(even(20));
+        let off: Vec<NodeId> = if all { crowd.iter().copied().chain([door, ann]).collect() } else { vec![ann] };
+        for (node, at) in off.iter().zip(0_u64..) {
+            sim.clock(*node, Clock { offset_ms: ahead, drift_ppm: 0 });
+            sim.at(secs(600) + millis(at * 100), fault::clock_step(*node, -ahead));
+        }
+        let reader = crowd.last().copied().unwrap_or(door);
+        sim.send_at(secs(640), reader, ann, "note", "\"found\"").expect("it is a message");
+        sim.until(secs(663));
+        let report = sim.run().expect("it runs");
+        assert_eq!(report.failure, None, "{}", report.ladder());
+        let world = sim.world().expect("it ran");
+        assert_eq!(texts(&world, ann), ["\"found\""], "{others} others, {ahead} ms ahead, all: {all}\n{}", report.ladder());
+    }
 }

@@ -180,6 +180,13 @@ impl Binder {
         }
     }
 
+    /// The clock was set: who did not take a bind may have refused its time.
+    pub(crate) fn on_clock(&mut self, now: Time) {
+        for up in self.nodes.iter_mut().filter_map(Node::up_mut).filter(|up| !up.is_asked && !up.is_bound) {
+            up.due = up.said.map_or(now, |(said, _)| now.max(said + CHANGE_MIN));
+        }
+    }
+
     /// A bind was said with the record of this number, which may have been signed for it.
     pub(crate) fn on_said(&mut self, pipe: PipeId, number: u64, now: Time) {
         self.number = Some(number);

@@ -413,6 +413,28 @@ fn it_binds_to_as_many_as_it_is_to_and_says_each_bind_again_after_45_minutes() {
 
 // spec-test: DHT-157
 #[test]
+fn a_bind_that_was_not_taken_before_the_clock_was_set_is_said_again_and_one_that_was_is_not() {
+    for (status, is_again) in [(Status::Bound, false), (Status::Clock, true)] {
+        let mut binder = binder(1);
+        binder.on_record(Some(1), Time::ZERO);
+        binder.on_looked(&trackers(1), Time::ZERO);
+        let _ = all(&mut binder, Time::ZERO);
+        let pipe = up(&mut binder, 1, Time::ZERO);
+        let say = Do::Say { pipe, link: name(1) };
+        assert_eq!(all(&mut binder, Time::ZERO), [say]);
+        // While an answer is on its way, it is waited for.
+        binder.on_clock(secs(1));
+        assert_eq!(binder.due(), Some(secs(30)));
+        binder.on_bound(pipe, Bound { status, sequence: None }, secs(1));
+        binder.on_clock(secs(2));
+        assert_eq!(binder.due(), Some(secs(if is_again { 15 } else { 45 * 60 })), "{status:?}");
+        binder.on_clock(secs(1_000));
+        assert_eq!(all(&mut binder, secs(1_000)), if is_again { vec![say] } else { vec![] });
+    }
+}
+
+// spec-test: DHT-157
+#[test]
 fn who_has_not_the_id_that_was_looked_up_is_not_bound_to_and_the_next_one_is() {
     let mut binder = binder(2);
     binder.on_looked(&trackers(3), Time::ZERO);

@@ -142,10 +142,6 @@ impl Finding {
         self.holders.iter().find(|holder| holder.hint == hint && holder.at == at)
     }
 
-    fn floor(&self, memory: &RollbackMemory, kind: Kind, device: DeviceId) -> u64 {
-        memory.floor(super::Subject::new(self.sought.user, kind, device, self.sought.scope))
-    }
-
     fn holder_mut(&mut self, hint: Hint, at: SocketAddr) -> Option<&mut Holder> {
         let place = self.holders.iter().position(|holder| holder.hint == hint && holder.at == at);
         let place = match place {

@@ -42,15 +42,15 @@ impl RollbackMemory {
         Self { rows: Vec::new(), rows_max: if rows_max == 0 { 1 } else { rows_max } }
     }
 
-    /// Below this nothing is accepted; 0 if nothing was. O(n).
-    pub(crate) fn floor(&self, subject: Subject) -> u64 {
-        self.rows.iter().find(|(other, _)| *other == subject).map_or(0, |(_, number)| *number)
+    /// Below this nothing is accepted; 0 if nothing was, or if that was above `latest`: then a clock was ahead. O(n).
+    pub(crate) fn floor(&self, subject: Subject, latest: u64) -> u64 {
+        self.rows.iter().find(|(other, number)| *other == subject && *number <= latest).map_or(0, |(_, number)| *number)
     }
 
-    /// A number is accepted; whether that has changed something that is to be stored. The subject that was noted longest
-    /// ago may be forgotten for it. O(n).
-    pub(crate) fn note(&mut self, subject: Subject, number: u64) -> bool {
-        let before = self.floor(subject);
+    /// A number is accepted, in place of one above `latest`; whether that has changed something that is to be stored. The
+    /// subject that was noted longest ago may be forgotten for it. O(n).
+    pub(crate) fn note(&mut self, subject: Subject, number: u64, latest: u64) -> bool {
+        let before = self.floor(subject, latest);
         self.rows.retain(|(other, _)| *other != subject);
         if self.rows.len() >= self.rows_max {
             self.rows.drain(..1);
@@ -72,7 +72,7 @@ impl RollbackMemory {
         let mut memory = Self::new(rows_max);
         for row in rows {
             let (subject, number) = (row.first_chunk::<KEY_BYTES>()?, row.last_chunk::<8>()?);
-            memory.note(Subject(*subject), u64::from_be_bytes(*number));
+            memory.note(Subject(*subject), u64::from_be_bytes(*number), u64::MAX);
         }
         Some(memory)
     }
@@ -91,9 +91,9 @@ mod tests {
     fn what_was_accepted_is_a_floor_for_this_user_device_kind_and_scope_only() {
         let (user, device) = (UserId::from_bytes([1; 32]), DeviceId::from_bytes([1; 16]));
         let mut memory = RollbackMemory::new(8);
-        assert!(memory.note(subject(1), 7));
-        assert!(!memory.note(subject(1), 5), "a floor does not sink");
-        assert_eq!(memory.floor(Subject::new(user, Kind::Address, device, Scope::Global)), 7);
+        assert!(memory.note(subject(1), 7, 9));
+        assert!(!memory.note(subject(1), 5, 9), "a floor does not sink");
+        assert_eq!(memory.floor(Subject::new(user, Kind::Address, device, Scope::Global), 9), 7);
         for other in [
             Subject::new(UserId::from_bytes([2; 32]), Kind::Address, device, Scope::Global),
             Subject::new(user, Kind::Device, device, Scope::Global),
@@ -101,8 +101,18 @@ mod tests {
             Subject::new(user, Kind::Address, device, Scope::Private),
             Subject::new(user, Kind::Address, device, Scope::Loopback),
         ] {
-            assert_eq!(memory.floor(other), 0);
+            assert_eq!(memory.floor(other, 9), 0);
         }
+    }
+
+    // spec-test: DHT-93
+    #[test]
+    fn what_a_clock_that_was_ahead_has_accepted_counts_for_nothing_and_makes_room_for_what_is_right() {
+        let mut memory = RollbackMemory::new(8);
+        memory.note(subject(1), 70, 70);
+        assert_eq!([70, 69].map(|latest| memory.floor(subject(1), latest)), [70, 0]);
+        assert!(memory.note(subject(1), 7, 9));
+        assert_eq!([9, 70].map(|latest| memory.floor(subject(1), latest)), [7, 7], "what was ahead does not come back");
     }
 
     // spec-test: DHT-94
@@ -110,13 +120,13 @@ mod tests {
     fn a_full_memory_forgets_what_was_noted_longest_ago_and_comes_back_from_its_bytes() {
         let mut memory = RollbackMemory::new(3);
         for n in [1, 2, 3, 1, 4] {
-            memory.note(subject(n), n.into());
+            memory.note(subject(n), n.into(), 9);
         }
-        assert_eq!([1, 2, 3, 4].map(|n| memory.floor(subject(n))), [1, 0, 3, 4]);
+        assert_eq!([1, 2, 3, 4].map(|n| memory.floor(subject(n), 9)), [1, 0, 3, 4]);
         let bytes = memory.to_bytes();
         assert_eq!(bytes.len(), 1 + 3 * ROW_BYTES);
         assert_eq!(RollbackMemory::from_bytes(&bytes, 3), Some(memory));
-        let fewer = RollbackMemory::from_bytes(&bytes, 2).map(|fewer| [3, 1, 4].map(|n| fewer.floor(subject(n))));
+        let fewer = RollbackMemory::from_bytes(&bytes, 2).map(|fewer| [3, 1, 4].map(|n| fewer.floor(subject(n), 9)));
         assert_eq!(fewer, Some([0, 1, 4]));
         let other = [&[2], bytes.get(1..).unwrap_or_default()].concat();
         for broken in [bytes.get(..bytes.len() - 1).unwrap_or_default(), &other, &[]] {

@@ -50,6 +50,8 @@ pub(crate) struct Sought {
     /// Of the realm that is asked.
     pub(crate) scope: Scope,
     pub(crate) what: What,
+    /// The highest sequence that counts by the reader's clock when it begins to look.
+    pub(crate) latest: u64,
 }
 
 /// Which of them.
@@ -189,7 +191,7 @@ impl Finding {
     /// Whether a node has given what may be told: nobody needs to be asked who is farther off (spec: DHT-86).
     pub(crate) fn is_found(&self, memory: &RollbackMemory) -> bool {
         let kind = self.told_kind();
-        let may_tell = |known: &Device| !known.is_local && known.number(kind) >= Some(memory.floor(self.subject(known.id())));
+        let may_tell = |known: &Device| !known.is_local && known.number(kind) >= Some(self.floor(memory, kind, known.id()));
         if kind == Kind::Revocation { self.revocation.is_some() } else { self.devices.iter().any(may_tell) }
     }
 
@@ -272,25 +274,38 @@ impl Finding {
         Subject::new(self.sought.user, self.told_kind(), device, self.sought.scope)
     }
 
+    /// Below this a device's records are older than what the reader has accepted.
+    fn floor(&self, memory: &RollbackMemory, kind: Kind, device: DeviceId) -> u64 {
+        memory.floor(Subject::new(self.sought.user, kind, device, self.sought.scope), self.latest(kind))
+    }
+
+    /// Above this a number was accepted by a clock that was ahead; that of a device record is no time (spec: DHT-35, DHT-93).
+    const fn latest(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Address => self.sought.latest,
+            Kind::Device | Kind::Revocation => u64::MAX,
+        }
+    }
+
     /// Of each device the first record, unless the reader has accepted a newer one before (spec: DHT-93).
     fn tell_first(&mut self, memory: &mut RollbackMemory) -> Option<Tell> {
         let kind = self.told_kind();
         for index in 0..self.devices.len() {
             let known = self.devices.get(index)?;
             let (Some(number), device) = (known.number(kind), known.id()) else { continue };
-            let is_below = number < memory.floor(self.subject(device));
+            let is_below = number < self.floor(memory, kind, device);
             let is_counted = known.refused >= Some(number);
             if is_below && !is_counted {
                 self.rolled_back = self.rolled_back.saturating_add(1);
             }
-            let subject = self.subject(device);
+            let (subject, latest) = (self.subject(device), self.latest(kind));
             let is_local = self.is_own_alone(self.devices.get(index)?);
             let known = self.devices.get_mut(index)?;
             if is_below {
                 known.refused = known.refused.max(Some(number));
             } else if known.told.is_none() {
                 known.told = Some(number);
-                memory.note(subject, number);
+                memory.note(subject, number, latest);
                 return Some(Tell::First { device, is_local });
             }
         }
@@ -300,6 +315,7 @@ impl Finding {
     /// Of each device that was told of, once when it is settled, and again at the end if there is something newer.
     fn tell_final(&mut self, is_last: bool, memory: &mut RollbackMemory) -> Option<Tell> {
         let kind = self.told_kind();
+        let latest = self.latest(kind);
         if !self.is_settled {
             return None;
         }
@@ -314,7 +330,7 @@ impl Finding {
             }
             known.told = Some(number.max(told));
             known.is_final = true;
-            memory.note(subject, number);
+            memory.note(subject, number, latest);
             return Some(Tell::Final { device: known.id(), is_newer });
         }
         None

@@ -13,6 +13,9 @@ use crate::identity::DeviceKeys;
 use crate::rng::{Rng, Seed};
 
 const MS: Duration = Duration::from_millis(1);
+/// The reader's clock shows a minute after the first moment.
+const CLOCK: u64 = FROM + 60_000;
+const LATEST: u64 = CLOCK + 600_000;
 
 fn at(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 7))
@@ -53,7 +56,7 @@ struct Reader {
 impl Reader {
     fn new(what: What, is_contact: bool, nodes: u8) -> Self {
         let user = credentials().delegation().user();
-        let sought = Sought { user, home: home(), scope: Scope::Global, what };
+        let sought = Sought { user, home: home(), scope: Scope::Global, what, latest: LATEST };
         let finding = Finding::new(sought, is_contact.then(|| credentials().delegation().clone()), None);
         let seeds = (1..=nodes).map(|n| Start { hint: Some(hint(n)), at: at(n), rtt: Rtt::UNKNOWN });
         let realm = Realm { is_v6: false, scope: Scope::Private };
@@ -68,7 +71,7 @@ impl Reader {
 
     fn got_for(&mut self, n: u8, question: &Question, got: &Got<'_>) {
         let crypto = Crypto::standard();
-        let now = WallTime::from_millis(FROM + 60_000);
+        let now = WallTime::from_millis(CLOCK);
         let mut eyes = Eyes { crypto: &crypto, now, known: &mut self.known, checked: &mut self.checked };
         self.finding.on_got(hint(n), at(n), question, got, &mut eyes);
     }
@@ -244,19 +247,35 @@ fn an_address_that_comes_before_its_delegation_is_judged_when_that_has_come() {
 fn what_is_older_than_what_was_accepted_before_is_counted_and_not_told() {
     let mut reader = Reader::contact(5);
     let subject = Subject::new(credentials().delegation().user(), Kind::Address, device(), Scope::Global);
-    reader.memory.note(subject, FROM + 8);
+    reader.memory.note(subject, FROM + 8, LATEST);
     assert_eq!(reader.got(1, &with_record(&address(7))), []);
     assert_eq!(reader.got(2, &with_record(&address(7))), []);
     assert_eq!(reader.finding.rolled_back(), 1);
     assert_eq!(reader.got(3, &with_record(&address(8)))[0], first());
     reader.got(4, &Got::default());
-    assert_eq!(reader.memory.floor(subject), FROM + 8);
+    assert_eq!(reader.memory.floor(subject, LATEST), FROM + 8);
     reader.got(5, &with_record(&address(9)));
-    assert_eq!((reader.memory.floor(subject), reader.finding.rolled_back()), (FROM + 9, 1));
+    assert_eq!((reader.memory.floor(subject, LATEST), reader.finding.rolled_back()), (FROM + 9, 1));
     let mut rolled_back = Reader::contact(1);
-    rolled_back.memory.note(subject, FROM + 8);
+    rolled_back.memory.note(subject, FROM + 8, LATEST);
     assert_eq!(rolled_back.got(1, &with_record(&address(7))), [Tell::Over { is_found: false, is_partial: false }]);
     assert_eq!(rolled_back.finding.write_backs(&rolled_back.look_up, &rolled_back.memory), []);
+}
+
+// spec-test: DHT-93
+#[test]
+fn what_was_accepted_while_the_clock_was_ahead_hides_nothing_once_it_is_right() {
+    let subject = Subject::new(credentials().delegation().user(), Kind::Address, device(), Scope::Global);
+    for (accepted, is_told) in [(LATEST, false), (LATEST + 1, true)] {
+        let mut reader = Reader::contact(5);
+        reader.memory.note(subject, accepted, u64::MAX);
+        reader.got(1, &with_record(&address(7)));
+        assert_eq!((reader.finding.is_found(&reader.memory), reader.finding.rolled_back()), (is_told, u32::from(!is_told)));
+        (2..=5).for_each(|n| drop(reader.got(n, &Got::default())));
+        assert_eq!(!reader.finding.write_backs(&reader.look_up, &reader.memory).is_empty(), is_told);
+        // What is right takes the place of what was ahead, for when the clock comes there.
+        assert_eq!(reader.memory.floor(subject, u64::MAX), if is_told { FROM + 7 } else { accepted });
+    }
 }
 
 // spec-test: DHT-95

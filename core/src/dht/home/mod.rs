@@ -14,12 +14,12 @@ use core::time::Duration;
 use super::estimate::Radius;
 use super::key::{Hint, Key};
 use super::realm::Realm;
-use super::record::{AddressRecord, DeviceRecord, Judge, Refused};
+use super::record::{AddressRecord, DeviceRecord, Judge, Refused, latest};
 use super::wire::{Denied, DeviceHint, Few, Got, Kind, Listed};
 use crate::address::{Group, Scope};
 use crate::crypto::Crypto;
 use crate::id::DeviceId;
-use crate::identity::{DelegationCache, Revocation};
+use crate::identity::{Delegation, DelegationCache, Refusal, Revocation};
 use crate::time::WallTime;
 
 mod parsed;
@@ -290,6 +290,25 @@ impl Home {
             self.remove(&name);
         }
         self.ends = self.records.values().map(Held::ends).min().unwrap_or(WallTime::from_millis(u64::MAX));
+    }
+
+    /// The clock was set: forgets what is ahead of it and would be refused now, as else nothing newer would be taken until then
+    /// (spec: DHT-103). O(n).
+    pub(crate) fn on_clock(&mut self, now: WallTime) {
+        let latest = latest(now);
+        let is_ahead = |name: &Name, held: &Held| match name.slot {
+            Slot::Revocation => false,
+            Slot::Address(_) => held.number > latest,
+            Slot::Device(_) => {
+                let Ok(record) = DeviceRecord::from_json(held.json()) else { return false };
+                let is_early = |delegation: &Delegation| delegation.check_window(now) == Err(Refusal::NotYet);
+                record.prekey().is_some_and(|prekey| prekey.sequence() > latest) || record.delegation().is_some_and(is_early)
+            }
+        };
+        let ahead: Vec<Name> = self.records.iter().filter(|(name, held)| is_ahead(name, held)).map(|(name, _)| *name).collect();
+        for name in ahead {
+            self.remove(&name);
+        }
     }
 
     /// When [`expire`](Self::expire) may have something to do next; never later than the first end.

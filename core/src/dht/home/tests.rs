@@ -296,6 +296,41 @@ fn what_is_over_is_not_told_and_a_clock_that_goes_back_does_not_bring_it_back() 
     assert_eq!((bed.home.len(), bed.home.bytes(), bed.home.due()), (0, 0, None));
 }
 
+// spec-test: DHT-103
+#[test]
+fn what_a_set_clock_has_behind_it_is_forgotten_so_that_what_is_right_is_taken() {
+    let (mut bed, ahead, right, early) = (bed(), Owner::new(1, 1), Owner::new(1, 2), Owner::new(2, 1));
+    let hour = 60 * MINUTE;
+    bed.now = NOW + hour;
+    for (owner, number) in [(&ahead, NOW + hour), (&right, NOW + 10 * MINUTE), (&early, NOW)] {
+        bed.put(&put(owner, Kind::Device, &owner.device(number), BY)).unwrap();
+        bed.put(&put(owner, Kind::Address, &owner.address(number), BY)).unwrap();
+    }
+    let revocation = early.revocation(u64::MAX >> 12, NOW);
+    bed.put(&put(&early, Kind::Revocation, &revocation, BY)).unwrap();
+    let (again, sooner) = (ahead.address(NOW + 1), ahead.device(NOW + 1));
+    assert_eq!(denied(bed.put(&put(&ahead, Kind::Address, &again, BY))), Some(Denied::Old { sequence: NOW + hour }));
+    bed.home.on_clock(WallTime::from_millis(bed.now));
+    assert_eq!(bed.home.len(), 7, "all of it is right by the clock so far");
+    bed.now = NOW;
+    bed.home.on_clock(WallTime::from_millis(bed.now));
+    bed.check();
+    let left =
+        [Slot::Device as fn(DeviceId) -> Slot, Slot::Address].map(|slot| [&ahead, &right, &early].map(|it| bed.home.find(&it.name(slot))));
+    assert_eq!(left.map(|kind| kind.map(|held| held.is_some())), [[false, true, true]; 2]);
+    assert_eq!(bed.home.len(), 5, "a version is no time");
+    assert!(bed.put(&put(&ahead, Kind::Device, &sooner, BY)).unwrap().is_new);
+    assert!(bed.put(&put(&ahead, Kind::Address, &again, BY)).unwrap().is_new);
+    // The prekey alone, and the delegation alone, that are ahead.
+    bed.put(&put(&ahead, Kind::Device, &ahead.device(NOW + 10 * MINUTE), BY)).unwrap();
+    bed.home.on_clock(WallTime::from_millis(NOW - 1));
+    assert_eq!([&ahead, &right].map(|owner| bed.home.find(&owner.name(Slot::Address)).is_some()), [false; 2], "it goes with its device");
+    assert_eq!(bed.home.len(), 3);
+    bed.home.on_clock(WallTime::from_millis(NOW - 10 * MINUTE - 1));
+    assert_eq!(bed.home.len(), 1);
+    bed.check();
+}
+
 // spec-test: DHT-104
 #[test]
 fn a_revocation_forgets_what_it_takes_back_and_lets_it_not_come_back() {

@@ -35,8 +35,8 @@ impl Publisher {
     /// Signs what has changed, what has grown old, and what a clock that went wrong has dated. At most two signatures.
     pub(super) fn sign(&mut self, scope: Scope, (crypto, own): (&Crypto, &Credentials), wall: WallTime, now: Time) {
         let delegation = own.delegation();
-        let is_fresh = |prekey: &&Prekey| !self.prekey.is_stale && is_plausible(prekey.sequence(), wall);
-        let held = self.record.as_ref().and_then(|record| record.prekey()).filter(is_fresh).cloned();
+        let is_held = |prekey: &&Prekey| !self.prekey.is_stale && is_plausible(prekey.sequence(), wall);
+        let held = self.record.as_ref().and_then(|record| record.prekey()).filter(is_held).cloned();
         if held.is_none() || self.record.as_ref().and_then(|record| record.delegation()) != Some(delegation) {
             let number = sequence(self.last.prekey, self.prekey.seen, wall);
             let prekey = held.or_else(|| Prekey::sign(crypto, own, self.prekey.key?, number).ok());
@@ -49,14 +49,28 @@ impl Publisher {
         let refresh = self.draw_refresh(now);
         let last = self.last.address(scope);
         let Some(spot) = self.spots.iter_mut().find(|spot| spot.scope == scope) else { return };
-        let is_fresh = |record: &AddressRecord| is_plausible(record.sequence(), wall) && record.end() > wall + ADDRESS_LEFT_MIN;
-        if spot.is_stale || !spot.record.as_ref().is_some_and(is_fresh) {
+        if spot.is_stale || !spot.record.as_ref().is_some_and(|record| is_fresh(record, wall)) {
             let number = sequence(last, spot.seen, wall);
             let (addresses, relays) = (spot.addresses.clone(), spot.relays.clone());
             spot.record = AddressRecord::sign(crypto, own, scope, number, addresses, relays).ok();
             spot.is_stale = false;
             spot.refresh = (!spot.is_nowhere()).then_some(refresh);
         }
+    }
+
+    /// The clock was set: what is ahead of it now, or has little time left, is signed and put anew, and what too few have taken is
+    /// offered again, as who had another clock has refused it (spec: DHT-141).
+    pub(crate) fn on_clock(&mut self, wall: WallTime, now: Time) {
+        if self.record.as_ref().and_then(|record| record.prekey()).is_some_and(|prekey| !is_plausible(prekey.sequence(), wall)) {
+            self.want_everywhere(Kind::Device, now);
+        }
+        // Where it says that it is nowhere, nothing is told that has to be kept.
+        let is_off = |spot: &&Spot| !spot.is_nowhere() && spot.record.as_ref().is_some_and(|record| !is_fresh(record, wall));
+        let off: Vec<Scope> = self.spots.iter().filter(is_off).map(|spot| spot.scope).collect();
+        for scope in off {
+            self.want_address(scope, now);
+        }
+        self.stands.iter_mut().for_each(|stand| stand.on_clock(now));
     }
 
     /// An own address record that somebody holds.
@@ -155,6 +169,11 @@ impl Publisher {
             Kind::Revocation => self.revocation.as_ref().map(|revocation| revocation.to_json()),
         }
     }
+}
+
+/// Whether a record may be put as it is.
+fn is_fresh(record: &AddressRecord, wall: WallTime) -> bool {
+    is_plausible(record.sequence(), wall) && record.end() > wall + ADDRESS_LEFT_MIN
 }
 
 /// Whether what was met is not below ours, is something else, and may count at all.

@@ -1,7 +1,7 @@
 //! The numbers by which newer records are told, as their owner gives them.
 
 use crate::address::Scope;
-use crate::identity::CLOCK_TOLERANCE_MS;
+use crate::dht::record::latest;
 use crate::time::WallTime;
 use crate::wire::INTEGER_MAX;
 
@@ -62,18 +62,13 @@ impl Last {
 /// Neither may lift it above what nodes with a right clock take: so neither a clock that was ahead nor who acknowledged what
 /// it should not have shuts the owner out (spec: DHT-145).
 pub(super) fn sequence(last: u64, seen: u64, wall: WallTime) -> u64 {
-    let wall = wall.as_millis();
     let plausible = |number: u64| Some(number.saturating_add(1)).filter(|next| *next <= latest(wall));
-    [last, seen].into_iter().filter_map(plausible).fold(wall, u64::max).min(INTEGER_MAX)
+    [last, seen].into_iter().filter_map(plausible).fold(wall.as_millis(), u64::max).min(INTEGER_MAX)
 }
 
 /// Whether nodes with this clock would take this number (spec: DHT-33, DHT-34).
 pub(super) fn is_plausible(sequence: u64, wall: WallTime) -> bool {
-    sequence <= latest(wall.as_millis())
-}
-
-fn latest(wall: u64) -> u64 {
-    wall.saturating_add(CLOCK_TOLERANCE_MS)
+    sequence <= latest(wall)
 }
 
 #[cfg(test)]

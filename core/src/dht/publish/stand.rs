@@ -113,6 +113,14 @@ impl Stand {
         self.change = Some((before.and(kinds), first.min(at)));
     }
 
+    /// The clock was set: what too few have acknowledged does not wait any longer.
+    pub(super) fn on_clock(&mut self, now: Time) {
+        if let Some((kinds, _)) = self.repeat.take() {
+            self.fails = 0;
+            self.want(kinds, now);
+        }
+    }
+
     /// What is to be looked up and written now; the look-up has begun then.
     pub(super) fn take_due(&mut self, now: Time) -> Option<Kinds> {
         if let Phase::Looking { kinds, until } = self.phase

@@ -12,6 +12,8 @@ use crate::identity::{CLOCK_TOLERANCE_MS, DELEGATION_MS_DEFAULT};
 use crate::rng::Seed;
 use core::cmp::Ordering;
 
+mod clock;
+
 const V4: Realm = Realm { is_v6: false, scope: Scope::Global };
 const V6: Realm = Realm { is_v6: true, scope: Scope::Global };
 const TOKEN: Token = Token::from_bytes([9; 16]);
@@ -65,8 +67,8 @@ struct Net {
     size: Size,
     is_soft: bool,
     now: Time,
-    /// How far the own clock and those of the nodes are ahead of [`FROM`] and the time that has passed.
-    own_ahead: u64,
+    /// How far the own clock is ahead of that of the nodes, which is [`FROM`] and the time that has passed.
+    own_ahead: i64,
     looks: Vec<Time>,
     told: Vec<Do>,
 }
@@ -104,7 +106,7 @@ impl Net {
     }
 
     fn wall(&self) -> WallTime {
-        WallTime::from_millis(self.clock() + self.own_ahead)
+        WallTime::from_millis(self.clock().saturating_add_signed(self.own_ahead))
     }
 
     fn node(&mut self, n: u8) -> &mut Node {
@@ -581,7 +583,7 @@ fn an_owner_that_has_lost_its_sequence_goes_on_above_what_it_finds() {
 fn an_owner_whose_clock_was_a_day_ahead_recovers_when_it_is_right_again() {
     let day = 86_400_000;
     let mut net = Net::new(Policy::Everyone, 6);
-    net.own_ahead = day;
+    net.own_ahead = day.try_into().unwrap();
     net.publisher.set_addresses(Scope::Global, vec![at("203.0.113.97:51820")], vec![], net.now);
     net.publisher.on_servers(V4, 6, net.now);
     net.run_for(10);

@@ -24,7 +24,7 @@ use crate::wire::{INTEGER_MAX, Limits, signing_bytes, walk};
 
 mod judge;
 
-pub(crate) use judge::{Judge, Refused};
+pub(crate) use judge::{Judge, Refused, latest};
 
 /// How many addresses an address record has at most (spec: DHT-32).
 pub(crate) const ADDRESSES_MAX: usize = 3;

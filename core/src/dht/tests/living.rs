@@ -5,7 +5,13 @@ use crate::DhtStanding;
 use crate::dht::record::DeviceRecord;
 use crate::dht::wire::Kind;
 
-fn found(world: &mut World, reader: usize, of: u8, device: Option<crate::DeviceId>, secs: u64) -> Vec<(crate::DeviceId, Vec<SocketAddr>)> {
+pub(super) fn found(
+    world: &mut World,
+    reader: usize,
+    of: u8,
+    device: Option<crate::DeviceId>,
+    secs: u64,
+) -> Vec<(crate::DeviceId, Vec<SocketAddr>)> {
     let _ = world.told(reader);
     world.with(reader, |solo, now| solo.find(now, user(of), &app(), device, &[])).expect("a search");
     world.run_secs(secs);
@@ -17,7 +23,7 @@ fn found(world: &mut World, reader: usize, of: u8, device: Option<crate::DeviceI
     all
 }
 
-fn device(user: u8, n: u8) -> crate::DeviceId {
+pub(super) fn device(user: u8, n: u8) -> crate::DeviceId {
     credentials(user, n, WEEK).delegation().device()
 }
 

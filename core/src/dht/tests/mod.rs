@@ -1,6 +1,7 @@
 //! The machine as a whole, against networks that drop, repeat, change and forge: a few of them on a clock of their own.
 
 mod asking;
+mod clock;
 mod contract;
 mod knocking;
 mod liars;
