@@ -45,6 +45,8 @@ struct Look {
     at: Time,
     outcome: LookUpOutcome,
     places: Vec<AddressView>,
+    /// Somebody else has said where they are: what this node keeps itself is nobody's word (spec: DHT-92).
+    is_told: bool,
     /// Those of the look-up before, with what came of them.
     before: Vec<AddressView>,
     delegations: Vec<Delegation>,
@@ -80,7 +82,7 @@ impl Looks {
 impl Look {
     const fn new(at: Time) -> Self {
         let outcome = LookUpOutcome::Running;
-        Self { tag: None, at, outcome, places: Vec::new(), before: Vec::new(), delegations: Vec::new(), is_good: false }
+        Self { tag: None, at, outcome, places: Vec::new(), is_told: false, before: Vec::new(), delegations: Vec::new(), is_good: false }
     }
 
     /// Takes in what was found of a device; the addresses that are new.
@@ -89,6 +91,7 @@ impl Look {
             self.delegations.retain(|known| known.device() != delegation.device());
             self.delegations.push(delegation.clone());
         }
+        self.is_told |= !found.is_local;
         let addresses = found.address.as_ref().map(|record| record.addresses()).unwrap_or_default();
         let is_new = |at: &SocketAddr| self.places.iter().all(|place| place.address != Address::Ip(*at));
         let room = PLACES_MAX.saturating_sub(self.places.len());
@@ -227,7 +230,7 @@ impl Parts {
             dht.cancel(cx, tag);
         }
         if let Some(look) = self.look_mut(user) {
-            look.outcome = if look.places.is_empty() { LookUpOutcome::Unsure } else { LookUpOutcome::Found };
+            look.outcome = if look.is_told && !look.places.is_empty() { LookUpOutcome::Found } else { LookUpOutcome::Unsure };
         }
     }
 

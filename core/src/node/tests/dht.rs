@@ -113,6 +113,25 @@ fn the_copy_that_a_node_keeps_itself_is_told_as_its_own_and_is_not_found_in_the_
     assert!(net.has(0, |notice| matches!(notice, Notice::Failed { tag, .. } if *tag == send)));
 }
 
+// spec-test: DHT-92
+#[test]
+fn a_look_up_that_nobody_waits_for_any_more_has_found_only_what_others_have_said() {
+    for is_awake in [true, false] {
+        let mut net = entered(&["seed", "alice"]);
+        if !is_awake {
+            suspend(&mut net, 1);
+        }
+        let user = net.user(1);
+        net.command(0, Command::find(user)).unwrap();
+        net.pass(Duration::from_millis(1));
+        let look_up = |net: &Net| net.seats[0].driver.node().explain(user);
+        assert_eq!(look_up(&net).located.len(), 1, "its own copy is tried at once");
+        net.command(0, Command::Forget { user }).unwrap();
+        let outcome = look_up(&net).look_up.map(|look_up| look_up.outcome);
+        assert_eq!(outcome, Some(if is_awake { LookUpOutcome::Found } else { LookUpOutcome::Unsure }));
+    }
+}
+
 // spec-test: DHT-158
 #[test]
 fn a_node_that_knows_nobody_has_no_dht_until_somebody_asks_it_and_none_at_all_without_leave() {
