@@ -71,9 +71,12 @@ fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_
     home.told(&["id"]);
     assert!(told(&["publish"]).starts_with("everyone who knows the id"));
     told(&["publish", "contacts", "--at", "192.0.2.1:7575", "--at", "[2001:db8::1]:7575"]);
-    assert_eq!(json(&told(&["publish", "--json"])), json!({ "policy": "contacts", "addresses": ["192.0.2.1:7575", "[2001:db8::1]:7575"] }));
-    told(&["publish", "nobody"]);
-    assert_eq!(json(&told(&["publish", "--json"])), json!({ "policy": "nobody", "addresses": [] }));
+    let holds =
+        |policy: &str, addresses: &[&str]| json!({ "policy": policy, "addresses": addresses, "told_until_ms": null, "is_leaving": false });
+    assert_eq!(json(&told(&["publish", "--json"])), holds("contacts", &["192.0.2.1:7575", "[2001:db8::1]:7575"]));
+    assert_eq!(told(&["publish", "nobody"]), "", "nobody was told anything");
+    assert_eq!(json(&told(&["publish", "--json"])), holds("nobody", &[]));
+    assert_eq!(json(&told(&["publish", "nobody", "--json"])), holds("nobody", &[]));
     for words in [told(&["publish"]), told(&["dht"])] {
         assert!(words.contains("nothing of this device is published: overcom publish everyone opens it"), "{words}");
     }
@@ -93,7 +96,46 @@ fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_
         assert!(undialled.status.code() == Some(2), "{undialled:?}");
         assert!(parts.iter().all(|part| stderr(&undialled).contains(part)), "{}", stderr(&undialled));
     }
-    assert_eq!(json(&told(&["publish", "--json"]))["policy"], "nobody", "what was refused changes nothing");
+    let nobody = home.run(["publish", "nobody", "--at", "192.0.2.1:1"].into_iter().chain(LISTEN));
+    let why = "nobody is told anything, so there is nobody to tell an address; leave the addresses out";
+    assert!(nobody.status.code() == Some(2) && stderr(&nobody).contains(why), "{nobody:?}");
+    assert_eq!(json(&told(&["publish", "--json"])), holds("nobody", &[]), "what was refused changes nothing");
+}
+
+#[test]
+fn who_is_told_no_more_is_asked_to_forget_by_a_node_that_runs_and_else_it_is_said_until_when_they_may_know() {
+    let [entry, ann, bob] = ["entry", "ann", "bob"].map(|name| Home::new(&format!("network-forget-{name}")));
+    let (entries, mut anns, mut bobs) = (Talk::start(&entry), Talk::start(&ann), Talk::start(&bob));
+    let verb = |home: &Home, arguments: &[&str]| stdout(&home.run(arguments.iter().copied().chain(LISTEN)));
+    for talk in [&mut anns, &mut bobs] {
+        talk.ok("enter", json!({ "entries": [entries.address()] }));
+        in_time("it is published", || talk.notice("published")["record"] == "address");
+    }
+    let until = |home: &Home| json(&verb(home, &["publish", "--json"]))["told_until_ms"].as_u64();
+    in_time("both were told", || until(&ann).is_some() && until(&bob).is_some());
+    assert!(!verb(&ann, &["publish"]).contains("until"), "everyone is to know it");
+    // A node runs.
+    let said = verb(&ann, &["publish", "nobody"]);
+    assert!(said.starts_with("who was told where it is is being asked to forget it; ") && said.ends_with(" UTC\n"), "{said}");
+    let said = verb(&ann, &["publish"]);
+    assert!(said.starts_with("for a minute others are told that this device is nowhere, then nothing"), "{said}");
+    Schema::published().named("ok/dht", &json(&verb(&ann, &["dht", "--json"]))).expect("as it is published");
+    in_time("they have forgotten it", || until(&ann).is_none());
+    // None runs, and the one that does it ends at once.
+    let (_, status, _) = bobs.end();
+    assert_eq!(status.code(), Some(0));
+    let said = verb(&bob, &["publish", "nobody"]);
+    assert!(
+        said.starts_with("who was told where it is was not asked to forget it, and may say it until ") && said.ends_with(" UTC\n"),
+        "{said}"
+    );
+    let program = json(&verb(&bob, &["publish", "nobody", "--json"]));
+    assert_eq!((&program["policy"], &program["is_leaving"]), (&json!("nobody"), &json!(false)));
+    let hours = overcom_std::Clock::start().wall();
+    let left = program["told_until_ms"].as_u64().expect("it is known") - hours.as_millis();
+    assert!((1..=7_200_000).contains(&left), "{left}");
+    assert!(verb(&bob, &["publish"]).contains("\n  who was told where it is was not asked"));
+    drop((anns, entries));
 }
 
 #[test]

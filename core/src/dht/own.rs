@@ -125,6 +125,11 @@ impl Dht {
         self.own.as_ref().is_some_and(|own| own.publisher.is_told())
     }
 
+    /// Until when others may say where it is.
+    pub(crate) fn told_until(&self, wall: WallTime) -> Option<WallTime> {
+        self.own.as_ref()?.publisher.told_until(wall)
+    }
+
     /// Where the device can be reached, as far as it is known and proven (spec: DHT-149).
     pub(super) fn set_places(&mut self, cx: &Cx) {
         let Some(own) = self.own.as_mut().filter(|own| !own.is_hidden) else { return };

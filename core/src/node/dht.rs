@@ -21,7 +21,7 @@ use crate::id::{OpId, Tag};
 use crate::notice::{DhtNotice, Notice};
 use crate::referral::book::ENTRIES_MAX;
 use crate::referral::dial::Target;
-use crate::time::Time;
+use crate::time::{Time, WallTime};
 use crate::timer::TimerKey;
 use crate::view::{DhtPolicy, DhtReach, DhtStanding, DhtView, Phase, PublishView};
 
@@ -135,6 +135,16 @@ impl Parts {
     /// What the application said, or what holds as long as it has said nothing.
     pub(super) fn publish_view(&self) -> PublishView {
         self.joint.as_ref().map(|joint| joint.publishing.clone()).unwrap_or_default()
+    }
+
+    /// Until when others may say where this device is.
+    pub(super) fn told_until(&self) -> Option<WallTime> {
+        self.joint.as_ref()?.dht.as_ref()?.told_until(self.cx.wall)
+    }
+
+    /// Whether others are being asked to forget it.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.joint.as_ref().is_some_and(|joint| joint.is_leaving())
     }
 
     const fn is_awake(&self) -> bool {

@@ -286,6 +286,18 @@ impl Node {
         self.0.publish_view()
     }
 
+    /// Until when others may say where this device is, by what they acknowledged last, in this life or one before: its address
+    /// lasts two hours. `None` if that is over, or if enough of them were told since that it is nowhere; and while there is no DHT.
+    pub fn told_until(&self) -> Option<WallTime> {
+        self.0.told_until()
+    }
+
+    /// Whether a narrower [`publishing`](Self::publishing) is being told those who were told where this device is, for a minute
+    /// (spec: DHT-162).
+    pub fn is_leaving(&self) -> bool {
+        self.0.is_leaving()
+    }
+
     /// Everything that was tried to reach `user`, and what came of it.
     pub fn explain(&self, user: UserId) -> Explanation {
         self.0.explain(user)

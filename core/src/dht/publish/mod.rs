@@ -412,6 +412,12 @@ impl Publisher {
         let Some(stand) = self.stands.get_mut(index) else { return };
         let realm = stand.realm;
         let ended = stand.end_round(now, draw.max(now + left / 2));
+        let is_nowhere = self.address(realm.scope).is_some_and(AddressRecord::is_nowhere);
+        if let Some((_, _, is_enough)) = ended.iter().find(|(kind, tally, _)| *kind == Kind::Address && tally.acks > 0)
+            && let Some(stand) = self.stands.get_mut(index)
+        {
+            stand.is_taken_back = *is_enough && is_nowhere;
+        }
         for (kind, tally, is_enough) in ended {
             self.tell(Do::Stored { realm, kind, tally, is_enough });
         }

@@ -118,6 +118,18 @@ impl Publisher {
         Met::Newer
     }
 
+    /// Until when others may say where the device is, by what they have acknowledged last, perhaps in a life before. `None` if that
+    /// is over, or enough of them were told since that it is nowhere.
+    pub(crate) fn told_until(&self, wall: WallTime) -> Option<WallTime> {
+        let until = |scope: Scope| {
+            let mut stands = self.stands.iter().filter(|stand| stand.realm.scope == scope).peekable();
+            let is_taken_back = stands.peek().is_some() && stands.all(|stand| stand.is_taken_back);
+            let last = Some(self.last.address(scope)).filter(|last| !is_taken_back && is_plausible(*last, wall));
+            last.map(AddressRecord::end_of).filter(|end| *end > wall)
+        };
+        [Scope::Loopback, Scope::Private, Scope::Global].into_iter().filter_map(until).max()
+    }
+
     /// The address record of a scope, as it was signed last.
     pub(crate) fn address(&self, scope: Scope) -> Option<&AddressRecord> {
         self.spots.iter().find(|spot| spot.scope == scope)?.record.as_ref()

@@ -45,6 +45,8 @@ pub(super) struct Stand {
     pub(super) realm: Realm,
     pub(super) servers: usize,
     pub(super) phase: Phase,
+    /// Enough have been told, of all that they were told here last, that the device is nowhere.
+    pub(super) is_taken_back: bool,
     /// How often this round has begun anew.
     pub(super) raises: u8,
     /// Since when there is a server.
@@ -74,6 +76,7 @@ impl Stand {
             realm,
             servers: 0,
             phase: Phase::Idle,
+            is_taken_back: false,
             raises: 0,
             since: None,
             change: None,

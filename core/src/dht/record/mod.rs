@@ -291,9 +291,19 @@ impl AddressRecord {
         self.scope
     }
 
+    /// Whether it says that the device is to be found nowhere.
+    pub(crate) const fn is_nowhere(&self) -> bool {
+        self.addresses.is_empty() && self.relays.is_empty()
+    }
+
     /// When it is to be forgotten (spec: DHT-36).
-    pub(crate) fn end(&self) -> WallTime {
-        WallTime::from_millis(self.sequence.saturating_add(ADDRESS_MS))
+    pub(crate) const fn end(&self) -> WallTime {
+        Self::end_of(self.sequence)
+    }
+
+    /// When one of this sequence is.
+    pub(crate) const fn end_of(sequence: u64) -> WallTime {
+        WallTime::from_millis(sequence.saturating_add(ADDRESS_MS))
     }
 
     /// Which of two of one device and scope counts: the greater. Equal ones are the same but for the signature.

@@ -130,12 +130,23 @@ impl Hub {
     }
 
     async fn dht(&self) -> Result<Value, Fault> {
-        let (dht, publish) = self.look(|node| (node.dht(), node.publishing())).await?;
+        let look = |node: &Node| (node.dht(), (node.publishing(), node.told_until(), node.is_leaving()));
+        let (dht, (said, until, is_leaving)) = self.look(look).await?;
         let suspected = self.eclipse.map(|at| self.clock.now().since(at).as_secs());
+        let publish = json!({
+            "policy": said.policy,
+            "addresses": said.addresses,
+            "told_until_ms": until.map(|until| until.as_millis()),
+            "is_leaving": is_leaving,
+        });
         shown(json!({ "dht": dht, "publish": publish, "eclipse_suspected_s": suspected, "is_forked": self.is_forked }))
     }
 
     async fn publish(&self, policy: DhtPolicy, addresses: Vec<SocketAddr>) -> Result<Value, Fault> {
+        if policy == DhtPolicy::Nobody && !addresses.is_empty() {
+            let hint = "leave the addresses out, or say everyone, who are told them";
+            return Err(Fault::field("addresses", "nobody is told anything, so there is nobody to tell an address", hint));
+        }
         Fault::dialled(&addresses.iter().copied().map(Address::Ip).collect::<Vec<_>>())?;
         // Whoever is told of this machine alone is a node of it.
         if let Some(at) = addresses.iter().find(|at| at.ip().to_canonical().is_loopback())

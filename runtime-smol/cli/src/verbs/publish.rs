@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
-use overcom_core::DhtPolicy;
+use overcom_core::{DhtPolicy, WallTime};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::data::date;
 use crate::fail::Fail;
 use crate::run::{Place, socket};
 
@@ -38,6 +39,7 @@ Examples:
   overcom publish                              who is told, and what besides
   overcom publish contacts                     nobody finds any more where this device is
   overcom publish everyone --at 192.0.2.1:7575 a port that a router forwards is told too
+  overcom publish nobody --json                the same for a program: what holds then, one JSON object
 
 It holds from now on, also after a restart. Who is told no more finds no address after a minute,
 as far as a node runs for so long; an address that nobody could be asked to forget is found for two
@@ -50,22 +52,36 @@ pub(crate) struct Arguments {
     /// this machine, and those named before are forgotten
     #[arg(long = "at", value_name = "IP:PORT", requires = "who", value_parser = socket)]
     addresses: Vec<SocketAddr>,
-    /// Without WHO: print JSON
-    #[arg(long, conflicts_with = "who")]
+    /// Print JSON: who is told, and until when others may say where this device is
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     place: Place,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
+    let look = async |client: &mut Client| client.call("dht", json!({})).await.map(|mut answer| answer["publish"].take());
     let Some(who) = arguments.who else {
-        let answer = smol::block_on(Client::with_kept(&arguments.place, async |client| client.call("dht", json!({})).await))?;
-        let publish = &answer["publish"];
-        return Ok(if arguments.json { format!("{publish}\n") } else { words(publish) });
+        let publish = smol::block_on(Client::with_kept(&arguments.place, look))?;
+        return Ok(if arguments.json { format!("{publish}\n") } else { words(&publish) });
     };
     let addresses = &arguments.addresses;
-    let ask = async |client: &mut Client| client.call("publish", json!({ "policy": DhtPolicy::from(who), "addresses": addresses })).await;
-    smol::block_on(Client::with(&arguments.place, ask)).map(|_| String::new())
+    let publish = smol::block_on(Client::with(&arguments.place, async |client| {
+        client.call("publish", json!({ "policy": DhtPolicy::from(who), "addresses": addresses })).await?;
+        look(client).await
+    }))?;
+    Ok(if arguments.json { format!("{publish}\n") } else { remains(&publish) })
+}
+
+/// What others may say all the same of a device that does not tell everyone any more where it is; nothing where that is over.
+fn remains(publish: &Value) -> String {
+    let until = publish["told_until_ms"].as_u64().filter(|_| publish["policy"] != "everyone").map(WallTime::from_millis);
+    let Some(until) = until.map(date) else { return String::new() };
+    if publish["is_leaving"] == true {
+        format!("who was told where it is is being asked to forget it; whoever does not hear of that may say it until {until}\n")
+    } else {
+        format!("who was told where it is was not asked to forget it, and may say it until {until}\n")
+    }
 }
 
 /// Who is told and what besides, a line each, as the op `dht` tells it.
@@ -75,10 +91,17 @@ pub(super) fn words(publish: &Value) -> String {
         Some("contacts") => {
             "nobody is told where this device is, contacts find its renewals: overcom publish everyone opens it\n".to_owned()
         }
+        _ if publish["is_leaving"] == true => {
+            "for a minute others are told that this device is nowhere, then nothing: overcom publish everyone opens it\n".to_owned()
+        }
         _ => "nothing of this device is published: overcom publish everyone opens it\n".to_owned(),
     };
     for address in publish["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let _ = writeln!(text, "  also at {address}");
+    }
+    let remains = remains(publish);
+    if !remains.is_empty() {
+        let _ = write!(text, "  {remains}");
     }
     text
 }
@@ -95,5 +118,23 @@ mod tests {
             let said = said(policy, &[]);
             assert!(said.starts_with(named) && said.contains("overcom publish everyone"), "{said}");
         }
+    }
+
+    #[test]
+    fn what_others_may_say_all_the_same_is_said_with_its_end_and_nothing_where_there_is_none() {
+        let said = |policy: &str, until: Option<u64>, is_leaving: bool| {
+            words(&json!({ "policy": policy, "addresses": [], "told_until_ms": until, "is_leaving": is_leaving }))
+        };
+        let until = Some(1_767_225_600_000);
+        for policy in ["contacts", "nobody"] {
+            assert!(
+                said(policy, until, false)
+                    .ends_with("\n  who was told where it is was not asked to forget it, and may say it until 2026-01-01 00:00 UTC\n")
+            );
+            assert!(said(policy, until, true).ends_with("whoever does not hear of that may say it until 2026-01-01 00:00 UTC\n"));
+            assert_eq!(said(policy, None, false).lines().count(), 1);
+        }
+        assert!(said("nobody", None, true).starts_with("for a minute others are told that this device is nowhere"));
+        assert_eq!(said("everyone", until, false).lines().count(), 1, "they are to say it");
     }
 }
