@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use overcom_core::{Batch, Item, StoreError};
@@ -24,7 +25,8 @@ const MAGIC: [u8; 4] = *b"redb";
 /// A crash at any point leaves the state after some batch, never half of one.
 #[derive(Debug)]
 pub struct RedbStore {
-    database: Database,
+    /// None once redb has panicked over it.
+    database: Option<Database>,
     path: PathBuf,
 }
 
@@ -39,15 +41,20 @@ impl RedbStore {
         if !is_ours_to_open(&path).map_err(|why| io_error(&path, why))? {
             return Err(OpenError::Corrupt(path));
         }
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|why| match why {
+        let opened = guarded(|| Database::builder().set_cache_size(CACHE_BYTES).create(&path));
+        let database = opened.ok_or_else(|| OpenError::Corrupt(path.clone()))?.map_err(|why| match why {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(path.clone()),
             DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => OpenError::Corrupt(path.clone()),
             DatabaseError::Storage(why) => storage_error(&path, why),
             why @ DatabaseError::TransactionInProgress | why => OpenError::Io(path.clone(), io::Error::other(why)),
         })?;
-        let store = Self { database, path };
-        store.check_schema()?;
-        Ok(store)
+        let checked = guarded(|| check_schema(&database, &path));
+        let store = Self { database: Some(database), path };
+        match checked {
+            Some(Ok(())) => Ok(store),
+            Some(Err(why)) => Err(why),
+            None => Err(OpenError::Corrupt(store.path.clone())),
+        }
     }
 
     /// The file.
@@ -55,78 +62,106 @@ impl RedbStore {
         &self.path
     }
 
-    fn check_schema(&self) -> Result<(), OpenError> {
-        let other = |why: redb::Error| match StoreError::from_redb(why) {
-            StoreError::Full => OpenError::Full(self.path.clone()),
-            StoreError::Corrupt | StoreError::Newer | StoreError::Failed | _ => OpenError::Corrupt(self.path.clone()),
-        };
-        let write = self.database.begin_write().map_err(|why| other(why.into()))?;
-        let is_new = write.list_tables().map_err(|why| other(why.into()))?.next().is_none();
-        if is_new {
-            write.open_table(ITEMS).map_err(|why| other(why.into()))?;
-            let mut meta = write.open_table(META).map_err(|why| other(why.into()))?;
-            meta.insert("schema", STORE_SCHEMA).map_err(|why| other(why.into()))?;
-            drop(meta);
-            return write.commit().map_err(|why| other(why.into()));
+    /// Does something with the database. What redb panics over is damaged, and is not touched any more.
+    fn with<T>(&mut self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let database = self.database.as_ref().ok_or(StoreError::Corrupt)?;
+        let done = guarded(|| act(database));
+        if done.is_none() {
+            self.close();
         }
-        drop(write);
-        match self.schema() {
-            Ok(Some(STORE_SCHEMA)) => Ok(()),
-            Ok(Some(newer)) if newer > STORE_SCHEMA => Err(OpenError::Newer(self.path.clone(), newer)),
-            Ok(_) => Err(OpenError::Foreign(self.path.clone())),
-            Err(why) => Err(other(why)),
-        }
+        done.ok_or(StoreError::Corrupt)?.map_err(StoreError::from_redb)
     }
 
-    fn schema(&self) -> Result<Option<u64>, redb::Error> {
-        let read = self.database.begin_read()?;
-        let meta = match read.open_table(META) {
-            Ok(meta) => meta,
-            Err(TableError::Storage(why)) => return Err(why.into()),
-            Err(_) => return Ok(None),
-        };
-        Ok(meta.get("schema")?.map(|schema| schema.value()))
+    /// redb writes what it keeps for the next start.
+    fn close(&mut self) {
+        let database = self.database.take();
+        // What cannot be written is made again at the next start, or is damaged then.
+        let _ = guarded(move || drop(database));
     }
+}
 
-    fn try_store(&self, batches: &[(Batch, bool)]) -> Result<(), redb::Error> {
-        let mut write = self.database.begin_write()?;
-        let durable = batches.iter().any(|(_, durable)| *durable);
-        write.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
-        {
-            let mut items = write.open_table(ITEMS)?;
-            for change in batches.iter().flat_map(|(batch, _)| &batch.changes) {
-                match &change.value {
-                    Some(value) => drop(items.insert(change.key.as_slice(), value.as_slice())?),
-                    None => drop(items.remove(change.key.as_slice())?),
-                }
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// `None` if redb has panicked: of some damaged files it says so, of others it asserts that they are not.
+fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(act)).ok()
+}
+
+fn check_schema(database: &Database, path: &Path) -> Result<(), OpenError> {
+    let other = |why: redb::Error| match StoreError::from_redb(why) {
+        StoreError::Full => OpenError::Full(path.into()),
+        StoreError::Corrupt | StoreError::Newer | StoreError::Failed | _ => OpenError::Corrupt(path.into()),
+    };
+    let write = database.begin_write().map_err(|why| other(why.into()))?;
+    let is_new = write.list_tables().map_err(|why| other(why.into()))?.next().is_none();
+    if is_new {
+        write.open_table(ITEMS).map_err(|why| other(why.into()))?;
+        let mut meta = write.open_table(META).map_err(|why| other(why.into()))?;
+        meta.insert("schema", STORE_SCHEMA).map_err(|why| other(why.into()))?;
+        drop(meta);
+        return write.commit().map_err(|why| other(why.into()));
+    }
+    drop(write);
+    match schema(database) {
+        Ok(Some(STORE_SCHEMA)) => Ok(()),
+        Ok(Some(newer)) if newer > STORE_SCHEMA => Err(OpenError::Newer(path.into(), newer)),
+        Ok(_) => Err(OpenError::Foreign(path.into())),
+        Err(why) => Err(other(why)),
+    }
+}
+
+fn schema(database: &Database) -> Result<Option<u64>, redb::Error> {
+    let read = database.begin_read()?;
+    let meta = match read.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::Storage(why)) => return Err(why.into()),
+        Err(_) => return Ok(None),
+    };
+    Ok(meta.get("schema")?.map(|schema| schema.value()))
+}
+
+fn try_store(database: &Database, batches: &[(Batch, bool)]) -> Result<(), redb::Error> {
+    let mut write = database.begin_write()?;
+    let durable = batches.iter().any(|(_, durable)| *durable);
+    write.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
+    {
+        let mut items = write.open_table(ITEMS)?;
+        for change in batches.iter().flat_map(|(batch, _)| &batch.changes) {
+            match &change.value {
+                Some(value) => drop(items.insert(change.key.as_slice(), value.as_slice())?),
+                None => drop(items.remove(change.key.as_slice())?),
             }
         }
-        Ok(write.commit()?)
     }
+    Ok(write.commit()?)
+}
 
-    fn try_load(&self, from: &[u8], to: &[u8], limit: u32) -> Result<Loaded, redb::Error> {
-        if from >= to {
-            return Ok((Vec::new(), false));
-        }
-        let items = self.database.begin_read()?.open_table(ITEMS)?;
-        let mut range = items.range(from..to)?;
-        let mut page = Vec::new();
-        for _ in 0..limit {
-            let Some(entry) = range.next() else { return Ok((page, false)) };
-            let (key, value) = entry?;
-            page.push(Item { key: key.value().to_vec(), value: value.value().to_vec() });
-        }
-        Ok((page, range.next().transpose()?.is_some()))
+fn try_load(database: &Database, from: &[u8], to: &[u8], limit: u32) -> Result<Loaded, redb::Error> {
+    if from >= to {
+        return Ok((Vec::new(), false));
     }
+    let items = database.begin_read()?.open_table(ITEMS)?;
+    let mut range = items.range(from..to)?;
+    let mut page = Vec::new();
+    for _ in 0..limit {
+        let Some(entry) = range.next() else { return Ok((page, false)) };
+        let (key, value) = entry?;
+        page.push(Item { key: key.value().to_vec(), value: value.value().to_vec() });
+    }
+    Ok((page, range.next().transpose()?.is_some()))
 }
 
 impl Store for RedbStore {
     fn store(&mut self, batches: &[(Batch, bool)]) -> Result<(), StoreError> {
-        self.try_store(batches).map_err(StoreError::from_redb)
+        self.with(|database| try_store(database, batches))
     }
 
     fn load(&mut self, from: &[u8], to: &[u8], limit: u32) -> Result<Loaded, StoreError> {
-        self.try_load(from, to, limit).map_err(StoreError::from_redb)
+        self.with(|database| try_load(database, from, to, limit))
     }
 }
 

@@ -183,3 +183,59 @@ fn a_slow_sync_slows_durable_batches_only() {
     store.store(&[(put("b", "2"), true), (put("c", "3"), true)]).unwrap();
     assert!(clock.now() >= overcom_core::Time::from_millis(60));
 }
+
+/// A store of a few pages, as it lies on disk after its process has ended, or was killed.
+fn filled(path: &Path, is_closed: bool) -> Vec<u8> {
+    let mut store = RedbStore::open(path).unwrap();
+    for n in 0..40 {
+        let many = (0..20).fold(Batch::default(), |mut batch, m| {
+            batch.put(format!("k{n:02}{m:02}"), vec![n; 300]);
+            batch
+        });
+        store.store(&[(many, true)]).unwrap();
+    }
+    if is_closed {
+        drop(store);
+        return fs::read(path).unwrap();
+    }
+    let bytes = fs::read(path).unwrap();
+    drop(store);
+    bytes
+}
+
+/// Whoever opens it, reads all of it and writes to it gets an answer, whatever that is.
+fn uses(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).unwrap();
+    let mut store = RedbStore::open(path).map_err(|why| why.to_string())?;
+    let said = |why: StoreError| format!("{why:?}");
+    store.load(b"", b"z", 10_000).map_err(said)?;
+    store.store(&[(put("k0000", "new"), true), (put("x", "new"), true)]).map_err(said)
+}
+
+#[test]
+fn a_damaged_file_is_an_error_with_a_way_out_and_never_a_panic() {
+    let home = test_directory("damaged");
+    let path = home.path().join("store.redb");
+    let mut refused = 0;
+    for is_closed in [true, false] {
+        let whole = filled(&path, is_closed);
+        assert_eq!(uses(&path, &whole), Ok(()));
+        let cut = [0, 1, 4, 64, 200, 511, 512, 4_096, 5_000, whole.len() / 2, whole.len() - 1].map(|length| whole[..length].to_vec());
+        let headless = [4, 64, 320, 4_096].map(|length| [vec![0; length], whole[length..].to_vec()].concat());
+        let magic = [64, 320, 4_096].map(|length| [whole[..9].to_vec(), vec![0; length - 9], whole[length..].to_vec()].concat());
+        let places = (0..512).step_by(5).chain((512..whole.len()).step_by(whole.len() / 120 + 1));
+        let flipped = places.flat_map(|place| [1, 0xFF].map(|bits| (place, bits))).map(|(place, bits)| {
+            let mut bytes = whole.clone();
+            bytes[place] ^= bits;
+            bytes
+        });
+        for bytes in cut.into_iter().chain(headless).chain(magic).chain(flipped) {
+            if let Err(why) = uses(&path, &bytes) {
+                refused += 1;
+                let is_told = ["damaged, or not a store; put a copy back", "use that version", "another program", "Corrupt", "Failed"];
+                assert!(is_told.iter().any(|words| why.contains(words)), "{why}");
+            }
+        }
+    }
+    assert!(refused > 50, "{refused}");
+}
