@@ -409,15 +409,10 @@ impl Publisher {
     fn settle(&mut self, index: usize, now: Time, wall: WallTime) {
         let draw = self.draw_refresh(now);
         let left = self.record.as_ref().and_then(|record| record.end()).map_or(Duration::ZERO, |end| end.since(wall));
-        let Some(stand) = self.stands.get_mut(index) else { return };
-        let realm = stand.realm;
-        let ended = stand.end_round(now, draw.max(now + left / 2));
+        let Some(realm) = self.stands.get(index).map(|stand| stand.realm) else { return };
         let is_nowhere = self.address(realm.scope).is_some_and(AddressRecord::is_nowhere);
-        if let Some((_, _, is_enough)) = ended.iter().find(|(kind, tally, _)| *kind == Kind::Address && tally.acks > 0)
-            && let Some(stand) = self.stands.get_mut(index)
-        {
-            stand.is_taken_back = *is_enough && is_nowhere;
-        }
+        let Some(stand) = self.stands.get_mut(index) else { return };
+        let ended = stand.end_round(now, draw.max(now + left / 2), is_nowhere);
         for (kind, tally, is_enough) in ended {
             self.tell(Do::Stored { realm, kind, tally, is_enough });
         }

@@ -206,8 +206,8 @@ impl Stand {
     }
 
     /// If the round is over: what became of each kind; nothing of a check in which nothing was missing. `device_at` is when the
-    /// device record is put again.
-    pub(super) fn end_round(&mut self, now: Time, device_at: Time) -> Vec<(Kind, Tally, bool)> {
+    /// device record is put again, `is_nowhere` whether the address record says so.
+    pub(super) fn end_round(&mut self, now: Time, device_at: Time, is_nowhere: bool) -> Vec<(Kind, Tally, bool)> {
         let Some(round) = self.round().filter(|round| round.is_over()) else { return Vec::new() };
         let enough = enough(self.servers);
         let is_told = !self.is_check || round.has_put();
@@ -217,6 +217,9 @@ impl Stand {
         let mut missed = Kinds::NONE;
         for (kind, tally, is_enough) in &ended {
             missed = if *is_enough { missed } else { missed.with(*kind) };
+            if *kind == Kind::Address && tally.acks > 0 {
+                self.is_taken_back = *is_enough && is_nowhere;
+            }
             if *kind == Kind::Device {
                 self.has_device |= tally.acks > 0;
                 self.device_at = if *is_enough { Some(device_at) } else { self.device_at };
