@@ -7,6 +7,7 @@ use super::key::Hint;
 use super::proof::Cookie;
 use super::rate::Rate;
 use super::rpc::{Asked, Question, timeout};
+use super::share::Good;
 use super::table::Rtt;
 use super::wire::{Exchange, Head, Request, write_request};
 use super::{Dht, Purpose};
@@ -39,7 +40,7 @@ impl Dht {
         }
         let is_known = is_of_table || self.nets.get_mut(net).is_some_and(|net| net.reach.has_contacted(at, cx.now));
         // Entry peers count, but are few, and named by the application.
-        if !is_known && !self.may_meet(cx, net, purpose) && !matches!(purpose, Purpose::Entry(_)) {
+        if !is_known && !self.may_meet(cx, net, at, purpose) && !matches!(purpose, Purpose::Entry(_)) {
             cx.stats.dht_held_back = cx.stats.dht_held_back.saturating_add(1);
             return false;
         }
@@ -80,8 +81,9 @@ impl Dht {
     }
 
     /// Whether one more address may be spoken to that we never spoke to (spec: DHT-74).
-    fn may_meet(&mut self, cx: &Cx, net: usize, purpose: Purpose) -> bool {
-        let serves = self.nets.get(net).is_some_and(|net| net.served_id().is_some());
+    fn may_meet(&mut self, cx: &Cx, net: usize, at: SocketAddr, purpose: Purpose) -> bool {
+        let Some(net) = self.nets.get(net) else { return false };
+        let serves = net.served_id().is_some();
         let asked = if purpose == Purpose::Where {
             budget::Asked::ForPlace
         } else if purpose.is_upkeep() {
@@ -93,7 +95,14 @@ impl Dht {
             upkeep: Rate { per_second: cx.config.dht_endpoints_per_second, burst: UPKEEP_BURST },
             look_ups: Rate { per_second: cx.config.dht_endpoints_per_second.saturating_mul(4), burst: LOOK_UP_BURST },
         };
-        self.endpoints.spend(asked, rates, cx.now)
+        // Others come to who serves, and to who does not know where it is.
+        let good = match asked {
+            budget::Asked::ForUpkeep { serves: true } => Some(Good::Upkeep),
+            budget::Asked::ForPlace => Some(Good::Strangers),
+            budget::Asked::ForUpkeep { serves: false } | budget::Asked::InLookUp => None,
+        };
+        let share = good.and_then(|good| self.shares.of(good, at, net.realm));
+        self.endpoints.spend(asked, share, rates, cx.now)
     }
 
     fn in_flight_max(&self) -> usize {

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::rate::Rate;
+use super::share::{Good, Share};
 use crate::time::Time;
 
 /// A budget that fills at a rate up to its burst. 8 bytes.
@@ -21,6 +22,16 @@ impl Budget {
             self.at = at;
         }
         is_enough
+    }
+
+    /// Spends as much for a group, if that has not had its share (spec: DHT-79).
+    pub(crate) fn spend_shared(&mut self, amount: u32, rate: Rate, share: Option<Share<'_>>, now: Time) -> bool {
+        let left = self.left_percent(rate, now);
+        let is_spent = share.as_ref().is_none_or(|share| share.lets(amount, rate, left, now)) && self.spend(amount, rate, now);
+        if let Some(mut share) = share.filter(|_| is_spent) {
+            share.charge(amount, rate, now);
+        }
+        is_spent
     }
 
     /// How much is left, in hundredths of the burst.
@@ -66,15 +77,24 @@ impl ReplyBytes {
         }
     }
 
-    /// Spends the bytes of a reply, if there are as many: at most half for who has shown no cookie that holds.
-    pub(crate) fn spend(&mut self, bytes: u32, is_proven: bool, rate: Rate, now: Time) -> bool {
+    /// Spends the bytes of a reply, if there are as many: at most half for who has shown no cookie that holds, and of either for one
+    /// group its share.
+    pub(crate) fn spend(&mut self, bytes: u32, is_proven: bool, rate: Rate, share: Option<Share<'_>>, now: Time) -> bool {
+        if is_proven {
+            return self.all.spend_shared(bytes, rate, share, now);
+        }
         let half = Rate { per_second: rate.per_second / 2, burst: rate.burst / 2 };
-        let mut unproven = self.unproven;
-        let is_allowed = (is_proven || unproven.spend(bytes, half, now)) && self.all.spend(bytes, rate, now);
+        let mut all = self.all;
+        let is_allowed = all.spend(bytes, rate, now) && self.unproven.spend_shared(bytes, half, share, now);
         if is_allowed {
-            self.unproven = unproven;
+            self.all = all;
         }
         is_allowed
+    }
+
+    /// What a reply is charged to.
+    pub(crate) const fn good(is_proven: bool) -> Good {
+        if is_proven { Good::Replies } else { Good::ColdReplies }
     }
 }
 
@@ -135,18 +155,22 @@ impl NewEndpoints {
         }
     }
 
-    /// Whether one more may be spoken to; it counts if so. Who has just been answered is none.
-    pub(crate) fn spend(&mut self, asked: Asked, rates: EndpointRates, now: Time) -> bool {
+    /// Whether one more may be spoken to; it counts if so, also for its group if that has a share. Who has just been answered is none.
+    pub(crate) fn spend(&mut self, asked: Asked, share: Option<Share<'_>>, rates: EndpointRates, now: Time) -> bool {
         let serves = match asked {
             Asked::ForUpkeep { serves } => serves,
-            Asked::InLookUp => return self.look_ups.spend(1, rates.look_ups, now),
-            Asked::ForPlace => return self.strangers.spend(1, STRANGERS, now),
+            Asked::InLookUp => return self.look_ups.spend_shared(1, rates.look_ups, share, now),
+            Asked::ForPlace => return self.strangers.spend_shared(1, STRANGERS, share, now),
         };
         let is_first = now.since(self.began) < FIRST_LENGTH;
-        if is_first && self.first >= FIRST_MAX {
+        // The first ones are a budget of their own, which does not fill.
+        let left = if is_first { FIRST_MAX.saturating_sub(self.first) } else { FIRST_MAX };
+        let is_over = share.as_ref().is_some_and(|share| !share.lets(1, rates.upkeep, left.saturating_mul(100) / FIRST_MAX, now));
+        if left == 0 || is_over {
             return false;
         }
-        let is_allowed = if serves { self.upkeep.spend(1, rates.upkeep, now) } else { self.client.spend(THOUSAND, CLIENT, now) };
+        let is_allowed =
+            if serves { self.upkeep.spend_shared(1, rates.upkeep, share, now) } else { self.client.spend(THOUSAND, CLIENT, now) };
         self.first = self.first.saturating_add(u32::from(is_first && is_allowed));
         is_allowed
     }
@@ -170,7 +194,7 @@ mod tests {
         let now = secs(0);
         let mut steps = alloc::vec![bytes.shortage(BYTES, now)];
         let mut sent: u32 = 0;
-        while bytes.spend(1_000, true, BYTES, now) {
+        while bytes.spend(1_000, true, BYTES, None, now) {
             sent += 1_000;
             if steps.last() != Some(&bytes.shortage(BYTES, now)) {
                 steps.push(bytes.shortage(BYTES, now));
@@ -179,7 +203,7 @@ mod tests {
         assert_eq!(sent, 491_000);
         assert_eq!(steps, [Shortage::None, Shortage::ColdFinds, Shortage::ColdGets, Shortage::AllButOwn]);
         assert_eq!(bytes.shortage(BYTES, secs(16)), Shortage::None, "half of it in half of 30 s");
-        let later = (0..1_000).filter(|_| bytes.spend(1_000, true, BYTES, secs(10))).count();
+        let later = (0..1_000).filter(|_| bytes.spend(1_000, true, BYTES, None, secs(10))).count();
         assert!((163..=164).contains(&later), "{later}");
     }
 
@@ -187,9 +211,9 @@ mod tests {
     #[test]
     fn whoever_shows_no_cookie_has_half_of_the_bytes() {
         let mut bytes = ReplyBytes::default();
-        let spent = (0..1_000).filter(|_| bytes.spend(1_000, false, BYTES, secs(0))).count();
+        let spent = (0..1_000).filter(|_| bytes.spend(1_000, false, BYTES, None, secs(0))).count();
         assert_eq!(spent, 245);
-        let spent = (0..1_000).filter(|_| bytes.spend(1_000, true, BYTES, secs(0))).count();
+        let spent = (0..1_000).filter(|_| bytes.spend(1_000, true, BYTES, None, secs(0))).count();
         assert_eq!(spent, 246, "what they took is not there for others");
     }
 
@@ -200,7 +224,7 @@ mod tests {
             let mut endpoints = NewEndpoints::new(secs(0));
             let mut spent = |from: u64, to: u64| {
                 let times = (from * 10..to * 10).map(|tenth| Time::from_millis(1_000_000 + tenth * 100));
-                times.filter(|now| endpoints.spend(Asked::ForUpkeep { serves }, RATES, *now)).count()
+                times.filter(|now| endpoints.spend(Asked::ForUpkeep { serves }, None, RATES, *now)).count()
             };
             let first = spent(0, 30);
             assert!((59..=60).contains(&first), "{first}");
@@ -215,7 +239,7 @@ mod tests {
     #[test]
     fn who_begins_to_serve_may_meet_four_a_second_whatever_it_asked_as_a_client() {
         let mut endpoints = NewEndpoints::new(secs(0));
-        let mut spent = |serves, at| (0..100).filter(|_| endpoints.spend(Asked::ForUpkeep { serves }, RATES, secs(at))).count();
+        let mut spent = |serves, at| (0..100).filter(|_| endpoints.spend(Asked::ForUpkeep { serves }, None, RATES, secs(at))).count();
         assert_eq!((spent(false, 31), spent(true, 32), spent(true, 33)), (60, 60, 4));
         assert_eq!(spent(false, 34), 0, "nor does it get more by ending to serve");
     }
@@ -224,10 +248,10 @@ mod tests {
     #[test]
     fn look_ups_have_new_endpoints_of_their_own() {
         let mut endpoints = NewEndpoints::new(secs(0));
-        while endpoints.spend(Asked::ForUpkeep { serves: false }, RATES, secs(0)) {}
-        let spent = (0..1_000).filter(|_| endpoints.spend(Asked::InLookUp, RATES, secs(1))).count();
+        while endpoints.spend(Asked::ForUpkeep { serves: false }, None, RATES, secs(0)) {}
+        let spent = (0..1_000).filter(|_| endpoints.spend(Asked::InLookUp, None, RATES, secs(1))).count();
         assert_eq!(spent, 96);
-        let spent = (0..1_000).filter(|_| endpoints.spend(Asked::InLookUp, RATES, secs(2))).count();
+        let spent = (0..1_000).filter(|_| endpoints.spend(Asked::InLookUp, None, RATES, secs(2))).count();
         assert_eq!(spent, 16);
     }
 }

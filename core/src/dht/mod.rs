@@ -10,7 +10,7 @@
 //! | `table`, `leaf`, `lookup`, `find` | whom a node knows, and how it finds others and what they hold |
 //! | `home`, `repair`, `publish`, `sleeper`, `bind` | what is kept, by whom it is kept, and how it comes there |
 //! | `reach`, `entries`, `errands`, `knock`, `upkeep`, `health` | where the node itself is, and whether it serves |
-//! | `rate`, `budget`, `jar`, `rpc` | how much, of whom and to whom |
+//! | `rate`, `cells`, `budget`, `share`, `jar`, `rpc` | how much, of whom and to whom |
 //! | `ask`, `heard`, `serve`, `tracker`, `seek`, `turn` | the joints: requests, replies, others' requests, others' binds, look-ups, time |
 
 use alloc::boxed::Box;
@@ -22,6 +22,7 @@ mod ask;
 pub(crate) mod bind;
 pub(crate) mod budget;
 pub(crate) mod carry;
+mod cells;
 pub(crate) mod entries;
 mod errands;
 pub(crate) mod estimate;
@@ -52,6 +53,7 @@ pub(crate) mod rpc;
 mod search;
 mod seek;
 mod serve;
+pub(crate) mod share;
 pub(crate) mod sleeper;
 mod solo;
 mod stored;
@@ -92,6 +94,7 @@ use rpc::InFlight;
 pub(crate) use search::Known;
 use search::Search;
 use seek::Seek;
+use share::Shares;
 pub use solo::Solo;
 pub(crate) use told::{Found, Told};
 pub(crate) use tracker::Heard;
@@ -116,6 +119,7 @@ pub(crate) struct Dht {
     secrets: Secrets,
     limiter: Limiter,
     replies: ReplyBytes,
+    shares: Shares,
     verifies: Budget,
     hellos: Budget,
     hello_once: Once,
@@ -212,6 +216,8 @@ impl Dht {
         let [server, client] = COOKIES;
         let mut hellos = rng.fork("hellos", 0);
         let hello_once = Once::new([hellos.u64(), hellos.u64()]);
+        let mut shares = rng.fork("shares", 0);
+        let shares = Shares::new([shares.u64(), shares.u64()]);
         let mut key = || [rng.u64(), rng.u64()];
         let (limiter, silent) = (Limiter::new(key()), SilentList::new(key()));
         let jar = Jar::new(key(), if choice == Choice::Auto { server } else { client });
@@ -225,6 +231,7 @@ impl Dht {
             choice,
             limiter,
             replies: ReplyBytes::default(),
+            shares,
             verifies: Budget::default(),
             hellos: Budget::default(),
             hello_once,

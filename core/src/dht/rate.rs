@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::cells::{AHEAD_MAX, Cell, Cells, low};
 use super::realm::Realm;
 use crate::address::{Group, bound, group};
 use crate::map::hash_bytes;
@@ -119,9 +120,7 @@ impl Limiter {
 }
 
 /// The unit of cells: 64 µs, of which 2³² are three days.
-const TICK_MICROS: u32 = 64;
-/// Nobody is further ahead: ten minutes. What looks further is long past.
-const AHEAD_MAX: u32 = 600_000_000 / TICK_MICROS;
+pub(super) const TICK_MICROS: u32 = 64;
 /// Five minutes.
 const SILENCE: u32 = 300_000_000 / TICK_MICROS;
 /// No burst lasts longer, so that two of them and a silence are told from what is long past.
@@ -131,135 +130,9 @@ const REFUSED_SHARE: u32 = 10;
 /// Most cells: 8 KiB and 4 KiB.
 const ADDRESSES_MAX: usize = 1_024;
 const GROUPS_MAX: usize = 512;
-/// Cells at the beginning.
-const CELLS_MIN: usize = 32;
-/// Free cells are emptied this often, long before their times would come round: 19 hours.
-const SWEEP: u64 = 1 << 30;
 
-fn tick(now: Time) -> u64 {
+pub(super) fn tick(now: Time) -> u64 {
     now.as_micros() / u64::from(TICK_MICROS)
-}
-
-/// The lowest 32 bits.
-fn low(value: u64) -> u32 {
-    u32::try_from(value & u64::from(u32::MAX)).unwrap_or_default()
-}
-
-/// One sender: 32 bits of the hash of its name, of which the highest says whether it is proven, and when it will have paid.
-/// A tag of 0 is nobody.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Cell {
-    tag: u32,
-    at: u32,
-}
-
-const _: () = assert!(size_of::<Cell>() == 8);
-
-const PROVEN: u32 = 1 << 31;
-
-impl Cell {
-    /// How far ahead of what it has paid for; 0 if it is free.
-    const fn ahead(self, now: u64) -> u32 {
-        // The lowest 32 bits.
-        let ahead = self.at.wrapping_sub(now as u32);
-        if self.tag == 0 || ahead > AHEAD_MAX { 0 } else { ahead }
-    }
-}
-
-/// A table of cells in which each name has two places. It doubles when a live cell would be lost, up to a bound; then the
-/// one that is free first goes, a proven one last.
-struct Cells {
-    key: [u64; 2],
-    cells: Vec<Cell>,
-    cells_max: usize,
-    swept: u64,
-}
-
-impl Cells {
-    const fn new(key: [u64; 2], cells_max: usize) -> Self {
-        Self { key, cells: Vec::new(), cells_max, swept: 0 }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.cells.capacity().saturating_mul(size_of::<Cell>())
-    }
-
-    fn tag(&self, name: &Name, is_proven: bool) -> u32 {
-        let tag = (low(hash_bytes(self.key, name.bytes())) & !PROVEN).max(1);
-        if is_proven { tag | PROVEN } else { tag }
-    }
-
-    fn ahead(&self, tag: u32, now: u64) -> u32 {
-        self.pair(tag).iter().find(|cell| cell.tag == tag).map_or(0, |cell| cell.ahead(now))
-    }
-
-    fn set(&mut self, tag: u32, now: u64, ahead: u32) {
-        let cell = Cell { tag, at: low(now).wrapping_add(ahead) };
-        loop {
-            let can_grow = self.cells.len() < self.cells_max;
-            let free = self.pair_mut(tag).iter_mut().find(|old| old.tag == tag);
-            let free = match free {
-                Some(own) => Some(own),
-                None => self.pair_mut(tag).iter_mut().find(|old| old.ahead(now) == 0),
-            };
-            if let Some(slot) = free {
-                *slot = cell;
-                return;
-            }
-            if can_grow {
-                self.grow(now);
-                continue;
-            }
-            if let Some(slot) = self.pair_mut(tag).iter_mut().min_by_key(|old| (old.tag & PROVEN, old.ahead(now))) {
-                // Nobody who is not proven puts out one who is.
-                if slot.tag & PROVEN <= tag & PROVEN {
-                    *slot = cell;
-                }
-            }
-            return;
-        }
-    }
-
-    fn range(&self, tag: u32) -> core::ops::Range<usize> {
-        let pairs = (self.cells.len() / 2).max(1);
-        let first = usize::try_from(tag & !PROVEN).unwrap_or_default() % pairs * 2;
-        first..first.saturating_add(2)
-    }
-
-    fn pair(&self, tag: u32) -> &[Cell] {
-        self.cells.get(self.range(tag)).unwrap_or_default()
-    }
-
-    fn pair_mut(&mut self, tag: u32) -> &mut [Cell] {
-        let range = self.range(tag);
-        self.cells.get_mut(range).unwrap_or_default()
-    }
-
-    /// Doubles. Two cells of a pair differ in some bit of their tags, so nobody is lost on the way.
-    fn grow(&mut self, now: u64) {
-        let length = self.cells.len().saturating_mul(2).clamp(CELLS_MIN, self.cells_max);
-        let mut larger = Vec::new();
-        larger.reserve_exact(length);
-        larger.resize(length, Cell::default());
-        let old = core::mem::replace(&mut self.cells, larger);
-        for cell in old.into_iter().filter(|cell| cell.ahead(now) > 0) {
-            if let Some(slot) = self.pair_mut(cell.tag).iter_mut().find(|slot| slot.tag == 0) {
-                *slot = cell;
-            }
-        }
-    }
-
-    /// Empties cells whose time has passed before it looks like one to come.
-    fn sweep(&mut self, now: u64) {
-        let passed = now.saturating_sub(self.swept);
-        if passed >= SWEEP {
-            self.swept = now;
-            let is_all = passed > u64::from(u32::MAX - AHEAD_MAX) - SWEEP;
-            for cell in self.cells.iter_mut().filter(|cell| is_all || cell.ahead(now) == 0) {
-                *cell = Cell::default();
-            }
-        }
-    }
 }
 
 /// What names a sender, in bytes that are the same everywhere: at most a byte, an ip and a port.
@@ -309,7 +182,7 @@ impl Name {
         if realm.is_global() { self.push_ip(at) } else { self.push_endpoint(at) }
     }
 
-    fn push_group(&mut self, at: SocketAddr) {
+    pub(super) fn push_group(&mut self, at: SocketAddr) {
         match group(at) {
             Group::V4(front) => self.push(&front),
             Group::V6(front) => self.push(&front),
@@ -377,6 +250,7 @@ impl SilentList {
 mod tests {
     use super::*;
     use crate::address::Scope;
+    use crate::dht::cells::CELLS_MIN;
 
     const RATES: Rates = Rates { address: Rate { per_second: 20, burst: 40 }, group: Rate { per_second: 100, burst: 400 } };
     const GLOBAL: Realm = Realm { is_v6: false, scope: Scope::Global };

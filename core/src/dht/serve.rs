@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::ask::{Whom, count_out};
-use super::budget::Shortage;
+use super::budget::{ReplyBytes, Shortage};
 use super::estimate::{Held, Radius};
 use super::home::{self, Bench, Kept, NotKept};
 use super::key::{Hint, Key};
@@ -15,6 +15,7 @@ use super::rate::{Rate, Rates, Verdict};
 use super::reach::Heard;
 use super::realm::Realm;
 use super::rpc::Question;
+use super::share::Good;
 use super::table::{Candidate, Places, Rtt, Wanted};
 use super::wire::{
     Answer, Asker, Contact, Denied, DeviceHint, ERRAND_BYTES, Exchange, Few, Got, Head, Kind, PING_BYTES, Reply, Request, nodes_max,
@@ -241,7 +242,9 @@ impl Dht {
 
     fn answer_hello(&mut self, cx: &mut Cx, at: usize, asking: &Asking<'_>, id: &Key, challenge: &[u8; 32]) -> Outcome {
         let (from, realm) = (asking.from, asking.realm);
-        if !self.hello_once.lets(from, realm, cx.now) || !self.hellos.spend(1, HELLOS, cx.now) {
+        if !self.hello_once.lets(from, realm, cx.now)
+            || !self.hellos.spend_shared(1, HELLOS, self.shares.of(Good::Hellos, from, realm), cx.now)
+        {
             return Outcome::Denied(Denied::Busy { wait: 1 });
         }
         self.hello_once.give(from, realm, cx.now);
@@ -328,7 +331,8 @@ impl Dht {
     /// Sends to who asked, if there are as many bytes left for it (spec: DHT-73).
     fn send_back(&mut self, cx: &mut Cx, asking: &Asking<'_>, out: Vec<u8>) -> bool {
         let bytes = u32::try_from(out.len()).unwrap_or(u32::MAX);
-        let is_allowed = self.replies.spend(bytes, asking.is_proven, reply_rate(cx), cx.now);
+        let share = self.shares.of(ReplyBytes::good(asking.is_proven), asking.from, asking.realm);
+        let is_allowed = self.replies.spend(bytes, asking.is_proven, reply_rate(cx), share, cx.now);
         if is_allowed {
             count_out(cx, out.len());
             cx.actions.push_back(Action::SendDatagram { path: asking.path, packet: Packet::from_vec(out) });

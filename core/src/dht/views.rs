@@ -18,6 +18,7 @@ impl Dht {
         let parts = [
             self.jar.heap_bytes(),
             self.limiter.heap_bytes(),
+            self.shares.heap_bytes(),
             self.carry.heap_bytes(),
             self.flight.heap_bytes(),
             self.errands.heap_bytes(),

@@ -137,32 +137,44 @@ const PATIENCE_SECS: f64 = 1.0;
 /// So long strangers ask before, so many in a second: some four times what they are given.
 const AGEING_SECS: u64 = 780;
 const AGEING_HOSTILE: u64 = 100;
+/// And those who have cookies ask in the end: longer than all bytes that may be sent at once last.
+const PROVEN_SECS: u64 = 60;
 
 /// What a machine that 20,000 hostile datagrams a second reach is to those who ask it for a record and show their cookies: the 95th
 /// percentile of their answers over twice what it was before; and its CPU over one core of the reference: the worse. Datagrams wait
 /// for those before them; a round trip takes 10 ms. Before that strangers have taken what strangers are given for 13 minutes, in which
-/// cookies grow too old. In the control those who mean it have none; whoever shows the first one for ever fares as they do.
+/// cookies grow too old. And the same where those who are hostile have all addresses of one /24, ask for records and show their cookies,
+/// from a minute before on. In the control those who mean it have none; whoever shows the first one for ever fares as they do, and so
+/// does everybody where the hostile are of 64 /24, so that no group has more than its share.
 pub(crate) fn hostile(size: Size) -> Result<Measured, String> {
     let (speed, seconds) = (Speed::measure()?, size.of(2, 10, 60));
-    let before = besieged(seconds, 0, Shows::Newest, &speed)?;
-    let during = besieged(seconds, HOSTILE, Shows::Newest, &speed)?;
-    let bare = besieged(seconds, HOSTILE, Shows::None, &speed)?;
-    let old = besieged(seconds, HOSTILE, Shows::First, &speed)?;
+    let before = besieged(seconds, Foes::None, Shows::Newest, &speed)?;
+    let during = besieged(seconds, Foes::Anybody, Shows::Newest, &speed)?;
+    let bare = besieged(seconds, Foes::Anybody, Shows::None, &speed)?;
+    let old = besieged(seconds, Foes::Anybody, Shows::First, &speed)?;
+    let street = besieged(seconds, Foes::Street, Shows::Newest, &speed)?;
+    let town = besieged(seconds, Foes::Town, Shows::Newest, &speed)?;
     Ok(Measured {
-        value: (during.p95 / before.p95 / 2.0).max(during.cores),
-        control: bare.p95.min(old.p95) / before.p95 / 2.0,
+        value: (during.p95.max(street.p95) / before.p95 / 2.0).max(during.cores).max(street.cores),
+        control: bare.p95.min(old.p95).min(town.p95) / before.p95 / 2.0,
         size: HOSTILE * seconds,
         detail: format!(
-            "answers p95 {:.2} ms, {:.2} before, {:.1} % unanswered; {:.3} of a core of the reference; {speed}; control: without cookies p95 {:.0} ms, \
-             {:.1} % unanswered, with the first one for ever {:.0} ms, {:.1} %",
+            "answers p95 {:.2} ms, {:.2} before, {:.1} % unanswered; {:.3} of a core of the reference; against one /24 with cookies p95 {:.2} ms, \
+             {:.1} % unanswered, {:.3} of a core; {speed}; control: without cookies p95 {:.0} ms, {:.1} % unanswered, with the first one for \
+             ever {:.0} ms, {:.1} %, against 64 /24 with cookies {:.0} ms, {:.1} %",
             during.p95 * 1e3,
             before.p95 * 1e3,
             during.unanswered * 100.0,
             during.cores,
+            street.p95 * 1e3,
+            street.unanswered * 100.0,
+            street.cores,
             bare.p95 * 1e3,
             bare.unanswered * 100.0,
             old.p95 * 1e3,
             old.unanswered * 100.0,
+            town.p95 * 1e3,
+            town.unanswered * 100.0,
         ),
         ..Measured::OF_ALLOWED
     })
@@ -185,13 +197,54 @@ enum Shows {
     Newest,
 }
 
-fn besieged(seconds: u64, hostile: u64, shows: Shows, speed: &Speed) -> Result<Besieged, String> {
+/// Who is hostile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Foes {
+    None,
+    /// Forged addresses, from which nobody can show a cookie.
+    Anybody,
+    /// All addresses of one /24, with their cookies.
+    Street,
+    /// Four addresses of each of 64 /24, with their cookies.
+    Town,
+}
+
+/// What those say who can show cookies: from where, with which one.
+type Proven = Vec<(SocketAddr, String)>;
+
+impl Foes {
+    /// The cookies of those who are hostile and where they say to be.
+    fn proven(self, door: &mut Door) -> Result<Proven, String> {
+        let from = match self {
+            Self::None | Self::Anybody => return Ok(Vec::new()),
+            Self::Street => neighbour,
+            Self::Town => resident,
+        };
+        (0..256).map(|n| Ok((from(n), door.cookie(from(n))?))).collect()
+    }
+
+    fn per_second(self) -> u64 {
+        if self == Self::None { 0 } else { HOSTILE }
+    }
+
+    fn says(self, door: &mut Door, n: u64, homes: &[String], proven: &Proven) -> (SocketAddr, Vec<u8>) {
+        let Some((from, cookie)) = proven.get(n as usize % proven.len().max(1)) else { return nuisance(door, n, homes) };
+        (*from, honest(door, &homes[n as usize % homes.len()], Some(cookie)))
+    }
+}
+
+fn besieged(seconds: u64, foes: Foes, shows: Shows, speed: &Speed) -> Result<Besieged, String> {
     let mut door = Door::new(16, server())?;
     let homes: Vec<String> = door.owners.iter().map(|owner| owner.home.clone()).collect();
     let mut cookies = (0..ASKERS).map(|n| door.cookie(stranger(n))).collect::<Result<Vec<_>, _>>()?;
+    let mut proven = Vec::new();
     for step in 0..AGEING_SECS {
-        for n in 0..if hostile > 0 { AGEING_HOSTILE } else { 0 } {
-            let (from, bytes) = nuisance(&mut door, step * AGEING_HOSTILE + n, &homes);
+        if step == AGEING_SECS - PROVEN_SECS {
+            proven = foes.proven(&mut door)?;
+        }
+        let is_loud = foes == Foes::Anybody || !proven.is_empty();
+        for n in 0..if is_loud { AGEING_HOSTILE } else { 0 } {
+            let (from, bytes) = foes.says(&mut door, step * AGEING_HOSTILE + n, &homes, &proven);
             timed(&mut door, from, &bytes)?;
         }
         // Each asks once in so many seconds as there are askers.
@@ -207,8 +260,9 @@ fn besieged(seconds: u64, hostile: u64, shows: Shows, speed: &Speed) -> Result<B
     let (mut answers, mut busy_until, mut spent) = (Vec::new(), 0.0_f64, 0.0);
     for step in 0..seconds * HONEST {
         let began = step as f64 / HONEST as f64;
+        let hostile = foes.per_second();
         for n in 0..hostile / HONEST {
-            let (from, bytes) = nuisance(&mut door, step * (hostile / HONEST) + n, &homes);
+            let (from, bytes) = foes.says(&mut door, step * (hostile / HONEST) + n, &homes, &proven);
             let (_, took) = timed(&mut door, from, &bytes)?;
             let took = took * speed.factor();
             spent += took;

@@ -416,3 +416,55 @@ fn what_comes_from_the_own_address_is_dropped() {
     assert!(told.is_none() && others.is_empty());
     assert_eq!(alone.solo.stats().dht_dropped, 1);
 }
+
+/// Somebody of one network.
+fn neighbour(n: u16) -> SocketAddr {
+    let [_, last] = n.to_be_bytes();
+    SocketAddr::from(([45, 1, 1, last], 7_000))
+}
+
+// spec-test: DHT-79
+#[test]
+fn one_network_that_asks_all_the_time_and_shows_its_cookies_leaves_the_others_their_answers() {
+    let mut alone = Alone::new(Config::test(), wan(50));
+    alone.fill(wan(9));
+    let cookies: Vec<Cookie> = (0..200).map(|n| alone.cookie(neighbour(n))).collect();
+    let get = Request::Get { target: home(1), kind: Kind::Device, device: None, known: None, write: true };
+    let (mut flooded, mut sent, mut answered) = (0, 0, 0);
+    for second in 0..120_u8 {
+        for n in 0..100_u16 {
+            let of = (u16::from(second) * 100 + n) % 200;
+            let (told, _, _) = alone.ask(neighbour(of), None, Some(cookies[usize::from(of)]), &get);
+            sent += told.as_ref().map_or(0, |told| told.letter.bytes.len());
+            flooded += usize::from(told.is_some());
+        }
+        // Who is new, and comes without a cookie, and asks again with it.
+        let cookie = alone.cookie(wan(100 + second));
+        answered += usize::from(alone.ask(wan(100 + second), None, Some(cookie), &Request::Find { target: home(2) }).0.is_some());
+        alone.wait(Duration::from_secs(1));
+    }
+    assert_eq!(answered, 120);
+    assert!(flooded < 120 * 100 / 2 && sent <= 16_384 * (120 + 30), "{flooded} of {sent} bytes: it asks for more than there is");
+}
+
+// spec-test: DHT-79
+#[test]
+fn one_network_of_which_ever_others_want_to_be_known_leaves_those_of_others_their_part() {
+    let mut alone = Alone::new(Config::test(), wan6(50));
+    let at = |n: u16| SocketAddr::from(([0x2601, 1, 1, n, 0, 0, 0, 1], 7_000));
+    let (mut of_one, mut others) = (0, 0);
+    let want = |alone: &mut Alone, from: SocketAddr, n: u8| {
+        let cookie = alone.cookie(from);
+        let (_, sent, _) = alone.ask(from, Some(id_at(from, n)), Some(cookie), &Request::Find { target: home(1) });
+        usize::from(sent.iter().any(|letter| letter.to == from))
+    };
+    for n in 0..6_000_u16 {
+        let [_, low] = n.to_be_bytes();
+        of_one += want(&mut alone, at(n), low % 50);
+        if n % 600 == 599 {
+            others += want(&mut alone, wan6(60 + low), 9);
+        }
+        alone.wait(Duration::from_millis(50));
+    }
+    assert!(others == 10 && (1_000..5_000).contains(&of_one), "{others} of 10, {of_one} of its own");
+}

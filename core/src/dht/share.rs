@@ -1,0 +1,194 @@
+//! Shares of what is for all: no group has more than a quarter of it while others may want it (spec: DHT-79).
+
+use core::net::SocketAddr;
+
+use super::cells::{AHEAD_MAX, Cells};
+use super::rate::{Name, Rate, TICK_MICROS, tick};
+use super::realm::Realm;
+use crate::time::Time;
+
+/// What there are shares of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Good {
+    /// Bytes of replies to who shows a cookie that holds.
+    Replies,
+    /// Those to who shows none, and may be anybody.
+    ColdReplies,
+    /// Addresses that are met for upkeep.
+    Upkeep,
+    /// Strangers who are asked where one is.
+    Strangers,
+    /// Proofs of the own key.
+    Hellos,
+}
+
+/// A group has one part of so many.
+const PARTS: u32 = 4;
+/// While so much of a budget is left, in hundredths, a group may have more: nobody goes without for it.
+const PLENTY: u32 = 75;
+/// Most groups: 2 KiB.
+const GROUPS_MAX: usize = 256;
+
+/// What each group has had lately.
+pub(crate) struct Shares {
+    cells: Cells,
+}
+
+impl Shares {
+    /// Allocates nothing yet; `key` comes from the node's generator.
+    pub(crate) const fn new(key: [u64; 2]) -> Self {
+        Self { cells: Cells::new(key, GROUPS_MAX) }
+    }
+
+    /// The share of an address's group; none where an endpoint is a group, of which anybody has as many as it likes.
+    pub(crate) fn of(&mut self, good: Good, at: SocketAddr, realm: Realm) -> Option<Share<'_>> {
+        let is_forgeable = matches!(good, Good::ColdReplies | Good::Strangers);
+        let mut name = Name::new(!is_forgeable);
+        name.push(&[good as u8]);
+        name.push_group(at);
+        let tag = self.cells.tag(&name, !is_forgeable);
+        realm.is_global().then_some(Share { cells: &mut self.cells, tag })
+    }
+
+    /// Bytes of heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.cells.heap_bytes()
+    }
+}
+
+/// One group's share of one good.
+pub(crate) struct Share<'a> {
+    cells: &'a mut Cells,
+    tag: u32,
+}
+
+impl Share<'_> {
+    /// Whether the group may have so much of a budget of which so many hundredths are left. O(1).
+    pub(crate) fn lets(&self, amount: u32, rate: Rate, left_percent: u32, now: Time) -> bool {
+        let ahead = self.cells.ahead(self.tag, tick(now));
+        left_percent >= PLENTY || ahead.saturating_add(cost(amount, rate)) <= cost_max(rate)
+    }
+
+    /// It has had it. Expected O(1).
+    pub(crate) fn charge(&mut self, amount: u32, rate: Rate, now: Time) {
+        let now = tick(now);
+        self.cells.sweep(now);
+        let ahead = self.cells.ahead(self.tag, now).saturating_add(cost(amount, rate));
+        // What it had beyond its share, when there was plenty, is not held against it.
+        self.cells.set(self.tag, now, ahead.min(cost_max(rate)));
+    }
+}
+
+/// How long a group pays for so much, at its part of the rate.
+fn cost(amount: u32, rate: Rate) -> u32 {
+    let ticks = u64::from(1_000_000 / TICK_MICROS).saturating_mul(PARTS.into()).saturating_mul(amount.into());
+    u32::try_from(ticks / u64::from(rate.per_second.max(1))).unwrap_or(AHEAD_MAX).min(AHEAD_MAX)
+}
+
+/// How far ahead it may be: by its part of the burst.
+fn cost_max(rate: Rate) -> u32 {
+    cost(rate.burst / PARTS, rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::address::Scope;
+    use crate::dht::budget::{Asked, Budget, EndpointRates, NewEndpoints, ReplyBytes};
+
+    const GLOBAL: Realm = Realm { is_v6: false, scope: Scope::Global };
+    const BYTES: Rate = Rate { per_second: 16_384, burst: 491_520 };
+    const MEETS: EndpointRates = EndpointRates { upkeep: Rate { per_second: 4, burst: 60 }, look_ups: Rate { per_second: 16, burst: 96 } };
+
+    /// Somebody of a group.
+    fn of(group: u8, last: u32) -> SocketAddr {
+        let [.., last] = last.to_be_bytes();
+        SocketAddr::from(([20, group, 1, last], 7))
+    }
+
+    fn millis(millis: u64) -> Time {
+        Time::from_millis(1_000_000 + millis)
+    }
+
+    // spec-test: DHT-79
+    #[test]
+    fn a_group_has_a_quarter_at_once_then_its_part_of_the_rate_and_all_that_fills_while_three_quarters_are_left() {
+        let (mut shares, mut budget) = (Shares::new([1, 2]), Budget::default());
+        let rate = Rate { per_second: 100, burst: 1_000 };
+        let mut had = |group: u8, from: u64, to: u64| {
+            let times = (from..to).flat_map(|at| [at; 4]);
+            let had = times.filter(|at| budget.spend_shared(1, rate, shares.of(Good::Replies, of(group, 1), GLOBAL), millis(*at)));
+            had.count()
+        };
+        assert_eq!(had(1, 0, 1_000), 350, "a quarter, and what came meanwhile while nobody else wanted it");
+        assert_eq!(had(2, 1_000, 1_001), 4);
+        // Two that take all they can: the second has its quarter at once, and both together what is left.
+        let both: Vec<usize> = (1_001..4_000).map(|at| had(2, at, at + 1) * 1_000 + had(1, at, at + 1)).collect();
+        let (second, first) = both.iter().fold((0, 0), |(second, first), both| (second + both / 1_000, first + both % 1_000));
+        assert!((300..=330).contains(&second) && (70..=80).contains(&first), "{second} {first}");
+        assert_eq!(had(3, 4_000, 4_100), 252, "and the third still has its own");
+    }
+
+    // spec-test: DHT-79
+    #[test]
+    fn replies_to_one_group_leave_three_quarters_for_others_with_a_cookie_and_without() {
+        for is_proven in [true, false] {
+            let (mut shares, mut bytes) = (Shares::new([1, 2]), ReplyBytes::default());
+            let good = ReplyBytes::good(is_proven);
+            let mut spent = |group: u8| {
+                let spent = (0..10_000).filter(|n| {
+                    let share = shares.of(good, of(group, *n), GLOBAL);
+                    bytes.spend(1_000, is_proven, BYTES, share, millis(0))
+                });
+                spent.count()
+            };
+            let all = if is_proven { 491 } else { 245 };
+            assert!((all / 4..=all / 4 + 1).contains(&spent(1)), "{is_proven}");
+            let others: usize = (2..=4).map(|group| spent(group)).sum();
+            assert!((all * 3 / 4 - 3..=all * 3 / 4 + 1).contains(&others), "{is_proven} {others}");
+            assert!(spent(5) <= 3, "nothing is left");
+        }
+    }
+
+    // spec-test: DHT-79
+    #[test]
+    fn strangers_of_one_group_and_those_who_would_be_met_leave_three_quarters_also_in_the_first_half_minute() {
+        for (asked, good, all, most) in
+            [(Asked::ForUpkeep { serves: true }, Good::Upkeep, 60, 30), (Asked::ForPlace, Good::Strangers, 16, 44)]
+        {
+            let (mut shares, mut meets) = (Shares::new([1, 2]), NewEndpoints::new(millis(0)));
+            let mut met = |group: u8, at: u64| {
+                let met = (0..200).filter(|n| meets.spend(asked, shares.of(good, of(group, *n), GLOBAL), MEETS, millis(at)));
+                met.count()
+            };
+            // Over ten seconds one group takes all it can get: of what fills, what nobody else wants, too.
+            let first: usize = (0..10).map(|second| met(1, second * 1_000)).sum();
+            assert!((all / 4..=most).contains(&first), "{asked:?} {first}");
+            let others: usize = (2..=4).map(|group| met(group, 10_000)).sum();
+            assert!(others >= all / 2, "{asked:?} {others}");
+            assert!(met(5, 10_000) <= 3, "{asked:?}: nothing is left");
+        }
+    }
+
+    // spec-test: DHT-79
+    #[test]
+    fn groups_beyond_the_room_take_no_memory_and_where_an_endpoint_is_a_group_there_are_no_shares() {
+        let mut shares = Shares::new([1, 2]);
+        for n in 0..60_000_u32 {
+            let [_, _, b, c] = n.to_be_bytes();
+            let at = SocketAddr::from(([30, b, c, 1], 7));
+            shares.of(Good::ColdReplies, at, GLOBAL).expect("a share").charge(1_000, BYTES, millis(0));
+        }
+        assert_eq!(shares.heap_bytes(), 2_048);
+        let mut flood = shares.of(Good::Replies, of(1, 1), GLOBAL).expect("a share");
+        flood.charge(400_000, BYTES, millis(0));
+        assert!(
+            !flood.lets(1_000, BYTES, 74, millis(0)) && flood.lets(1_000, BYTES, 75, millis(0)),
+            "who shows no cookie puts nobody out who does"
+        );
+        let private = Realm { is_v6: false, scope: Scope::Private };
+        assert!(shares.of(Good::Replies, SocketAddr::from(([10, 0, 0, 1], 7)), private).is_none());
+    }
+}
