@@ -168,6 +168,12 @@ impl<P> Asked<P> {
         self.due = now + if is_first { self.timeout } else { self.timeout * 2 };
     }
 
+    /// It is not repeated, and may still be answered until a repetition might.
+    pub(crate) fn wait_on(&mut self, now: Time) {
+        self.sent[1] = self.sent[0];
+        self.due = now + self.timeout * 2;
+    }
+
     /// It goes once more, from the beginning, now with a cookie.
     pub(crate) const fn begin_again(&mut self) {
         (self.is_renewed, self.is_opening, self.sent) = (true, false, [None; 2]);

@@ -154,12 +154,11 @@ impl Dht {
         }
     }
 
-    /// Whom a look-up asked is slow: it goes on with others meanwhile.
-    pub(super) fn on_seek_slow(&mut self, number: u32, asked: &Asked<Purpose>) {
-        if let Some(seek) = numbered(&mut self.seeks, number) {
-            seek.look_up.on_slow(asked.to);
-            self.is_dirty = true;
-        }
+    /// Whom a look-up asked is slow: it goes on with others meanwhile. Whether it is asked again.
+    pub(super) fn on_seek_slow(&mut self, number: u32, asked: &Asked<Purpose>) -> bool {
+        let Some(seek) = numbered(&mut self.seeks, number) else { return true };
+        self.is_dirty = true;
+        seek.look_up.on_slow(asked.to)
     }
 
     pub(super) fn on_seek_miss(&mut self, number: u32, asked: &Asked<Purpose>) {

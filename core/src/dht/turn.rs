@@ -94,17 +94,25 @@ impl Dht {
     }
 
     /// The first time-out of a request has passed: it goes out again, and whoever waits for it goes on meanwhile.
-    fn on_slow(&mut self, cx: &mut Cx, asked: Asked<Purpose>) {
+    fn on_slow(&mut self, cx: &mut Cx, mut asked: Asked<Purpose>) {
         let Some(net) = self.net_at(asked.to) else { return };
         // Whoever wants an errand asks again, and nothing goes out for it but for that; nor more to an address, for what came from there
         // unproven, than came.
         if matches!(asked.purpose, Purpose::Errand | Purpose::Where) {
             return;
         }
+        // Of whom there is but somebody's word is not asked twice where that is doubtful: it may be a lie, to have others sent something.
+        let mut is_worth_more = true;
         if let Purpose::Seek { number, .. } = asked.purpose {
-            self.on_seek_slow(number, &asked);
+            is_worth_more = self.on_seek_slow(number, &asked);
         } else if let Purpose::Again { number } = asked.purpose {
             self.on_again_late(number, &asked, false);
+        } else if let (Purpose::Table { .. }, Some(net)) = (asked.purpose, self.nets.get(net)) {
+            is_worth_more = !net.table.is_waiting(asked.to);
+        }
+        if !is_worth_more {
+            asked.wait_on(cx.now);
+            return self.flight.add(asked);
         }
         if let Some(asked) = self.send(cx, net, asked) {
             self.on_no_answer(cx, net, &asked);

@@ -16,6 +16,7 @@ mod gang;
 mod join;
 mod looks;
 mod million;
+mod named;
 mod net;
 mod peers;
 mod privacy;

@@ -13,6 +13,7 @@ use super::door::stranger;
 use super::families::v6;
 use super::fields::Fields;
 use super::looks::publish;
+use super::named::named;
 use super::net::{Member, Net, Owner, Peer, Spoken, any_server, base64, failed, server, serves};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
@@ -30,7 +31,8 @@ const VICTIM: [&str; 2] = ["99.1.2.3:7575", "[2600:99::7]:7575"];
 /// The most bytes that go within a minute to a source which showed no cookie, for each byte that came from there; and what others than the
 /// asker are sent, datagrams over the asker's, and bytes over three tenths of its: the worst. Of requests of every kind and many lengths
 /// to a machine that serves, and to one that does not know its own address yet and so pings who dials back, in either family; and of
-/// knocks of a known node. The control shows a cookie.
+/// knocks of a known node. And what victims are sent in a minute, bytes and datagrams, for those of replies that name them, of one machine in
+/// five, to whoever looks for somebody: the worse. The control shows a cookie.
 pub(crate) fn amplification(size: Size) -> Result<Measured, String> {
     let step = size.of(40, 8, 2) as usize;
     let (mut worst, mut control) = (Worst::default(), 0.0_f64);
@@ -40,6 +42,12 @@ pub(crate) fn amplification(size: Size) -> Result<Measured, String> {
         worst.of_strangers(&mut gate, step, Whom::Bare)?;
         worst.of_knocks(&mut gate)?;
         control = control.max(gate.with_cookie()?);
+    }
+    let looks = size.of(100, 500, 2_000) as usize;
+    let named = [7, 2].map(|count| named(looks, count));
+    for (named, part) in named.iter().zip(["to seven that are named", "to two that are named"]) {
+        let named = named.as_ref().map_err(Clone::clone)?;
+        worst.note(part, named.ratio().max(named.datagrams()), || named.words());
     }
     if worst.answered == 0 || worst.knocked == 0 {
         return Err(format!("{} answered, {} knocked", worst.answered, worst.knocked));

@@ -148,6 +148,17 @@ impl Candidates {
         }
     }
 
+    /// Whether nobody but givers whose word is worth nothing so far has named it: others that they named are late or silent, and none has
+    /// answered.
+    pub(super) fn is_doubtful(&self, index: usize) -> bool {
+        let Some(candidate) = self.all.get(index) else { return false };
+        let is_doubtful = |giver: u16| {
+            let others = || self.all.iter().filter(|other| other.serial != candidate.serial && other.givers.contains(&Some(giver)));
+            others().any(|other| matches!(other.state, State::Slow | State::Lost)) && !others().any(|other| other.state == State::Answered)
+        };
+        !candidate.is_own() && candidate.givers.into_iter().flatten().all(is_doubtful)
+    }
+
     /// It has answered, under `hint` if it is a node that may be named. Its serial number, for its hints.
     pub(super) fn on_answered(&mut self, index: usize, hint: Option<Hint>, rtt: Rtt) -> Option<u16> {
         let mut candidate = (index < self.all.len()).then(|| self.all.remove(index))?;

@@ -223,11 +223,11 @@ impl LookUp {
         }
     }
 
-    /// The first time has run out, and the request is repeated: whoever waits for it goes on meanwhile (spec: DHT-83).
-    pub(crate) fn on_slow(&mut self, at: SocketAddr) {
-        if let Some(index) = self.candidates.in_flight_at(at) {
-            self.candidates.on_slow(index);
-        }
+    /// The first time has run out: whoever waits for it goes on meanwhile (spec: DHT-83). Whether the request is to be repeated.
+    pub(crate) fn on_slow(&mut self, at: SocketAddr) -> bool {
+        let Some(index) = self.candidates.in_flight_at(at) else { return true };
+        self.candidates.on_slow(index);
+        !self.candidates.is_doubtful(index)
     }
 
     /// The repetition was not answered either.

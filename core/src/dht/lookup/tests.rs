@@ -163,6 +163,21 @@ fn no_more_than_twelve_requests_are_in_flight() {
     assert_eq!(count, IN_FLIGHT_MAX);
 }
 
+// spec-test: DHT-41
+#[test]
+fn who_is_named_by_somebody_whose_others_are_late_is_not_asked_twice_until_one_of_these_has_answered() {
+    let mut look_up = look_up(&[start(1, 1 << 60), start(2, 1 << 61)]);
+    drain(&mut look_up);
+    assert!(look_up.on_slow(at(2)), "it is of the own table");
+    look_up.on_reply(at(1), Some(Hint(1 << 60)), Rtt::UNKNOWN, (51..=58).map(|n| contact(n, n.into())));
+    let late = |look_up: &mut LookUp| drain(look_up).iter().map(|ask| look_up.on_slow(ask.at)).collect::<Vec<_>>();
+    let first = late(&mut look_up);
+    assert!(first.len() > 1 && first[0] && !first[1..].contains(&true), "{first:?}: the first one may be lost by chance");
+    look_up.on_reply(at(51), Some(Hint(51)), Rtt::UNKNOWN, []);
+    let then = late(&mut look_up);
+    assert!(!then.is_empty() && !then.contains(&false), "{then:?}: one has answered");
+}
+
 // spec-test: DHT-84
 #[test]
 fn who_named_two_that_are_silent_or_do_not_fit_loses_its_other_hints() {

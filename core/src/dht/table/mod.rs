@@ -173,6 +173,11 @@ impl Table {
         self.find(at).or_else(|| self.spares.get(self.spares.position(at)?))
     }
 
+    /// Whether somebody at this address waits for a place who has never answered. O(n).
+    pub(crate) fn is_waiting(&self, at: SocketAddr) -> bool {
+        self.find(at).is_none() && self.find_any(at).is_some_and(|entry| !entry.is_verified())
+    }
+
     /// The middle one of the verified nodes' round trips that are known; `None` below eight. O(n log n).
     pub(crate) fn median_rtt(&self) -> Option<Duration> {
         self.rtt_at(2)
