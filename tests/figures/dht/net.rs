@@ -100,6 +100,8 @@ pub(crate) enum Handicap {
     AsksNobodyToCarry,
     /// Puts no record at all.
     PutsNothing,
+    /// Puts none from then on.
+    PutsNothingAfter(Time),
 }
 
 impl Peer {
@@ -215,7 +217,7 @@ impl Machine for Peer {
 }
 
 impl Vice for Handicap {
-    fn on_send(&mut self, _now: Time, mut letter: Letter, out: &mut Vec<Letter>) {
+    fn on_send(&mut self, now: Time, mut letter: Letter, out: &mut Vec<Letter>) {
         match self {
             Self::AsksOnce { entry, has_asked } => {
                 if *entry == Some(letter.path.remote) && std::mem::replace(has_asked, true) {
@@ -228,7 +230,8 @@ impl Vice for Handicap {
                     return;
                 }
             }
-            Self::PutsNothing => {
+            Self::PutsNothingAfter(from) if now < *from => {}
+            Self::PutsNothing | Self::PutsNothingAfter(_) => {
                 if Fields::read(&letter.bytes).is_some_and(|fields| fields.text("q") == Some("put")) {
                     return;
                 }

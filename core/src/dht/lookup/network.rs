@@ -206,7 +206,9 @@ impl Network {
                         _ => look_up.on_unfit(at),
                     }
                 }
-                Event::Slow(at) => drop(look_up.on_slow(at)),
+                Event::Slow(at) => {
+                    look_up.on_slow(at);
+                }
                 Event::Miss(at) => look_up.on_miss(at),
             }
         }
