@@ -7,8 +7,6 @@ use crate::map::hash_bytes;
 
 /// Nobody is further ahead, in the ticks of whoever keeps the cells: ten minutes of 64 µs. What looks further is long past.
 pub(super) const AHEAD_MAX: u32 = 9_375_000;
-/// Cells at the beginning.
-pub(super) const CELLS_MIN: usize = 32;
 /// Free cells are emptied each so many ticks, long before their times would come round: 19 hours of 64 µs.
 const SWEEP: u64 = 1 << 30;
 
@@ -38,18 +36,19 @@ impl Cell {
     }
 }
 
-/// A table of cells in which each name has two places. It doubles when a live cell would be lost, up to a bound; then the
-/// one that is free first goes, a proven one last.
+/// A table of cells in which each name has two places. It begins with some when there is one, and doubles when a live cell
+/// would be lost, up to a bound; then the one that is free first goes, a proven one last.
 pub(super) struct Cells {
     key: [u64; 2],
     cells: Vec<Cell>,
+    cells_min: usize,
     cells_max: usize,
     swept: u64,
 }
 
 impl Cells {
-    pub(super) const fn new(key: [u64; 2], cells_max: usize) -> Self {
-        Self { key, cells: Vec::new(), cells_max, swept: 0 }
+    pub(super) const fn new(key: [u64; 2], cells_min: usize, cells_max: usize) -> Self {
+        Self { key, cells: Vec::new(), cells_min, cells_max, swept: 0 }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -109,7 +108,7 @@ impl Cells {
 
     /// Doubles. Two cells of a pair differ in some bit of their tags, so nobody is lost on the way.
     fn grow(&mut self, now: u64) {
-        let length = self.cells.len().saturating_mul(2).clamp(CELLS_MIN, self.cells_max);
+        let length = self.cells.len().saturating_mul(2).clamp(self.cells_min, self.cells_max);
         let mut larger = Vec::new();
         larger.reserve_exact(length);
         larger.resize(length, Cell::default());

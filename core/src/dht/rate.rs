@@ -76,7 +76,7 @@ pub(crate) struct Limiter {
 impl Limiter {
     /// Allocates nothing yet; `key` comes from the node's generator. Up to 12 KiB.
     pub(crate) const fn new(key: [u64; 2]) -> Self {
-        Self { addresses: Cells::new(key, ADDRESSES_MAX), groups: Cells::new(key, GROUPS_MAX) }
+        Self { addresses: Cells::new(key, CELLS_MIN, ADDRESSES_MAX), groups: Cells::new(key, CELLS_MIN, GROUPS_MAX) }
     }
 
     /// Charges a request to its address and its group, unless one of them is over its rate. Expected O(1).
@@ -127,6 +127,8 @@ const SILENCE: u32 = 300_000_000 / TICK_MICROS;
 const BURST_MAX: u32 = (AHEAD_MAX - SILENCE) / 2;
 /// What a refused request of a proven address costs: a tenth.
 const REFUSED_SHARE: u32 = 10;
+/// Cells at the beginning.
+const CELLS_MIN: usize = 32;
 /// Most cells: 8 KiB and 4 KiB.
 const ADDRESSES_MAX: usize = 1_024;
 const GROUPS_MAX: usize = 512;
@@ -250,7 +252,6 @@ impl SilentList {
 mod tests {
     use super::*;
     use crate::address::Scope;
-    use crate::dht::cells::CELLS_MIN;
 
     const RATES: Rates = Rates { address: Rate { per_second: 20, burst: 40 }, group: Rate { per_second: 100, burst: 400 } };
     const GLOBAL: Realm = Realm { is_v6: false, scope: Scope::Global };

@@ -26,7 +26,8 @@ pub(crate) enum Good {
 const PARTS: u32 = 4;
 /// While so much of a budget is left, in hundredths, a group may have more: nobody goes without for it.
 const PLENTY: u32 = 75;
-/// Most groups: 2 KiB.
+/// Groups at the beginning: who does not serve answers pings alone. And most: 2 KiB.
+const GROUPS_MIN: usize = 4;
 const GROUPS_MAX: usize = 256;
 
 /// What each group has had lately.
@@ -37,7 +38,7 @@ pub(crate) struct Shares {
 impl Shares {
     /// Allocates nothing yet; `key` comes from the node's generator.
     pub(crate) const fn new(key: [u64; 2]) -> Self {
-        Self { cells: Cells::new(key, GROUPS_MAX) }
+        Self { cells: Cells::new(key, GROUPS_MIN, GROUPS_MAX) }
     }
 
     /// The share of an address's group; none where an endpoint is a group, of which anybody has as many as it likes.
@@ -146,7 +147,7 @@ mod tests {
             };
             let all = if is_proven { 491 } else { 245 };
             assert!((all / 4..=all / 4 + 1).contains(&spent(1)), "{is_proven}");
-            let others: usize = (2..=4).map(|group| spent(group)).sum();
+            let others: usize = (2..=4).map(&mut spent).sum();
             assert!((all * 3 / 4 - 3..=all * 3 / 4 + 1).contains(&others), "{is_proven} {others}");
             assert!(spent(5) <= 3, "nothing is left");
         }

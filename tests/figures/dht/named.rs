@@ -33,7 +33,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const READERS: usize = 50;
 
 const fn is_hostile(machine: u32) -> bool {
-    machine % HOSTILE_EACH == 0
+    machine.is_multiple_of(HOSTILE_EACH)
 }
 
 /// Names so many victims, others each time, to whoever asks for nodes or records.
