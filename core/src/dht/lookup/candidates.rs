@@ -14,6 +14,8 @@ pub(super) const PATHS: u8 = 4;
 pub(super) const PATH_MAX: usize = 24;
 /// Hints of one giver that may be wrong before its others are forgotten (spec: DHT-84).
 const BLAME_MAX: u8 = 2;
+/// So many that are late, too, if none has answered.
+const LATE_MAX: usize = 2;
 /// How often an address is asked in one look-up: again only if who answered was not whom was named (spec: DHT-81).
 const HOST_ASKS_MAX: usize = 2;
 
@@ -56,6 +58,10 @@ impl Candidate {
     /// Whether it may still answer, or has.
     pub(super) const fn is_alive(&self) -> bool {
         matches!(self.state, State::New | State::Asked | State::Slow | State::Answered)
+    }
+
+    const fn is_late(&self) -> bool {
+        matches!(self.state, State::Slow | State::Lost)
     }
 
     pub(super) const fn is_in_flight(&self) -> bool {
@@ -142,21 +148,26 @@ impl Candidates {
         self.turn(at, State::New, State::Taken);
     }
 
+    /// It is late. Of a giver of whose nodes two are, and none has answered, the others are forgotten (spec: DHT-84).
     pub(super) fn on_slow(&mut self, index: usize) {
-        if let Some(candidate) = self.all.get_mut(index) {
-            candidate.state = State::Slow;
+        let Some(candidate) = self.all.get_mut(index) else { return };
+        candidate.state = State::Slow;
+        for giver in candidate.givers.into_iter().flatten() {
+            let late = self.all.iter().filter(|named| named.givers.contains(&Some(giver)) && named.is_late()).count();
+            if late >= LATE_MAX && !self.has(giver, |state| state == State::Answered) {
+                self.forget_named(giver);
+            }
         }
     }
 
-    /// Whether nobody but givers whose word is worth nothing so far has named it: others that they named are late or silent, and none has
-    /// answered.
+    /// Whether it is there on the word alone of givers of whose nodes none has answered.
     pub(super) fn is_doubtful(&self, index: usize) -> bool {
         let Some(candidate) = self.all.get(index) else { return false };
-        let is_doubtful = |giver: u16| {
-            let others = || self.all.iter().filter(|other| other.serial != candidate.serial && other.givers.contains(&Some(giver)));
-            others().any(|other| matches!(other.state, State::Slow | State::Lost)) && !others().any(|other| other.state == State::Answered)
-        };
-        !candidate.is_own() && candidate.givers.into_iter().flatten().all(is_doubtful)
+        !candidate.is_own() && candidate.givers.into_iter().flatten().all(|giver| !self.has(giver, |state| state == State::Answered))
+    }
+
+    fn has(&self, giver: u16, is_such: impl Fn(State) -> bool) -> bool {
+        self.all.iter().any(|named| named.givers.contains(&Some(giver)) && is_such(named.state))
     }
 
     /// It has answered, under `hint` if it is a node that may be named. Its serial number, for its hints.
@@ -215,9 +226,12 @@ impl Candidates {
     pub(super) fn blame(&mut self, giver: u16) {
         let Some(blamed) = self.all.iter_mut().find(|candidate| candidate.serial == giver) else { return };
         blamed.blame = blamed.blame.saturating_add(1);
-        if blamed.blame < BLAME_MAX {
-            return;
+        if blamed.blame >= BLAME_MAX {
+            self.forget_named(giver);
         }
+    }
+
+    fn forget_named(&mut self, giver: u16) {
         self.all.retain_mut(|candidate| {
             if !candidate.is_unasked() || !candidate.givers.contains(&Some(giver)) {
                 return true;
