@@ -63,6 +63,11 @@ impl Radius {
         Self(SPACE.saturating_add(held.0).saturating_sub(size.0))
     }
 
+    /// How far it reaches.
+    pub(crate) const fn span(self) -> u64 {
+        exp2(self.0)
+    }
+
     /// Whether a node so far away is inside.
     pub(crate) const fn holds(self, distance: Distance) -> bool {
         log2(distance.0) < self.0

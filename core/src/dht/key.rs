@@ -30,6 +30,14 @@ impl Key {
         Hint(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
+    /// With other first 64 bits.
+    pub(crate) fn with_hint(mut self, hint: Hint) -> Self {
+        if let Some(first) = self.0.first_chunk_mut() {
+            *first = hint.to_bytes();
+        }
+        self
+    }
+
     /// From its text on the wire.
     pub(crate) fn from_text(text: &str) -> Result<Self, WireError> {
         array_from_base64(text).map(Self)

@@ -80,12 +80,13 @@ impl Dht {
             Goal::Own | Goal::Far | Goal::Sleep | Goal::Carry(_) => Wants::Nodes,
             Goal::Publish(_) | Goal::Find(..) => Wants::Records,
         };
-        let mut look_up = LookUp::new(target.hint(), wants, net.view(), of_table.chain(of_entries), fair, cx.now);
+        let number = self.seeks_begun.wrapping_add(1);
+        let rng = self.rng.fork("look-up", number.into());
+        let mut look_up = LookUp::new(target.hint(), wants, net.view(), of_table.chain(of_entries), fair, rng, cx.now);
         if net.thorough.has(target.as_bytes(), cx.now) {
             look_up.end_rounds();
         }
-        self.seeks_begun = self.seeks_begun.wrapping_add(1);
-        let number = self.seeks_begun;
+        self.seeks_begun = number;
         self.seeks.push(Seek { number, net: at, target, goal, look_up });
         self.is_dirty = true;
         Some(number)
@@ -214,18 +215,46 @@ pub(super) fn numbered(seeks: &mut [Seek], number: u32) -> Option<&mut Seek> {
 
 /// What a look-up asks somebody.
 fn question(seek: &Seek, ask: &Ask, is_live: bool) -> Question {
-    let target = seek.target;
-    let is_fair = ask.is_fair;
+    let (target, is_fair) = (seek.target, ask.is_fair);
+    let find = Question::Find { target: target.with_hint(ask.towards), is_fair };
     let get = |kind, device, known, write| Question::Get { target, kind, device, known, write, is_fair };
     match &seek.goal {
-        Goal::Own | Goal::Far | Goal::Carry(_) => Question::Find { target, is_fair },
-        _ if !ask.is_get => Question::Find { target, is_fair },
+        Goal::Own | Goal::Far | Goal::Carry(_) => find,
+        _ if !ask.is_get => find,
         // Only who shows a cookie is given a token, and what is held is asked for later, of those who are chosen.
         Goal::Publish(_) if is_live => get(Kind::Device, None, Some(INTEGER_MAX), true),
-        Goal::Publish(_) | Goal::Sleep => Question::Find { target, is_fair },
+        Goal::Publish(_) | Goal::Sleep => find,
         Goal::Find(_, finding) => {
             let find::Question { kind, device, known } = finding.question(ask.path);
             get(kind, device, known, false)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Scope;
+    use crate::dht::estimate::Size;
+    use crate::dht::lookup::View;
+    use crate::rng::{Rng, Seed};
+
+    // spec-test: DHT-86
+    #[test]
+    fn nodes_are_asked_for_near_the_point_that_a_look_up_says_and_records_at_their_home() {
+        let (target, point) = (Key::from_bytes([7; 32]), Hint(9));
+        let realm = Realm { is_v6: false, scope: Scope::Private };
+        let view = View { own: Hint(1), realm, is_hard: true, size: Size::of(100), servers: 100 };
+        let rng = Rng::from_seed(&Seed::from_bytes([1; 32]));
+        let look_up = LookUp::new(target.hint(), Wants::Records, view, [], [], rng, Time::ZERO);
+        let seek = Seek { number: 1, net: 0, target, goal: Goal::Publish(Vec::new()), look_up };
+        let asked = |is_get, towards| {
+            let ask = Ask { hint: None, at: SocketAddr::from(([10, 0, 0, 1], 7)), path: 0, is_get, is_fair: true, towards };
+            question(&seek, &ask, true)
+        };
+        let Question::Find { target: beside, is_fair: true } = asked(false, point) else { panic!("nodes") };
+        assert_eq!((beside.hint(), &beside.as_bytes()[8..]), (point, &target.as_bytes()[8..]));
+        assert!(matches!(asked(false, target.hint()), Question::Find { target: home, .. } if home == target));
+        assert!(matches!(asked(true, target.hint()), Question::Get { target: home, is_fair: true, .. } if home == target));
     }
 }

@@ -61,7 +61,7 @@ impl Reader {
         let seeds = (1..=nodes).map(|n| Start { hint: Some(hint(n)), at: at(n), rtt: Rtt::UNKNOWN });
         let realm = Realm { is_v6: false, scope: Scope::Private };
         let view = View { own: Hint(0), realm, is_hard: false, size: Size::of(nodes.into()), servers: nodes.into() };
-        let look_up = LookUp::new(home().hint(), Wants::Records, view, seeds, [], Time::ZERO);
+        let look_up = LookUp::new(home().hint(), Wants::Records, view, seeds, [], Rng::from_seed(&Seed::from_bytes([3; 32])), Time::ZERO);
         Self { finding, look_up, memory: RollbackMemory::new(8), known: DelegationCache::new(8), checked: 0, now: Time::ZERO }
     }
 

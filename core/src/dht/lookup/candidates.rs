@@ -60,6 +60,11 @@ impl Candidate {
         matches!(self.state, State::New | State::Asked | State::Slow | State::Answered)
     }
 
+    /// Whether it is of the own table, and not merely named.
+    const fn is_own(&self) -> bool {
+        matches!(self.givers, [None, None])
+    }
+
     const fn is_late(&self) -> bool {
         matches!(self.state, State::Slow | State::Lost)
     }

@@ -2,7 +2,7 @@
 //!
 //! It sends nothing and holds no timer: whom to ask comes out of [`LookUp::next`], and what came of it goes in. Four paths
 //! that share no node go towards the target; near it their findings are joined, and everyone there is asked. The same
-//! events give the same look-up: nothing is drawn.
+//! events give the same look-up; only when it begins again, points beside the target are drawn.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -14,6 +14,7 @@ use super::realm::Realm;
 use super::table::Rtt;
 use super::wire::{Contact, LISTED_MAX};
 use crate::address::Group;
+use crate::rng::Rng;
 use crate::time::Time;
 
 mod candidates;
@@ -44,7 +45,7 @@ pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(5);
 const AGAIN_MAX: u8 = 5;
 /// Requests in all rounds (spec: DHT-82).
 const ASKS_MAX: u8 = 96;
-/// Below so many known servers each is asked for records: all of them may hold some (spec: DHT-88).
+/// Below so many known servers each is asked for records in the first round: all of them may hold some (spec: DHT-88).
 pub(crate) const SERVERS_FEW: usize = 16;
 /// How many nodes a record is kept at (spec: DHT-89).
 pub(crate) const HOLDERS: usize = 5;
@@ -93,6 +94,9 @@ pub(crate) struct Ask {
     pub(crate) is_get: bool,
     /// Whether only those are to be named whom nobody has got to know for being near (spec: DHT-80).
     pub(crate) is_fair: bool,
+    /// What it is asked for nodes near: the target or, in later rounds, where it is not asked for records, a point beside it
+    /// (spec: DHT-86).
+    pub(crate) towards: Hint,
 }
 
 /// Why it is over.
@@ -127,19 +131,25 @@ pub(crate) struct LookUp {
     /// How many rounds it may begin yet, until something is found (spec: DHT-86).
     rounds_left: u8,
     has_begun_again: bool,
+    /// What is asked for by `find`, by path: the target in the first round (spec: DHT-86).
+    points: [Hint; PATHS as usize],
+    /// What these are drawn with.
+    rng: Rng,
     asks: u8,
     due: Time,
 }
 
 impl LookUp {
     /// One that begins now, with 24 that are dealt to the paths in turn: to two of them of `seeds`, to two of `fair`. Both are the
-    /// nearest of the table in their order, `fair` those that nobody has got to know for being near (spec: DHT-80).
+    /// nearest of the table in their order, `fair` those that nobody has got to know for being near (spec: DHT-80). What later rounds draw, they draw
+    /// with `rng`.
     pub(crate) fn new(
         target: Hint,
         wants: Wants,
         view: View,
         seeds: impl IntoIterator<Item = Start>,
         fair: impl IntoIterator<Item = Start>,
+        rng: Rng,
         now: Time,
     ) -> Self {
         let mut candidates = Candidates::new(target, view.realm.is_global());
@@ -164,6 +174,8 @@ impl LookUp {
             is_region: false,
             rounds_left,
             has_begun_again: false,
+            points: [target; PATHS as usize],
+            rng,
             asks: 0,
             due: now + LENGTH_MAX,
         }
@@ -191,13 +203,11 @@ impl LookUp {
             self.choose_next()
         })?;
         let candidate = self.candidates.get(index)?;
-        let ask = Ask {
-            hint: candidate.hint,
-            at: candidate.at,
-            path: candidate.path,
-            is_get: self.is_get(candidate),
-            is_fair: self.is_fair(candidate.path),
-        };
+        let is_get = self.is_get(candidate);
+        let point = self.points.get(usize::from(candidate.path)).filter(|_| !is_get);
+        let towards = point.copied().unwrap_or(self.target);
+        let ask =
+            Ask { hint: candidate.hint, at: candidate.at, path: candidate.path, is_get, is_fair: self.is_fair(candidate.path), towards };
         self.begun |= 1 << ask.path;
         self.asks = self.asks.saturating_add(1);
         self.candidates.on_asked(index);
@@ -313,8 +323,10 @@ impl LookUp {
 
     /// Whether it may have what is looked for (spec: DHT-88).
     fn is_get(&self, candidate: &Candidate) -> bool {
-        let is_near = candidate.hint.is_none() || self.radius(Held::SIXTY_FOUR).holds(candidate.distance);
-        self.wants == Wants::Records && (self.view.servers < SERVERS_FEW || is_near)
+        let is_inside = |held| candidate.hint.is_none() || self.radius(held).holds(candidate.distance);
+        let may_have =
+            if self.has_begun_again { is_inside(Held::SIXTEEN) } else { self.view.servers < SERVERS_FEW || is_inside(Held::SIXTY_FOUR) };
+        self.wants == Wants::Records && may_have
     }
 
     /// Whether a path goes by those alone who are not known for being near: two of the first round, and all of the others
@@ -402,11 +414,16 @@ impl LookUp {
     }
 
     /// Another round: four new paths, from the fair ones of the own table that were not asked; all others that were not are
-    /// forgotten, and who was asked is asked no more.
+    /// forgotten, and who was asked is asked no more. Whoever stands nearest to the target may be all that is
+    /// named when that is asked for, so each path asks for a point beside it.
     fn begin_again(&mut self) {
         self.rounds_left = self.rounds_left.saturating_sub(1);
         self.candidates.begin_again(&self.fair);
         (self.begun, self.is_region, self.has_begun_again) = (0, false, true);
+        let span = self.radius(Held::EIGHT).span();
+        for point in &mut self.points {
+            *point = Hint(self.target.0 ^ self.rng.below(span));
+        }
     }
 
     fn is_region_due(&self) -> bool {

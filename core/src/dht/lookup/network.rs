@@ -21,6 +21,10 @@ const TIME_OUT: Duration = Duration::from_millis(400);
 
 pub(in crate::dht) struct Network {
     pub(in crate::dht) realm: Realm,
+    /// Whether tables of sixteen are hard.
+    pub(in crate::dht) is_hard: bool,
+    /// Whether tables are wide.
+    pub(in crate::dht) is_wide: bool,
     /// In the order of hints.
     pub(in crate::dht) nodes: Vec<Contact>,
     tables: BTreeMap<Hint, Vec<Contact>>,
@@ -32,6 +36,8 @@ pub(in crate::dht) struct Network {
     /// So many of a hundred datagrams are lost.
     pub(in crate::dht) lost_percent: u64,
     pub(in crate::dht) rng: Rng,
+    /// How many look-ups there were.
+    look_ups: u64,
 }
 
 /// What a look-up came to.
@@ -71,6 +77,8 @@ impl Network {
         let nodes = nodes.into_iter().map(|(hint, at)| Contact { hint, at }).collect();
         Self {
             realm,
+            is_hard: realm == GLOBAL,
+            is_wide: false,
             nodes,
             tables: BTreeMap::new(),
             dead: BTreeSet::new(),
@@ -78,6 +86,7 @@ impl Network {
             gang: BTreeSet::new(),
             lost_percent: 0,
             rng,
+            look_ups: 0,
         }
     }
 
@@ -119,9 +128,10 @@ impl Network {
             let mut table = Vec::new();
             for bits in 1..=64 {
                 let far: Vec<Contact> = self.within(Hint(node.0 ^ 1 << (64 - bits)), bits).to_vec();
+                let places = if self.is_wide { (512 >> bits).max(2 * BUCKET) } else { BUCKET };
                 let mut taken = BTreeSet::new();
-                while taken.len() < far.len().min(BUCKET) {
-                    let drawn = if far.len() <= BUCKET { taken.len() as u64 } else { self.rng.below(far.len() as u64) };
+                while taken.len() < far.len().min(places) {
+                    let drawn = if far.len() <= places { taken.len() as u64 } else { self.rng.below(far.len() as u64) };
                     taken.insert(usize::try_from(drawn).unwrap_or(0));
                 }
                 table.extend(taken.into_iter().map(|index| far[index]));
@@ -139,13 +149,20 @@ impl Network {
 
     pub(in crate::dht) fn view(&self, own: Hint) -> View {
         let servers = self.nodes.len().saturating_sub(1);
-        View { own, realm: self.realm, is_hard: self.realm == GLOBAL && servers >= 16, size: Size::of(self.nodes.len()), servers }
+        View { own, realm: self.realm, is_hard: self.is_hard && servers >= 16, size: Size::of(self.nodes.len()), servers }
     }
 
     pub(in crate::dht) fn look_up(&mut self, own: Hint, target: Hint, wants: Wants) -> LookUp {
         let seeds = self.named(own, target, SEEDS_MAX);
+        self.look_up_from(own, target, wants, &seeds)
+    }
+
+    /// One whose table has these, nearest first.
+    pub(in crate::dht) fn look_up_from(&mut self, own: Hint, target: Hint, wants: Wants, seeds: &[Contact]) -> LookUp {
         let starts: Vec<Start> = seeds.iter().map(|it| Start { hint: Some(it.hint), at: it.at, rtt: Rtt::of(self.rtt(it.at)) }).collect();
-        LookUp::new(target, wants, self.view(own), starts.clone(), starts, Time::ZERO)
+        self.look_ups += 1;
+        let rng = self.rng.fork("look-up", self.look_ups);
+        LookUp::new(target, wants, self.view(own), starts.clone(), starts, rng, Time::ZERO)
     }
 
     /// 20 to 180 ms, by address.
@@ -198,9 +215,9 @@ impl Network {
             now = at;
             match event {
                 Event::Reply(at, rtt) => {
-                    let asked = asks.iter().rfind(|ask| ask.at == at).and_then(|ask| ask.hint);
-                    match self.answer(at, look_up.target()) {
-                        Some((hint, named)) if asked.is_none_or(|asked| asked == hint) => {
+                    let asked = asks.iter().rfind(|ask| ask.at == at);
+                    match self.answer(at, asked.map_or(look_up.target(), |ask| ask.towards)) {
+                        Some((hint, named)) if asked.and_then(|ask| ask.hint).is_none_or(|asked| asked == hint) => {
                             look_up.on_reply(at, Some(hint), Rtt::of(rtt), named)
                         }
                         _ => look_up.on_unfit(at),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::network::{GLOBAL, PRIVATE, hint_at};
 use super::*;
+use crate::rng::{Rng, Seed};
 
 const TARGET: Hint = Hint(0);
 
@@ -24,8 +25,12 @@ fn contact(n: u8, hint: u64) -> Contact {
     Contact { hint: Hint(hint), at: at(n) }
 }
 
+fn rng() -> Rng {
+    Rng::from_seed(&Seed::from_bytes([3; 32]))
+}
+
 fn look_up(seeds: &[Start]) -> LookUp {
-    LookUp::new(TARGET, Wants::Records, view(PRIVATE, 1 << 20), seeds.iter().copied(), [], Time::ZERO)
+    LookUp::new(TARGET, Wants::Records, view(PRIVATE, 1 << 20), seeds.iter().copied(), [], rng(), Time::ZERO)
 }
 
 fn drain(look_up: &mut LookUp) -> Vec<Ask> {
@@ -63,8 +68,9 @@ fn two_paths_go_by_who_is_fair_alone() {
     // The nearest of the table are all of a gang that is near; further off are twelve whom it has not pushed out.
     let near: Vec<Start> = (0..24).map(|n| far(n + 1, n.into(), 1)).collect();
     let fair: Vec<Start> = (0..12).map(|n| far(n + 101, 100 + u64::from(n), 300 - u64::from(n))).collect();
-    let begun =
-        |fair: &[Start]| LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), near.iter().copied(), fair.iter().copied(), Time::ZERO);
+    let begun = |fair: &[Start]| {
+        LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), near.iter().copied(), fair.iter().copied(), rng(), Time::ZERO)
+    };
     let first = |look_up: &mut LookUp| drain(look_up).iter().map(|ask| (ask.at, ask.is_fair)).collect::<Vec<_>>();
     let mut look_up = begun(&fair);
     assert_eq!(
@@ -122,7 +128,7 @@ fn a_path_asks_one_of_a_group_and_a_look_up_one_of_an_ip() {
         .map(|n| fitting([203, 0, 113, n / 4 + 1], u16::from(n), n.into(), n))
         .map(|it| Start { hint: Some(it.hint), at: it.at, rtt: Rtt::UNKNOWN })
         .collect();
-    let mut look_up = LookUp::new(TARGET, Wants::Nodes, view(GLOBAL, 1 << 40), seeds.iter().copied(), [], Time::ZERO);
+    let mut look_up = LookUp::new(TARGET, Wants::Nodes, view(GLOBAL, 1 << 40), seeds.iter().copied(), [], rng(), Time::ZERO);
     let mut asked = drain(&mut look_up);
     assert!(asked.iter().map(|ask| ask.path).eq(0..4), "one of each path, for all are of one /24: {asked:?}");
     asked.iter().for_each(|ask| look_up.on_miss(ask.at));
@@ -208,7 +214,7 @@ fn hints_that_cannot_be_there_are_blamed_at_once() {
     let bad = Contact { hint: Hint(good.hint.0 ^ 1 << 50), at: good.at };
     let private = contact(3, 3);
     for (named, is_asked) in [([good, bad, good], true), ([good, bad, private], false), ([private, private, good], false)] {
-        let mut look_up = LookUp::new(seed.hint, Wants::Nodes, view(GLOBAL, 4), [start], [], Time::ZERO);
+        let mut look_up = LookUp::new(seed.hint, Wants::Nodes, view(GLOBAL, 4), [start], [], rng(), Time::ZERO);
         drain(&mut look_up);
         look_up.on_reply(seed.at, Some(seed.hint), Rtt::UNKNOWN, named);
         assert_eq!(look_up.next().map(|ask| ask.at), is_asked.then_some(good.at));
@@ -250,7 +256,7 @@ fn where_records_lie_two_are_asked_at_once_as_soon_as_a_path_knows_who_is_there(
     // Another path asks its own all the same.
     records.on_reply(at(2), Some(Hint((1 << 63) + (1 << 40))), Rtt::UNKNOWN, [contact(50, 5)]);
     assert_eq!(asked(&mut records), [(at(50), 1)]);
-    let mut nodes = LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), sixteen(), [], Time::ZERO);
+    let mut nodes = LookUp::new(TARGET, Wants::Nodes, view(PRIVATE, 1 << 20), sixteen(), [], rng(), Time::ZERO);
     drain(&mut nodes);
     nodes.on_reply(at(1), far, Rtt::UNKNOWN, named);
     assert_eq!(asked(&mut nodes), [(at(40), 0)], "a look-up for nodes has time");
@@ -287,7 +293,7 @@ fn a_path_that_has_come_to_the_region_ends_no_other() {
 
 fn hard(wants: Wants) -> LookUp {
     let view = View { is_hard: true, ..view(PRIVATE, 1 << 20) };
-    LookUp::new(TARGET, wants, view, sixteen(), sixteen(), Time::ZERO)
+    LookUp::new(TARGET, wants, view, sixteen(), sixteen(), rng(), Time::ZERO)
 }
 
 /// Everybody answers at once, and the first names somebody nearer who names nobody. Whom it asks, and how it ends.
@@ -331,6 +337,33 @@ fn until_something_is_found_new_paths_begin_with_others_of_the_own_table() {
     assert!(answered(&mut found).len() < 12 && found.end() == Some(End::Complete));
 }
 
+// spec-test: DHT-86
+// spec-test: DHT-88
+#[test]
+fn later_rounds_ask_for_points_beside_the_target_and_for_records_only_near_it() {
+    let size = 1 << 20;
+    let inside = |held: u64, distance: u64| distance < u64::MAX / size * held;
+    // Eight for the first round, and others inside the radii for 16 and 64, and outside.
+    let held = (1..=8).chain([12, 40, 50, 100, 200, 300]);
+    let seeds = (1..).zip(held).map(|(n, held)| start(n, u64::MAX / size * held));
+    let view = View { is_hard: true, servers: 15, ..view(PRIVATE, 1 << 20) };
+    let mut searching = LookUp::new(TARGET, Wants::Records, view, seeds.clone(), seeds, rng(), Time::ZERO);
+    let mut points = Vec::new();
+    while let Some(ask) = searching.next() {
+        let distance = ask.hint.map_or(u64::MAX, |hint| hint.distance(TARGET).0);
+        let is_first = !searching.has_begun_again();
+        assert_eq!(ask.is_get, is_first || inside(16, distance), "{ask:?}");
+        if ask.is_get {
+            assert_eq!(ask.towards, TARGET, "{ask:?}");
+        } else {
+            assert!(ask.towards != TARGET && inside(8, ask.towards.distance(TARGET).0) && !points.contains(&ask.towards), "{ask:?}");
+            points.push(ask.towards);
+        }
+        searching.on_reply(ask.at, ask.hint, Rtt::UNKNOWN, []);
+    }
+    assert_eq!(points.len(), 5);
+}
+
 // spec-test: DHT-88
 #[test]
 fn records_are_asked_for_where_they_may_be() {
@@ -339,7 +372,7 @@ fn records_are_asked_for_where_they_may_be() {
         [(1 << 20, limit / 2, true), (1 << 20, limit * 2, false), (15, u64::MAX - 1, true), (16, limit * 2, true)]
     {
         for wants in [Wants::Records, Wants::Nodes] {
-            let ask = LookUp::new(TARGET, wants, view(PRIVATE, servers), [start(1, distance)], [], Time::ZERO).next();
+            let ask = LookUp::new(TARGET, wants, view(PRIVATE, servers), [start(1, distance)], [], rng(), Time::ZERO).next();
             assert_eq!(ask.map(|ask| ask.is_get), Some(is_get && wants == Wants::Records), "{servers} {distance:x}");
         }
     }
@@ -349,7 +382,7 @@ fn records_are_asked_for_where_they_may_be() {
 fn an_entry_peer_is_asked_without_a_name_and_gets_the_one_that_it_says() {
     let entry = Start { hint: None, at: at(1), rtt: Rtt::UNKNOWN };
     let mut look_up = look_up(&[entry]);
-    assert_eq!(look_up.next(), Some(Ask { hint: None, at: at(1), path: 0, is_get: true, is_fair: false }));
+    assert_eq!(look_up.next(), Some(Ask { hint: None, at: at(1), path: 0, is_get: true, is_fair: false, towards: TARGET }));
     look_up.on_reply(at(1), Some(Hint(5)), Rtt::UNKNOWN, [contact(2, 3)]);
     assert_eq!(look_up.next().map(|ask| ask.at), Some(at(2)));
     look_up.on_reply(at(2), None, Rtt::UNKNOWN, []);
@@ -395,7 +428,7 @@ proptest! {
         // Distances of all sizes, and addresses that come again.
         let hint = |draw: u64| draw.checked_shr(u32::try_from(draw % 50).unwrap_or(0)).unwrap_or(0);
         let seeds = seeds.iter().map(|(n, draw, rtt)| Start { rtt: Rtt::of(Duration::from_millis((*rtt).into())), ..start(*n, hint(*draw)) });
-        let mut look_up = LookUp::new(TARGET, Wants::Records, View { is_hard, ..view(PRIVATE, servers) }, seeds.clone(), seeds.rev(), Time::ZERO);
+        let mut look_up = LookUp::new(TARGET, Wants::Records, View { is_hard, ..view(PRIVATE, servers) }, seeds.clone(), seeds.rev(), rng(), Time::ZERO);
         let mut in_flight: BTreeMap<SocketAddr, Option<Hint>> = BTreeMap::new();
         let mut asks = 0;
         let mut events = events.into_iter();

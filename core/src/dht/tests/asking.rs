@@ -429,7 +429,7 @@ fn one_network_that_asks_all_the_time_and_shows_its_cookies_leaves_the_others_th
     let mut alone = Alone::new(Config::test(), wan(50));
     alone.fill(wan(9));
     let cookies: Vec<Cookie> = (0..200).map(|n| alone.cookie(neighbour(n))).collect();
-    let get = Request::Get { target: home(1), kind: Kind::Device, device: None, known: None, write: true };
+    let get = Request::Get { target: home(1), kind: Kind::Device, device: None, known: None, write: true, is_fair: false };
     let (mut flooded, mut sent, mut answered) = (0, 0, 0);
     for second in 0..120_u8 {
         for n in 0..100_u16 {
@@ -440,7 +440,8 @@ fn one_network_that_asks_all_the_time_and_shows_its_cookies_leaves_the_others_th
         }
         // Who is new, and comes without a cookie, and asks again with it.
         let cookie = alone.cookie(wan(100 + second));
-        answered += usize::from(alone.ask(wan(100 + second), None, Some(cookie), &Request::Find { target: home(2) }).0.is_some());
+        answered +=
+            usize::from(alone.ask(wan(100 + second), None, Some(cookie), &Request::Find { target: home(2), is_fair: false }).0.is_some());
         alone.wait(Duration::from_secs(1));
     }
     assert_eq!(answered, 120);
@@ -455,7 +456,7 @@ fn one_network_of_which_ever_others_want_to_be_known_leaves_those_of_others_thei
     let (mut of_one, mut others) = (0, 0);
     let want = |alone: &mut Alone, from: SocketAddr, n: u8| {
         let cookie = alone.cookie(from);
-        let (_, sent, _) = alone.ask(from, Some(id_at(from, n)), Some(cookie), &Request::Find { target: home(1) });
+        let (_, sent, _) = alone.ask(from, Some(id_at(from, n)), Some(cookie), &Request::Find { target: home(1), is_fair: false });
         usize::from(sent.iter().any(|letter| letter.to == from))
     };
     for n in 0..6_000_u16 {
