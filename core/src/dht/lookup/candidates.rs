@@ -171,6 +171,12 @@ impl Candidates {
         !candidate.is_own() && candidate.givers.into_iter().flatten().all(|giver| !self.has(giver, |state| state == State::Answered))
     }
 
+    /// Whether a node that it would be asked beside is on its way on the same doubtful word (spec: DHT-84).
+    pub(super) fn must_wait(&self, index: usize) -> bool {
+        let givers = || self.all.get(index).into_iter().flat_map(|candidate| candidate.givers.into_iter().flatten());
+        self.is_doubtful(index) && givers().all(|giver| self.has(giver, |state| state == State::Asked))
+    }
+
     fn has(&self, giver: u16, is_such: impl Fn(State) -> bool) -> bool {
         self.all.iter().any(|named| named.givers.contains(&Some(giver)) && is_such(named.state))
     }

@@ -64,7 +64,7 @@ impl LookUp {
                 continue;
             }
             is_complete = false;
-            if it.state == State::New {
+            if it.state == State::New && !self.candidates.must_wait(index) {
                 let next = if is_first { &mut first } else { &mut again };
                 *next = next.or(Some(index));
             }

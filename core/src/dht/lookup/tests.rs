@@ -178,12 +178,17 @@ fn who_is_named_by_somebody_of_whose_others_none_has_answered_is_asked_once_and_
         drain(&mut look_up);
         assert!(look_up.on_slow(at(2)), "it is of the own table");
         look_up.on_reply(at(1), Some(Hint(1 << 60)), Rtt::UNKNOWN, (51..=58).map(|n| contact(n, n.into())));
-        let mut asks = drain(&mut look_up);
-        let all = asks.len();
+        assert_eq!(drain(&mut look_up).iter().map(|ask| ask.at).collect::<Vec<_>>(), [at(51)]);
         if has_answered {
-            look_up.on_reply(asks.remove(0).at, Some(Hint(51)), Rtt::UNKNOWN, []);
+            look_up.on_reply(at(51), Some(Hint(51)), Rtt::UNKNOWN, []);
+        } else {
+            assert!(!look_up.on_slow(at(51)), "not asked again");
         }
-        assert!(all < 8 && asks.iter().all(|ask| look_up.on_slow(ask.at) == has_answered), "{asks:?}");
+        let asks = drain(&mut look_up);
+        assert!(
+            asks.len() == if has_answered { 4 } else { 1 } && asks.iter().all(|ask| look_up.on_slow(ask.at) == has_answered),
+            "{asks:?}"
+        );
         assert_eq!(drain(&mut look_up).is_empty(), !has_answered);
     }
 }
@@ -236,7 +241,7 @@ fn the_region_begins_with_a_reply_from_inside_it_or_when_two_paths_have_ended() 
     near.on_reply(at(2), Some(Hint(u64::MAX / (1 << 20) * 4)), Rtt::UNKNOWN, [contact(40, 7), contact(41, 8)]);
     assert!(near.near().is_some());
     let asks: Vec<_> = drain(&mut near).iter().map(|ask| ask.at).collect();
-    assert_eq!(asks, [at(40), at(41)], "beside the two that are on their way still");
+    assert_eq!(asks, [at(40), at(5)], "beside the two that are on their way still; 41 waits for 40 (DHT-84)");
     let (second, hint) = far(2);
     ended.on_reply(second, hint, Rtt::UNKNOWN, []);
     let asks: Vec<_> = drain(&mut ended).iter().map(|ask| ask.at).collect();
@@ -264,6 +269,25 @@ fn where_records_lie_two_are_asked_at_once_as_soon_as_a_path_knows_who_is_there(
     drain(&mut one_far);
     one_far.on_reply(at(1), far, Rtt::UNKNOWN, [contact(40, 7), contact(60, 1 << 62)]);
     assert_eq!(asked(&mut one_far), [(at(40), 0)], "who is outside waits");
+}
+
+// spec-test: DHT-84
+#[test]
+fn in_the_region_one_at_a_time_is_asked_on_the_word_of_who_has_named_nobody_that_answered() {
+    let near = |n: u64| Hint(u64::MAX / (1 << 20) * n);
+    let mut look_up = look_up(&sixteen());
+    drain(&mut look_up);
+    for n in 2..5 {
+        look_up.on_reply(at(n), Some(near(5 + u64::from(n))), Rtt::UNKNOWN, []);
+    }
+    look_up.on_reply(at(1), Some(near(1)), Rtt::UNKNOWN, (40..47).map(|n| contact(n, u64::from(n))));
+    let asked = |look_up: &mut LookUp| drain(look_up).iter().map(|ask| ask.at).collect::<Vec<_>>();
+    assert_eq!(asked(&mut look_up), [at(40)]);
+    assert_eq!((look_up.next(), look_up.end()), (None, None), "the others wait, and are not given up");
+    look_up.on_slow(at(40));
+    assert_eq!(asked(&mut look_up), [at(41)], "who is late holds nobody up");
+    look_up.on_reply(at(41), Some(Hint(41)), Rtt::UNKNOWN, []);
+    assert_eq!(asked(&mut look_up), [at(42), at(43), at(44), at(45)], "one has answered");
 }
 
 // spec-test: DHT-86
