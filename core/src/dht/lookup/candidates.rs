@@ -12,6 +12,8 @@ use crate::dht::table::Rtt;
 pub(super) const PATHS: u8 = 4;
 /// How many nodes a path knows of at once: 96 in all (spec: DHT-82).
 pub(super) const PATH_MAX: usize = 24;
+/// How many that have named a node are known.
+const GIVERS: usize = 4;
 /// Hints of one giver that may be wrong before its others are forgotten (spec: DHT-84).
 const BLAME_MAX: u8 = 2;
 /// So many that are late, too, if none has answered.
@@ -51,18 +53,15 @@ pub(super) struct Candidate {
     blame: u8,
     /// By which hints know their giver.
     serial: u16,
-    givers: [Option<u16>; 2],
+    givers: [Option<u16>; GIVERS],
+    /// Whether it is of the own table, and not merely named.
+    is_own: bool,
 }
 
 impl Candidate {
     /// Whether it may still answer, or has.
     pub(super) const fn is_alive(&self) -> bool {
         matches!(self.state, State::New | State::Asked | State::Slow | State::Answered)
-    }
-
-    /// Whether it is of the own table, and not merely named.
-    const fn is_own(&self) -> bool {
-        matches!(self.givers, [None, None])
     }
 
     const fn is_late(&self) -> bool {
@@ -141,7 +140,10 @@ impl Candidates {
             self.all.remove(index);
         }
         self.serial = self.serial.saturating_add(1);
-        let candidate = Candidate { hint, distance, at, rtt, path, state, blame: 0, serial: self.serial, givers: [giver, None] };
+        let mut givers = [None; GIVERS];
+        givers[0] = giver;
+        let (serial, is_own) = (self.serial, giver.is_none());
+        let candidate = Candidate { hint, distance, at, rtt, path, state, blame: 0, serial, givers, is_own };
         self.insert(candidate);
     }
 
@@ -168,7 +170,7 @@ impl Candidates {
     /// Whether it is there on the word alone of givers of whose nodes none has answered.
     pub(super) fn is_doubtful(&self, index: usize) -> bool {
         let Some(candidate) = self.all.get(index) else { return false };
-        !candidate.is_own() && candidate.givers.into_iter().flatten().all(|giver| !self.has(giver, |state| state == State::Answered))
+        !candidate.is_own && candidate.givers.into_iter().flatten().all(|giver| !self.has(giver, |state| state == State::Answered))
     }
 
     /// Whether a node that it would be asked beside is on its way on the same doubtful word (spec: DHT-84).
@@ -250,7 +252,7 @@ impl Candidates {
             for slot in candidate.givers.iter_mut().filter(|slot| **slot == Some(giver)) {
                 *slot = None;
             }
-            candidate.givers.iter().any(Option::is_some)
+            candidate.is_own || candidate.givers.iter().any(Option::is_some)
         });
     }
 

@@ -221,7 +221,9 @@ impl LookUp {
         let path = self.candidates.get(index).map_or(0, |candidate| candidate.path);
         let Some(giver) = self.candidates.on_answered(index, hint, rtt) else { return };
         self.is_region |= hint.is_some_and(|hint| self.radius(Held::EIGHT).holds(hint.distance(self.target)));
-        for Contact { hint, at } in named.into_iter().take(LISTED_MAX) {
+        // A reply that comes in a later round than its request was made in names nobody.
+        let named = named.into_iter().take(if path < PATHS { LISTED_MAX } else { 0 });
+        for Contact { hint, at } in named {
             if hint == self.view.own {
                 continue;
             }

@@ -273,6 +273,22 @@ fn where_records_lie_two_are_asked_at_once_as_soon_as_a_path_knows_who_is_there(
 
 // spec-test: DHT-84
 #[test]
+fn who_is_of_the_own_table_is_not_forgotten_because_a_liar_has_named_it_too() {
+    let mut look_up = look_up(&[start(1, 1 << 60), start(2, 1 << 61), start(3, 1 << 61 | 1), start(4, 1 << 61 | 2), start(5, 9)]);
+    let first = drain(&mut look_up);
+    assert!(first.iter().any(|ask| ask.at == at(5)) && first.iter().all(|ask| ask.at != at(1)), "5 goes first on path 0: {first:?}");
+    // It names who stands behind it on its path, and two that are not there.
+    look_up.on_reply(at(5), Some(Hint(1 << 62)), Rtt::UNKNOWN, [contact(50, 1), contact(51, 2), contact(1, 1 << 60)]);
+    let mut asked = Vec::new();
+    while let Some(ask) = look_up.next() {
+        asked.push(ask.at);
+        assert_eq!(look_up.on_slow(ask.at), ask.at == at(1), "{ask:?}");
+    }
+    assert!(asked.contains(&at(1)), "{asked:?}");
+}
+
+// spec-test: DHT-84
+#[test]
 fn in_the_region_one_at_a_time_is_asked_on_the_word_of_who_has_named_nobody_that_answered() {
     let near = |n: u64| Hint(u64::MAX / (1 << 20) * n);
     let mut look_up = look_up(&sixteen());
