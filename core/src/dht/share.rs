@@ -43,12 +43,15 @@ impl Shares {
 
     /// The share of an address's group; none where an endpoint is a group, of which anybody has as many as it likes.
     pub(crate) fn of(&mut self, good: Good, at: SocketAddr, realm: Realm) -> Option<Share<'_>> {
+        if !realm.is_global() {
+            return None;
+        }
         let is_forgeable = matches!(good, Good::ColdReplies | Good::Strangers);
         let mut name = Name::new(!is_forgeable);
         name.push(&[good as u8]);
         name.push_group(at);
         let tag = self.cells.tag(&name, !is_forgeable);
-        realm.is_global().then_some(Share { cells: &mut self.cells, tag })
+        Some(Share { cells: &mut self.cells, tag })
     }
 
     /// Bytes of heap.

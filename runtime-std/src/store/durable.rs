@@ -49,12 +49,10 @@ impl RedbStore {
             why @ DatabaseError::TransactionInProgress | why => OpenError::Io(path.clone(), io::Error::other(why)),
         })?;
         let checked = guarded(|| check_schema(&database, &path));
+        // Whatever it is, it is closed with care.
         let store = Self { database: Some(database), path };
-        match checked {
-            Some(Ok(())) => Ok(store),
-            Some(Err(why)) => Err(why),
-            None => Err(OpenError::Corrupt(store.path.clone())),
-        }
+        checked.ok_or_else(|| OpenError::Corrupt(store.path.clone()))??;
+        Ok(store)
     }
 
     /// The file.

@@ -15,7 +15,7 @@ use super::attack::{honest, publish};
 use super::gang::Denies;
 use super::looks::{look_up_each, lost};
 use super::net::{Member, Owner, TRIP, server};
-use super::rows::{COUNT, HEAD, ROW, SEEN, TABLE};
+use super::rows::{COUNT, HEAD, HINT, ROW, SEEN, TABLE};
 use crate::seeds::shifted;
 
 const SEED: u64 = 26;
@@ -26,8 +26,6 @@ const ASKED: Duration = Duration::from_secs(600);
 const NEAR: Network = Network { delay_us: 450, jitter_us: 100, ..TRIP };
 /// Draws for a place, of which some meet the same member.
 const DRAWS: usize = 3;
-/// A row begins with the hint.
-const HINT: usize = 8;
 
 /// Which places of a full bucket are the gang's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

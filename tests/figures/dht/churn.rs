@@ -6,7 +6,7 @@ use overcom_core::Time;
 use overcom_simulator::swarm::{Churn, Lasting, Terrain, address};
 use overcom_simulator::{Draws, Network};
 
-use super::looks::{first_ms, look_up, lost, publish};
+use super::looks::{PUBLISHED, first_ms, look_up, lost, publish};
 use super::net::{HOUR, Handicap, Net, Owner, Peer, SETTLE, TRIP, app, client, member, server_or_seed, serves};
 use super::trace::LookedUp;
 use super::vast::Vast;
@@ -16,8 +16,6 @@ use crate::seeds::shifted;
 const LOSSY: Network = TRIP.loss_ppm(100_000);
 /// Readers come within this.
 const CROWD: Duration = Duration::from_secs(60);
-/// After this a published device is found.
-const PUBLISHED: Duration = Duration::from_secs(10);
 
 /// Look-ups where one datagram in ten is lost each way and three of ten known nodes have just gone: the share that finds
 /// nothing over one in 10,000, the 95th percentile of the first answer over 850 ms, the 99th over 1,150 ms: the worst, in a network that

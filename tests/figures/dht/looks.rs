@@ -13,7 +13,7 @@ const AT_ONCE: usize = 100;
 /// Longer than a look-up may take.
 const LOOK: Duration = Duration::from_secs(6);
 /// After this a published device is found.
-const PUBLISHED: Duration = Duration::from_secs(10);
+pub(super) const PUBLISHED: Duration = Duration::from_secs(10);
 
 /// So many devices are published, each by another machine by chance of those that serve, and so have an address to
 /// tell, and lie where they shall.

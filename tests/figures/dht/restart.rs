@@ -72,7 +72,7 @@ const fn is_member(machine: u32) -> bool {
 fn besieged(keys: u64, remembers: bool) -> Result<u64, String> {
     let mut unfound = 0;
     for key in 0..keys {
-        let owner = Owner::draw(shifted(SEED), key)?;
+        let owner = Owner::draw(SEED, key)?;
         let mut draws = Draws::new(shifted(SEED), "restart", &[key]);
         let atlas = Rc::new(Atlas::new(places(&owner, &mut draws)));
         let mut net = network(&atlas, remembers, false)?;
@@ -100,7 +100,7 @@ fn hasty(machines: u64, remembers: bool) -> Result<u64, String> {
     let mut serve = 0;
     for machine in 0..machines {
         let mut draws = Draws::new(shifted(SEED), "hasty", &[machine]);
-        let atlas = Rc::new(Atlas::new(places(&Owner::draw(shifted(SEED), machine)?, &mut draws)));
+        let atlas = Rc::new(Atlas::new(places(&Owner::draw(SEED, machine)?, &mut draws)));
         let mut net = network(&atlas, remembers, true)?;
         net.ask(VICTIM, |_, _| ())?;
         net.run(Duration::from_secs(10))?;

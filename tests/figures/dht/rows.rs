@@ -8,7 +8,8 @@ pub(super) const TABLE: &[u8] = b"4gt";
 pub(super) const HEAD: usize = 4;
 pub(super) const COUNT: Range<usize> = 2..HEAD;
 /// A row: hint, ip, port, when it answered, and a byte.
-pub(super) const ROW: usize = 8 + 4 + 2 + 4 + 1;
+pub(super) const ROW: usize = HINT + 4 + 2 + 4 + 1;
+pub(super) const HINT: usize = 8;
 /// When it answered, in units of 8 s.
 pub(super) const SEEN: Range<usize> = 14..18;
 

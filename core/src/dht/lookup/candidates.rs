@@ -160,8 +160,8 @@ impl Candidates {
         let Some(candidate) = self.all.get_mut(index) else { return };
         candidate.state = State::Slow;
         for giver in candidate.givers.into_iter().flatten() {
-            let late = self.all.iter().filter(|named| named.givers.contains(&Some(giver)) && named.is_late()).count();
-            if late >= LATE_MAX && !self.has(giver, |state| state == State::Answered) {
+            let late = self.named_by(giver).filter(|named| named.is_late()).count();
+            if late >= LATE_MAX && !self.has_named(giver, State::Answered) {
                 self.forget_named(giver);
             }
         }
@@ -170,17 +170,21 @@ impl Candidates {
     /// Whether it is there on the word alone of givers of whose nodes none has answered.
     pub(super) fn is_doubtful(&self, index: usize) -> bool {
         let Some(candidate) = self.all.get(index) else { return false };
-        !candidate.is_own && candidate.givers.into_iter().flatten().all(|giver| !self.has(giver, |state| state == State::Answered))
+        !candidate.is_own && candidate.givers.into_iter().flatten().all(|giver| !self.has_named(giver, State::Answered))
     }
 
     /// Whether a node that it would be asked beside is on its way on the same doubtful word (spec: DHT-84).
     pub(super) fn must_wait(&self, index: usize) -> bool {
-        let givers = || self.all.get(index).into_iter().flat_map(|candidate| candidate.givers.into_iter().flatten());
-        self.is_doubtful(index) && givers().all(|giver| self.has(giver, |state| state == State::Asked))
+        let Some(candidate) = self.all.get(index) else { return false };
+        self.is_doubtful(index) && candidate.givers.into_iter().flatten().all(|giver| self.has_named(giver, State::Asked))
     }
 
-    fn has(&self, giver: u16, is_such: impl Fn(State) -> bool) -> bool {
-        self.all.iter().any(|named| named.givers.contains(&Some(giver)) && is_such(named.state))
+    fn has_named(&self, giver: u16, state: State) -> bool {
+        self.named_by(giver).any(|named| named.state == state)
+    }
+
+    fn named_by(&self, giver: u16) -> impl Iterator<Item = &Candidate> {
+        self.all.iter().filter(move |named| named.givers.contains(&Some(giver)))
     }
 
     /// It has answered, under `hint` if it is a node that may be named. Its serial number, for its hints.

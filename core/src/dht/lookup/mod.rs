@@ -141,8 +141,8 @@ pub(crate) struct LookUp {
 
 impl LookUp {
     /// One that begins now, with 24 that are dealt to the paths in turn: to two of them of `seeds`, to two of `fair`. Both are the
-    /// nearest of the table in their order, `fair` those that nobody has got to know for being near (spec: DHT-80). What later rounds draw, they draw
-    /// with `rng`.
+    /// nearest of the table in their order, `fair` those that nobody has got to know for being near (spec: DHT-80). What later
+    /// rounds draw, they draw with `rng`.
     pub(crate) fn new(
         target: Hint,
         wants: Wants,
