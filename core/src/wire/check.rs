@@ -4,7 +4,7 @@ use super::{LINE_BYTES_MAX, LINE_DEPTH_MAX};
 use crate::error::WireError;
 
 /// Bytes that are looked at without a branch between them, so that compilers use wide registers (measured).
-const RUN_BYTES: usize = 32;
+const RUN_BYTES: usize = 16;
 
 /// What is checked of a received line before a parser sees it: length, depth, no byte below 0x20 (spec: WIRE-1).
 /// Grammar is the parser's matter.
@@ -66,13 +66,20 @@ pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
     if let Some(end) = rest.first_chunk().map(in_word).filter(|end| *end < 8) {
         return at.saturating_add(end);
     }
-    let (runs, _) = rest.as_chunks::<RUN_BYTES>();
-    let plain = runs.iter().take_while(|run| is_plain(run)).count().saturating_mul(RUN_BYTES);
-    at.saturating_add(plain).saturating_add(first_of(rest.get(plain..).unwrap_or_default(), hits))
+    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let text = rest.get(..end).unwrap_or_default();
+    let plain = if has_control(text) { text.iter().position(|byte| *byte < b' ').unwrap_or(end) } else { end };
+    at.saturating_add(plain)
 }
 
-fn is_plain(run: &[u8; RUN_BYTES]) -> bool {
-    run.iter().fold(0, |hits, byte| hits | u8::from(*byte < b' ') | u8::from(*byte == b'"') | u8::from(*byte == b'\\')) == 0
+fn has_control(text: &[u8]) -> bool {
+    // What is left over behind whole runs is looked at once more with what stands before it.
+    let Some(last) = text.last_chunk::<RUN_BYTES>() else { return text.iter().any(|byte| *byte < b' ') };
+    let lowest = text.as_chunks().0.iter().fold(*last, |mut lowest, run: &[u8; RUN_BYTES]| {
+        lowest.iter_mut().zip(run).for_each(|(lowest, byte)| *lowest = (*lowest).min(*byte));
+        lowest
+    });
+    lowest.iter().fold(u8::MAX, |lowest, byte| lowest.min(*byte)) < b' '
 }
 
 /// Where the first byte stands that is no digit, or the end.

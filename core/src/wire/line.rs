@@ -14,6 +14,7 @@ use crate::error::WireError;
 use crate::id::{BootId, InvitationId, SearchId, StreamId, deserialize_base64, serialize_base64};
 use crate::identity::{Delegation, Revocation};
 use crate::time::WallTime;
+use crate::wire::check::{digits_end, plain_end};
 use crate::wire::{INTEGER_MAX, Limits, walk_read};
 
 /// One line.
@@ -225,22 +226,19 @@ impl<'a> MessageLine<'a> {
     /// the same message in other words. Most lines are messages, so they are read apart.
     pub(crate) fn parse_as_written(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix(FRAME)?.strip_suffix("}}")?;
-        let (digits, rest) = rest.split_once(',')?;
-        let number = match digits.as_bytes() {
-            [b'1'..=b'9', more @ ..] if more.iter().all(u8::is_ascii_digit) => {
-                digits.parse().ok().filter(|number| *number <= INTEGER_MAX)?
-            }
-            _ => return None,
-        };
+        let (digits, rest) = rest.split_at_checked(digits_end(rest.as_bytes()))?;
+        if digits.starts_with('0') {
+            return None;
+        }
+        let number = digits.parse().ok().filter(|number| *number <= INTEGER_MAX)?;
+        let rest = rest.strip_prefix(',')?;
         let (disk, rest) = match rest.strip_prefix(DISK) {
             Some(rest) => (true, rest),
             None => (false, rest),
         };
-        let (r#type, payload) = rest.strip_prefix(TYPE)?.split_once('"')?;
-        if r#type.bytes().any(|byte| byte < b' ' || byte == b'\\') {
-            return None;
-        }
-        let payload = payload.strip_prefix(",\"payload\":")?;
+        let rest = rest.strip_prefix(TYPE)?;
+        let (r#type, rest) = rest.split_at_checked(plain_end(rest.as_bytes(), 0))?;
+        let payload = rest.strip_prefix(PAYLOAD)?;
         walk_read(payload, Limits::MESSAGE).ok()?;
         Some(Self { number, disk, r#type, payload })
     }

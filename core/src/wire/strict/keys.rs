@@ -44,8 +44,9 @@ pub(super) struct Compared<'a> {
     inline: [Place; INLINE_KEYS],
     spill: Vec<Place>,
     length: usize,
-    /// Where the keys of each open object begin.
-    begins: [u32; DEPTH_MAX],
+    /// Where the keys of the innermost object begin, and of each one around it.
+    begin: usize,
+    outer: [u32; DEPTH_MAX],
     objects: usize,
 }
 
@@ -55,12 +56,8 @@ type Place = (u32, u32);
 impl<'a> Compared<'a> {
     /// For a walk over `text`.
     pub(super) const fn of(text: &'a str) -> Self {
-        Self { bytes: text.as_bytes(), inline: [(0, 0); INLINE_KEYS], spill: Vec::new(), length: 0, begins: [0; DEPTH_MAX], objects: 0 }
-    }
-
-    /// Where the keys of the innermost object begin.
-    fn begin(&self) -> usize {
-        self.objects.checked_sub(1).and_then(|index| self.begins.get(index)).map_or(0, |begin| *begin as usize)
+        let (inline, outer) = ([(0, 0); INLINE_KEYS], [0; DEPTH_MAX]);
+        Self { bytes: text.as_bytes(), inline, spill: Vec::new(), length: 0, begin: 0, outer, objects: 0 }
     }
 
     /// The places of the keys from this one on: those that are kept without an allocation, and the others.
@@ -78,19 +75,19 @@ impl<'a> Compared<'a> {
 impl Keys for Compared<'_> {
     fn open(&mut self) -> Result<(), WireError> {
         // There are fewer keys than bytes, and at most 1 MiB of these.
-        *self.begins.get_mut(self.objects).ok_or(WireError::TooDeep)? = small(self.length)?;
+        *self.outer.get_mut(self.objects).ok_or(WireError::TooDeep)? = small(self.begin)?;
         self.objects = self.objects.saturating_add(1);
+        self.begin = self.length;
         Ok(())
     }
 
     fn push(&mut self, place: Range<usize>) -> Result<(), WireError> {
-        let from = self.begin();
         let place = (small(place.start)?, small(place.len())?);
-        if self.length.saturating_sub(from) < COMPARED_KEYS {
-            let key = self.key(place);
+        if self.length.saturating_sub(self.begin) < COMPARED_KEYS {
             // Its length tells most keys from another.
-            let is_same = |earlier: &Place| earlier.1 == place.1 && self.key(*earlier) == key;
-            if self.since(from).into_iter().any(|places| places.iter().any(is_same)) {
+            let is_same = |earlier: &Place| earlier.1 == place.1 && self.key(*earlier) == self.key(place);
+            let [inline, spill] = self.since(self.begin);
+            if inline.iter().any(is_same) || spill.iter().any(is_same) {
                 return Err(WireError::DuplicateKey);
             }
         }
@@ -104,7 +101,7 @@ impl Keys for Compared<'_> {
 
     /// If the object was too large to compare each key with each, sorts them.
     fn close(&mut self) -> Result<(), WireError> {
-        let from = self.begin();
+        let from = self.begin;
         if self.length.saturating_sub(from) > COMPARED_KEYS {
             let mut sorted: Vec<_> = self.since(from).into_iter().flatten().map(|place| self.key(*place)).collect();
             sorted.sort_unstable();
@@ -113,6 +110,7 @@ impl Keys for Compared<'_> {
             }
         }
         self.objects = self.objects.saturating_sub(1);
+        self.begin = self.outer.get(self.objects).map_or(0, |begin| *begin as usize);
         self.length = from;
         self.spill.truncate(from.saturating_sub(INLINE_KEYS));
         Ok(())
