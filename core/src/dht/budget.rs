@@ -1,9 +1,10 @@
 //! How much a node itself sends: bytes a second, and addresses that it never spoke to.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::rate::Rate;
-use super::share::{Good, Share};
+use super::share::{Good, PARTS, Share};
 use crate::time::Time;
 
 /// A budget that fills at a rate up to its burst. 8 bytes.
@@ -26,12 +27,18 @@ impl Budget {
 
     /// Spends as much for a group, if that has not had its share (spec: DHT-79).
     pub(crate) fn spend_shared(&mut self, amount: u32, rate: Rate, share: Option<Share<'_>>, now: Time) -> bool {
-        let left = self.left_percent(rate, now);
-        let is_spent = share.as_ref().is_none_or(|share| share.lets(amount, rate, left, now)) && self.spend(amount, rate, now);
-        if let Some(mut share) = share.filter(|_| is_spent) {
+        let mut rest = *self;
+        if !rest.spend(amount, rate, now) {
+            return false;
+        }
+        if let Some(mut share) = share {
+            if !share.lets(amount, rate, rest.left_percent(rate, now), now) {
+                return false;
+            }
             share.charge(amount, rate, now);
         }
-        is_spent
+        *self = rest;
+        true
     }
 
     /// How much is left, in hundredths of the burst.
@@ -99,12 +106,11 @@ impl ReplyBytes {
 }
 
 /// How many addresses that one never spoke to are spoken to, so that a home router's table is not filled (spec: DHT-74).
-/// 48 bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NewEndpoints {
     began: Time,
-    /// How many in the first half minute.
-    first: u32,
+    /// Those of the first half minute, by group; nothing later.
+    first: Vec<u32>,
     /// While it serves, and while it does not: who begins to serve does not wait for what it asked before.
     upkeep: Budget,
     client: Budget,
@@ -112,8 +118,9 @@ pub(crate) struct NewEndpoints {
     strangers: Budget,
 }
 
-/// At most so many for upkeep in the first 30 s.
-const FIRST_MAX: u32 = 60;
+/// At most so many for upkeep in the first 30 s, and of one group.
+const FIRST_MAX: usize = 60;
+const FIRST_OF_GROUP_MAX: usize = FIRST_MAX / PARTS as usize;
 const FIRST_LENGTH: Duration = Duration::from_secs(30);
 /// A client's: 140 an hour and 60 at once are 200 in whatever hour. In thousandths, since it is less than one a second.
 const CLIENT: Rate = Rate { per_second: 39, burst: 60_000 };
@@ -147,7 +154,7 @@ impl NewEndpoints {
     pub(crate) fn new(now: Time) -> Self {
         Self {
             began: now,
-            first: 0,
+            first: Vec::new(),
             upkeep: Budget::default(),
             client: Budget::default(),
             look_ups: Budget::default(),
@@ -162,17 +169,31 @@ impl NewEndpoints {
             Asked::InLookUp => return self.look_ups.spend_shared(1, rates.look_ups, share, now),
             Asked::ForPlace => return self.strangers.spend_shared(1, STRANGERS, share, now),
         };
+        // What may be had then does not fill, and no group's part of it does.
         let is_first = now.since(self.began) < FIRST_LENGTH;
-        // The first ones are a budget of their own, which does not fill.
-        let left = if is_first { FIRST_MAX.saturating_sub(self.first) } else { FIRST_MAX };
-        let is_over = share.as_ref().is_some_and(|share| !share.lets(1, rates.upkeep, left.saturating_mul(100) / FIRST_MAX, now));
-        if left == 0 || is_over {
+        if !is_first {
+            self.first = Vec::new();
+        }
+        let group = share.as_ref().map(Share::tag);
+        if self.first.len() >= FIRST_MAX || group.is_some_and(|group| self.first_of(group) >= FIRST_OF_GROUP_MAX) {
             return false;
         }
         let is_allowed =
             if serves { self.upkeep.spend_shared(1, rates.upkeep, share, now) } else { self.client.spend(THOUSAND, CLIENT, now) };
-        self.first = self.first.saturating_add(u32::from(is_first && is_allowed));
+        if is_first && is_allowed {
+            self.first.push(group.unwrap_or_default());
+        }
         is_allowed
+    }
+
+    /// How many of the first are of a group.
+    fn first_of(&self, group: u32) -> usize {
+        self.first.iter().filter(|first| **first == group).count()
+    }
+
+    /// Bytes of heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.first.capacity().saturating_mul(size_of::<u32>())
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) enum Good {
 }
 
 /// A group has one part of so many.
-const PARTS: u32 = 4;
-/// While so much of a budget is left, in hundredths, a group may have more: nobody goes without for it.
+pub(super) const PARTS: u32 = 4;
+/// While so much of a budget stays left, in hundredths, a group may have more: nobody goes without for it.
 const PLENTY: u32 = 75;
 /// Groups at the beginning: who does not serve answers pings alone. And most: 2 KiB.
 const GROUPS_MIN: usize = 4;
@@ -67,7 +67,12 @@ pub(crate) struct Share<'a> {
 }
 
 impl Share<'_> {
-    /// Whether the group may have so much of a budget of which so many hundredths are left. O(1).
+    /// Who the group is, here; never 0.
+    pub(super) const fn tag(&self) -> u32 {
+        self.tag
+    }
+
+    /// Whether the group may have so much of a budget of which so many hundredths stay left then. O(1).
     pub(crate) fn lets(&self, amount: u32, rate: Rate, left_percent: u32, now: Time) -> bool {
         let ahead = self.cells.ahead(self.tag, tick(now));
         left_percent >= PLENTY || ahead.saturating_add(cost(amount, rate)) <= cost_max(rate)
@@ -126,7 +131,7 @@ mod tests {
             let had = times.filter(|at| budget.spend_shared(1, rate, shares.of(Good::Replies, of(group, 1), GLOBAL), millis(*at)));
             had.count()
         };
-        assert_eq!(had(1, 0, 1_000), 350, "a quarter, and what came meanwhile while nobody else wanted it");
+        assert_eq!(had(1, 0, 1_000), 349, "a quarter, and what came meanwhile while nobody else wanted it");
         assert_eq!(had(2, 1_000, 1_001), 4);
         // Two that take all they can: the second has its quarter at once, and both together what is left.
         let both: Vec<usize> = (1_001..4_000).map(|at| had(2, at, at + 1) * 1_000 + had(1, at, at + 1)).collect();
@@ -156,23 +161,51 @@ mod tests {
         }
     }
 
+    /// How many new addresses, for each tenth of a second, a network has that always wants more; and three others that come later.
+    fn met(asked: Asked, good: Good, late: u64, seconds: u64) -> Vec<(usize, usize)> {
+        let (mut shares, mut meets) = (Shares::new([1, 2]), NewEndpoints::new(millis(0)));
+        let mut met = |group: u8, at: u64| {
+            let met = (0..200).filter(|n| meets.spend(asked, shares.of(good, of(group, *n), GLOBAL), MEETS, millis(at)));
+            met.count()
+        };
+        let tenths = (0..seconds * 10).map(|tenth| tenth * 100);
+        tenths.map(|at| (met(1, at), if at < late * 1_000 { 0 } else { (2..=4).map(|group| met(group, at)).sum() })).collect()
+    }
+
     // spec-test: DHT-79
     #[test]
-    fn strangers_of_one_group_and_those_who_would_be_met_leave_three_quarters_also_in_the_first_half_minute() {
-        for (asked, good, all, most) in
-            [(Asked::ForUpkeep { serves: true }, Good::Upkeep, 60, 30), (Asked::ForPlace, Good::Strangers, 16, 44)]
+    fn one_network_leaves_others_three_quarters_of_new_addresses_at_every_moment_whenever_they_come() {
+        // Of those met for upkeep there are no more than the first 60 in the first half minute.
+        for (asked, good, at_once, still) in
+            [(Asked::ForUpkeep { serves: true }, Good::Upkeep, 60, 300), (Asked::ForPlace, Good::Strangers, 16, 0)]
         {
-            let (mut shares, mut meets) = (Shares::new([1, 2]), NewEndpoints::new(millis(0)));
-            let mut met = |group: u8, at: u64| {
-                let met = (0..200).filter(|n| meets.spend(asked, shares.of(good, of(group, *n), GLOBAL), MEETS, millis(at)));
-                met.count()
-            };
-            // Over ten seconds one group takes all it can get: of what fills, what nobody else wants, too.
-            let first: usize = (0..10).map(|second| met(1, second * 1_000)).sum();
-            assert!((all / 4..=most).contains(&first), "{asked:?} {first}");
-            let others: usize = (2..=4).map(|group| met(group, 10_000)).sum();
-            assert!(others >= all / 2, "{asked:?} {others}");
-            assert!(met(5, 10_000) <= 3, "{asked:?}: nothing is left");
+            for late in [0, 1, 10, 29, 30, 31, 44, 60, 200] {
+                let met = met(asked, good, late, late + 120);
+                let first: usize = met[..still].iter().map(|(one, _)| one).sum();
+                assert!(first <= at_once / 4, "{good:?}: one has {first} of the first 60");
+                let late = usize::try_from(late * 10).expect("few");
+                assert_eq!(met[late].1, at_once * 3 / 4, "{good:?}: all of it, after {late} tenths");
+                let (mut one, mut others) = (0, 0);
+                for (tenth, now) in (late..).zip(&met[late..]) {
+                    (one, others) = (one + now.0, others + now.1);
+                    let least = at_once * 3 / 4 + 3 * tenth.saturating_sub(still.max(late)) / 10;
+                    assert!(others + 3 >= least, "{good:?}: {others} of {least} between {late} and {tenth}");
+                    let most = at_once / 4 + (tenth - late) / 10 + 1;
+                    assert!(one <= most, "{good:?}: one has {one}, {most} at most, between {late} and {tenth}");
+                }
+            }
+        }
+    }
+
+    // spec-test: DHT-79
+    #[test]
+    fn one_network_alone_has_a_quarter_of_the_first_sixty_and_then_all_that_comes() {
+        let met = met(Asked::ForUpkeep { serves: true }, Good::Upkeep, 300, 300);
+        let until = |second: usize| met[..second * 10].iter().map(|(one, _)| one).sum::<usize>();
+        assert_eq!((until(1), until(30)), (15, 15), "nobody knows who will still come");
+        for second in 31..=300 {
+            let all = 15 + 15 + 4 * (second - 30);
+            assert!((all - 4..=all).contains(&until(second)), "{} of {all} after {second} s", until(second));
         }
     }
 

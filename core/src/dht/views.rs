@@ -19,6 +19,7 @@ impl Dht {
             self.jar.heap_bytes(),
             self.limiter.heap_bytes(),
             self.shares.heap_bytes(),
+            self.endpoints.heap_bytes(),
             self.carry.heap_bytes(),
             self.flight.heap_bytes(),
             self.errands.heap_bytes(),
