@@ -30,6 +30,7 @@ mod start;
 mod survey;
 mod tokens;
 mod trace;
+mod trust;
 mod vast;
 
 pub(crate) use attack::{colluders, eclipse, rollback};

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::trace::{HEADERS, LookedUp, Trace};
+use super::trust::Trust;
 use crate::seeds::shifted;
 
 /// 2026-01-01T00:00Z, when every run begins.
@@ -49,6 +50,8 @@ pub(crate) struct Peer {
     pub(crate) is_still: bool,
     /// Is told of a private address in the place of its own, as behind a gateway that lets everything through.
     pub(crate) is_behind: bool,
+    /// Never learns that somebody has gone by asking whether it is there.
+    pub(crate) trust: Option<Box<Trust>>,
     is_asked: bool,
     /// What its clock says.
     now: Time,
@@ -100,8 +103,6 @@ pub(crate) enum Handicap {
     AsksNobodyToCarry,
     /// Puts no record at all.
     PutsNothing,
-    /// Puts none from then on.
-    PutsNothingAfter(Time),
 }
 
 impl Peer {
@@ -122,6 +123,7 @@ impl Peer {
             rests: false,
             is_still: false,
             is_behind: false,
+            trust: None,
             is_asked: false,
             now: birth.now,
             spoken: None,
@@ -143,6 +145,11 @@ impl Peer {
 
     const fn only_answers(&self) -> bool {
         self.is_still && !self.is_asked
+    }
+
+    fn keeps_back(&mut self, action: &Action) -> bool {
+        let now = self.now;
+        self.only_answers() && is_request(action) || self.trust.as_mut().is_some_and(|trust| trust.takes(now, action))
     }
 
     fn count(&self, bytes: usize, is_sent: bool) {
@@ -178,6 +185,9 @@ impl Machine for Peer {
                 tape.received.push(bytes.to_vec());
             }
         }
+        while let Some((path, answer)) = self.trust.as_mut().and_then(|trust| trust.answer(now)) {
+            self.solo.handle(now, Event::datagram(path, &answer));
+        }
         self.solo.handle(now, event);
         if let Some(trace) = &mut self.trace {
             while let Some(told) = self.solo.told() {
@@ -188,7 +198,7 @@ impl Machine for Peer {
 
     fn poll(&mut self) -> Option<Action> {
         let mut action = self.solo.poll()?;
-        while self.only_answers() && is_request(&action) {
+        while self.keeps_back(&action) {
             action = self.solo.poll()?;
         }
         if let Action::SendDatagram { path, packet } = &action {
@@ -208,7 +218,8 @@ impl Machine for Peer {
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.solo.deadline().filter(|_| self.is_asked || !self.rests)
+        let own = self.solo.deadline().filter(|_| self.is_asked || !self.rests);
+        [own, self.trust.as_ref().and_then(|trust| trust.deadline())].into_iter().flatten().min()
     }
 
     fn recycle(&mut self, packet: Packet) {
@@ -217,7 +228,7 @@ impl Machine for Peer {
 }
 
 impl Vice for Handicap {
-    fn on_send(&mut self, now: Time, mut letter: Letter, out: &mut Vec<Letter>) {
+    fn on_send(&mut self, _now: Time, mut letter: Letter, out: &mut Vec<Letter>) {
         match self {
             Self::AsksOnce { entry, has_asked } => {
                 if *entry == Some(letter.path.remote) && std::mem::replace(has_asked, true) {
@@ -230,8 +241,7 @@ impl Vice for Handicap {
                     return;
                 }
             }
-            Self::PutsNothingAfter(from) if now < *from => {}
-            Self::PutsNothing | Self::PutsNothingAfter(_) => {
+            Self::PutsNothing => {
                 if Fields::read(&letter.bytes).is_some_and(|fields| fields.text("q") == Some("put")) {
                     return;
                 }
