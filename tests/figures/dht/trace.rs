@@ -7,10 +7,16 @@ use std::time::Duration;
 use overcom_core::{DhtNotice, Time};
 use serde_json::Value;
 
+use super::gang::hint;
+
+/// A point beside a home shares so many bits with it, in networks of 128 and more (DHT-86); of what a machine looks for by itself one in 16
+/// does, too.
+const BESIDE_BITS: u32 = 4;
+
 /// What IP and UDP put before a datagram.
 pub(crate) const HEADERS: u64 = 28;
 
-/// A machine's traffic about one home, from a moment on.
+/// A machine's traffic about one home, and points beside it, from a moment on.
 pub(crate) struct Trace {
     began: Time,
     home: String,
@@ -78,9 +84,12 @@ impl Trace {
 
     pub(crate) fn on_sent(&mut self, to: SocketAddr, bytes: &[u8]) {
         let Ok(datagram) = serde_json::from_slice::<Value>(bytes) else { return };
-        let (word, target) = (datagram["q"].as_str(), datagram["target"].as_str());
+        let word = datagram["q"].as_str();
+        // Who has found something asks for no points.
+        let is_beside = |target| self.first.is_none() && (hint(target) ^ hint(&self.home)).leading_zeros() >= BESIDE_BITS;
+        let is_about = datagram["target"].as_str().is_some_and(|target| target == self.home || is_beside(target));
         // What a look-up gives to who has something older is upkeep.
-        if self.is_over || !matches!(word, Some("find" | "get")) || target != Some(&self.home) || datagram["write"] == true {
+        if self.is_over || !matches!(word, Some("find" | "get")) || !is_about || datagram["write"] == true {
             return;
         }
         self.hops.entry(to).or_insert(1);
