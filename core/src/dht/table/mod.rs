@@ -197,7 +197,7 @@ impl Table {
         if lengths.len() < KNOWN_MIN { None } else { lengths.get(lengths.len().saturating_mul(quarters) / 4)?.length() }
     }
 
-    /// Bytes of heap. What the entries take is 18 or 30 bytes each, and room for 15 more a row.
+    /// Bytes of heap. What the entries take is 18 or 30 bytes each, and room for 7 more a row.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.mains.heap_bytes().saturating_add(self.spares.heap_bytes())
     }

@@ -11,7 +11,7 @@ use crate::time::Time;
 /// One for each number of leading bits shared with the own id; 31 and more are one.
 pub(super) const BUCKETS: usize = 32;
 /// Places that are asked for at once: buckets fill one node at a time.
-const GROWTH: usize = 16;
+const GROWTH: usize = 8;
 /// How many distinct groups are ever counted (spec: DHT-54).
 const GROUPS_MAX: usize = 64;
 
