@@ -60,8 +60,10 @@ pub(crate) fn string_end(line: &[u8], mut at: usize) -> Result<usize, WireError>
 /// Where the first quote, backslash or control byte from `at` on stands, or the end.
 pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    let hits = |word| below(word, b' ') | equal(word, b'"') | equal(word, b'\\');
-    let in_word = |word: &[u8; 8]| first_in(hits(u64::from_le_bytes(*word)));
+    let in_word = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        first_in(below(word, b' ') | equal(word, b'"') | equal(word, b'\\'))
+    };
     // Most keys end in the first word.
     if let Some(end) = rest.first_chunk().map(in_word).filter(|end| *end < 8) {
         return at.saturating_add(end);

@@ -7,9 +7,10 @@ use overcom_core::{Action, Path, Time};
 use serde_json::json;
 
 use super::fields::Fields;
+use super::net::TRIP;
 
-/// What a round trip takes between machines of these networks, in the middle.
-const TRIP: Duration = Duration::from_millis(100);
+/// What a round trip takes, in the middle.
+const ROUND: Duration = Duration::from_micros(2 * TRIP.delay_us + TRIP.jitter_us);
 
 /// Answers the machine's own pings to whom it knows, after a usual time: nobody is sent any.
 #[derive(Default)]
@@ -24,7 +25,7 @@ impl Trust {
         let Some(asked) = Fields::read(packet.bytes()) else { return false };
         let (Some("ping"), Some(exchange), Some(_)) = (asked.text("q"), asked.text("t"), asked.text("to")) else { return false };
         let answer = json!({"v": 1, "t": exchange, "r": "ping"}).to_string();
-        self.answers.push_back((now + TRIP, *path, answer.into_bytes()));
+        self.answers.push_back((now + ROUND, *path, answer.into_bytes()));
         true
     }
 
