@@ -39,6 +39,9 @@ const fn is_hostile(machine: u32) -> bool {
 /// Names so many victims, others each time, to whoever asks for nodes or records.
 struct Names {
     count: usize,
+    /// So many of its kind, the nearest, are named in front, and answer: what a reply names is then not all in vain.
+    fronts: usize,
+    atlas: Rc<Atlas>,
     /// By the beginning of an id that may be there.
     victims: BTreeMap<u32, Vec<(u32, Ipv4Addr)>>,
     draws: Draws,
@@ -48,7 +51,7 @@ struct Names {
 }
 
 impl Names {
-    fn new(count: usize) -> Self {
+    fn new(count: usize, fronts: usize, atlas: Rc<Atlas>) -> Self {
         let mut draws = Draws::new(shifted(SEED), "victims", &[]);
         let mut victims: BTreeMap<u32, Vec<(u32, Ipv4Addr)>> = BTreeMap::new();
         for _ in 0..VICTIMS {
@@ -59,13 +62,15 @@ impl Names {
                 victims.entry(begins >> (32 - SHARED)).or_default().push((begins, ip));
             }
         }
-        Self { count, victims, draws, targets: BTreeMap::new(), sent: Spoken::default() }
+        Self { count, fronts, atlas, victims, draws, targets: BTreeMap::new(), sent: Spoken::default() }
     }
 
     /// Victims near a target, under ids that are as near as may be.
     fn near(&mut self, target: u64) -> String {
         let Some(all) = self.victims.get(&((target >> (64 - SHARED)) as u32)) else { return "[]".into() };
-        let mut nodes = Vec::new();
+        let near = self.atlas.nearest(target, self.fronts, is_hostile);
+        let fronts = near.iter().filter_map(|machine| self.atlas.place(*machine));
+        let mut nodes: Vec<_> = fronts.map(|place| json!([base64(&place.hint().to_be_bytes()), place.at.to_string()])).collect();
         for _ in 0..self.count {
             let (begins, ip) = all[self.draws.below(all.len() as u64) as usize];
             let hint = u64::from(begins) << 32 | target & ((1 << 41) - 1);
@@ -138,13 +143,15 @@ impl Named {
     }
 }
 
-/// So many look-ups among machines of which one in five names so many victims in all its replies.
-pub(super) fn named(looks: usize, count: usize) -> Result<Named, String> {
-    let plan = Rc::new(RefCell::new(Names::new(count)));
+/// So many look-ups among machines of which one in five names so many victims in all its replies, after so many of these machines.
+pub(super) fn named(looks: usize, count: usize, fronts: usize) -> Result<Named, String> {
+    let atlas = Rc::new(Atlas::of(MACHINES));
+    let plan = Rc::new(RefCell::new(Names::new(count, fronts, Rc::clone(&atlas))));
     let shared = Rc::clone(&plan);
-    let mut net = network(&Rc::new(Atlas::of(MACHINES)), move |machine, peer| {
+    let make = move |machine, peer| {
         if is_hostile(machine) { Member::turned(peer, Colludes::new(Rc::clone(&shared))) } else { Member::honest(peer) }
-    })?;
+    };
+    let mut net = network(&atlas, make)?;
     let mut draws = Draws::new(shifted(SEED), "named", &[count as u64]);
     let pick = |draws: &mut Draws| 1 + draws.below(u64::from(MACHINES / HOSTILE_EACH)) as u32 * HOSTILE_EACH;
     let owners: Vec<Owner> = publish(&mut net, 20, &mut draws, pick)?.into_iter().map(|(_, owner)| owner).collect();

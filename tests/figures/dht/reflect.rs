@@ -32,7 +32,8 @@ const VICTIM: [&str; 2] = ["99.1.2.3:7575", "[2600:99::7]:7575"];
 /// asker are sent, datagrams over the asker's, and bytes over three tenths of its: the worst. Of requests of every kind and many lengths
 /// to a machine that serves, and to one that does not know its own address yet and so pings who dials back, in either family; and of
 /// knocks of a known node. And what victims are sent in a minute, bytes and datagrams, for those of replies that name them, of one machine in
-/// five, to whoever looks for somebody: the worse. The control shows a cookie.
+/// five, to whoever looks for somebody: the worse; of seven in each, two or one, or of some after one of their own, who answers. The control
+/// shows a cookie.
 pub(crate) fn amplification(size: Size) -> Result<Measured, String> {
     let step = size.of(40, 8, 2) as usize;
     let (mut worst, mut control) = (Worst::default(), 0.0_f64);
@@ -44,8 +45,16 @@ pub(crate) fn amplification(size: Size) -> Result<Measured, String> {
         control = control.max(gate.with_cookie()?);
     }
     let looks = size.of(100, 500, 2_000) as usize;
-    let named = [7, 2].map(|count| named(looks, count));
-    for (named, part) in named.iter().zip(["to seven that are named", "to two that are named"]) {
+    let named = [(7, 0), (2, 0), (1, 0), (6, 1), (2, 1), (4, 3)].map(|(count, fronts)| named(looks, count, fronts));
+    let parts = [
+        "to seven that are named",
+        "to two",
+        "to one",
+        "to six after one who answers",
+        "to two after one who answers",
+        "to four after three who answer",
+    ];
+    for (named, part) in named.iter().zip(parts) {
         let named = named.as_ref().map_err(Clone::clone)?;
         worst.note(part, named.ratio().max(named.datagrams()), || named.words());
     }

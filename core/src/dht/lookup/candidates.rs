@@ -127,8 +127,8 @@ impl Candidates {
             return;
         }
         if let Some(known) = self.all.iter_mut().find(|known| known.path == path && known.at == at && known.hint == hint) {
-            if let Some(slot) = known.givers.iter_mut().find(|slot| slot.is_none()).filter(|_| giver.is_some()) {
-                *slot = giver;
+            if giver.is_some() && !known.givers.contains(&giver) {
+                known.givers.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = giver);
             }
             return;
         }
@@ -155,20 +155,35 @@ impl Candidates {
         self.turn(at, State::New, State::Taken);
     }
 
-    /// It is late. Of a giver of whose nodes two are, and none has answered, the others are forgotten (spec: DHT-84).
-    pub(super) fn on_slow(&mut self, index: usize) {
-        let Some(candidate) = self.all.get_mut(index) else { return };
+    /// It is late: whether it is to be asked again. Of a giver of whose nodes two are, and none has answered, the others are forgotten
+    /// (spec: DHT-84).
+    pub(super) fn on_slow(&mut self, index: usize) -> bool {
+        let Some(candidate) = self.all.get_mut(index) else { return false };
         candidate.state = State::Slow;
-        for giver in candidate.givers.into_iter().flatten() {
-            let late = self.named_by(giver).filter(|named| named.is_late()).count();
-            if late >= LATE_MAX && !self.has_named(giver, State::Answered) {
+        let (hint, at, givers) = (candidate.hint, candidate.at, candidate.givers);
+        let is_worth_more = self.is_worth_more(hint, at);
+        for giver in givers.into_iter().flatten() {
+            let (answered, late) = self.borne_out(giver);
+            if late >= LATE_MAX && answered == 0 {
                 self.forget_named(giver);
             }
         }
+        is_worth_more
+    }
+
+    /// Whether somebody is of the own table, or two have named it, on any path, or one of whose nodes more have answered than are late
+    /// (spec: DHT-41).
+    fn is_worth_more(&self, hint: Option<Hint>, at: SocketAddr) -> bool {
+        let named = || self.all.iter().filter(|named| named.hint == hint && named.at == at);
+        let mut givers = named().flat_map(|named| named.givers.into_iter().flatten());
+        let first = givers.next();
+        named().any(|named| named.is_own)
+            || givers.any(|other| Some(other) != first)
+            || first.map(|giver| self.borne_out(giver)).is_some_and(|(answered, late)| answered > late)
     }
 
     /// Whether it is there on the word alone of givers of whose nodes none has answered.
-    pub(super) fn is_doubtful(&self, index: usize) -> bool {
+    fn is_doubtful(&self, index: usize) -> bool {
         let Some(candidate) = self.all.get(index) else { return false };
         !candidate.is_own && candidate.givers.into_iter().flatten().all(|giver| !self.has_named(giver, State::Answered))
     }
@@ -181,6 +196,12 @@ impl Candidates {
 
     fn has_named(&self, giver: u16, state: State) -> bool {
         self.named_by(giver).any(|named| named.state == state)
+    }
+
+    /// How many of those whom it has named have answered, and how many are late.
+    fn borne_out(&self, giver: u16) -> (usize, usize) {
+        let count = |is: fn(&Candidate) -> bool| self.named_by(giver).filter(|named| is(named)).count();
+        (count(|named| named.state == State::Answered), count(Candidate::is_late))
     }
 
     fn named_by(&self, giver: u16) -> impl Iterator<Item = &Candidate> {

@@ -21,6 +21,8 @@ mod candidates;
 mod region;
 
 #[cfg(test)]
+mod doubt_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 pub(in crate::dht) mod network;
@@ -235,11 +237,10 @@ impl LookUp {
         }
     }
 
-    /// The first time has run out: whoever waits for it goes on meanwhile (spec: DHT-83). Whether the request is to be repeated.
+    /// The first time has run out: whoever waits for it goes on meanwhile (spec: DHT-83). Whether the request is to be repeated
+    /// (spec: DHT-41).
     pub(crate) fn on_slow(&mut self, at: SocketAddr) -> bool {
-        let Some(index) = self.candidates.in_flight_at(at) else { return true };
-        self.candidates.on_slow(index);
-        !self.candidates.is_doubtful(index)
+        self.candidates.in_flight_at(at).is_none_or(|index| self.candidates.on_slow(index))
     }
 
     /// The repetition was not answered either.

@@ -224,7 +224,15 @@ impl Network {
                     }
                 }
                 Event::Slow(at) => {
-                    look_up.on_slow(at);
+                    if !look_up.on_slow(at) {
+                        // It is not repeated, so that no answer comes.
+                        let is_answer = |event: &Event| matches!(event, Event::Reply(from, _) if *from == at);
+                        let answer = events.iter().find(|(_, event)| is_answer(event)).map(|(key, _)| *key);
+                        if let Some(key) = answer {
+                            events.remove(&key);
+                            events.insert((now + TIME_OUT, key.1), Event::Miss(at));
+                        }
+                    }
                 }
                 Event::Miss(at) => look_up.on_miss(at),
             }

@@ -8,37 +8,41 @@ use crate::rng::{Rng, Seed};
 
 const TARGET: Hint = Hint(0);
 
-fn view(realm: Realm, servers: usize) -> View {
+pub(super) fn view(realm: Realm, servers: usize) -> View {
     View { own: Hint(u64::MAX), realm, is_hard: realm == GLOBAL, size: Size::of(servers), servers }
 }
 
-fn at(n: u8) -> SocketAddr {
+pub(super) fn at(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 7))
 }
 
 /// A node at 10.0.0.n with this hint.
-fn start(n: u8, hint: u64) -> Start {
+pub(super) fn start(n: u8, hint: u64) -> Start {
     Start { hint: Some(Hint(hint)), at: at(n), rtt: Rtt::UNKNOWN }
 }
 
-fn contact(n: u8, hint: u64) -> Contact {
+pub(super) fn contact(n: u8, hint: u64) -> Contact {
     Contact { hint: Hint(hint), at: at(n) }
 }
 
-fn rng() -> Rng {
+pub(super) fn rng() -> Rng {
     Rng::from_seed(&Seed::from_bytes([3; 32]))
 }
 
-fn look_up(seeds: &[Start]) -> LookUp {
+pub(super) fn look_up(seeds: &[Start]) -> LookUp {
     LookUp::new(TARGET, Wants::Records, view(PRIVATE, 1 << 20), seeds.iter().copied(), [], rng(), Time::ZERO)
 }
 
-fn drain(look_up: &mut LookUp) -> Vec<Ask> {
+pub(super) fn drain(look_up: &mut LookUp) -> Vec<Ask> {
     core::iter::from_fn(|| look_up.next()).collect()
 }
 
+pub(super) fn asked(look_up: &mut LookUp) -> Vec<SocketAddr> {
+    drain(look_up).iter().map(|ask| ask.at).collect()
+}
+
 /// So far away that it is no region: four nodes a path, far from the target.
-fn sixteen() -> Vec<Start> {
+pub(super) fn sixteen() -> Vec<Start> {
     (0..16).map(|n| start(n + 1, (1 << 63) + (u64::from(n) << 40))).collect()
 }
 
@@ -114,7 +118,7 @@ fn another_name_for_an_address_is_tried_once_if_the_first_was_wrong() {
     assert_eq!((look_up.next(), look_up.end()), (None, Some(End::Complete)), "not a third time");
 }
 
-fn fitting(ip: [u8; 4], port: u16, near: u64, n: u8) -> Contact {
+pub(super) fn fitting(ip: [u8; 4], port: u16, near: u64, n: u8) -> Contact {
     let at = SocketAddr::from((ip, port));
     let hint = hint_at(at, &[n; 11], 0).map_or(0, |hint| hint.0);
     // The first 23 bits are the address's, the others may be chosen.
@@ -169,63 +173,6 @@ fn no_more_than_twelve_requests_are_in_flight() {
     assert_eq!(count, IN_FLIGHT_MAX);
 }
 
-// spec-test: DHT-41
-// spec-test: DHT-84
-#[test]
-fn who_is_named_by_somebody_of_whose_others_none_has_answered_is_asked_once_and_after_two_the_rest_never() {
-    for has_answered in [false, true] {
-        let mut look_up = look_up(&[start(1, 1 << 60), start(2, 1 << 61)]);
-        drain(&mut look_up);
-        assert!(look_up.on_slow(at(2)), "it is of the own table");
-        look_up.on_reply(at(1), Some(Hint(1 << 60)), Rtt::UNKNOWN, (51..=58).map(|n| contact(n, n.into())));
-        assert_eq!(drain(&mut look_up).iter().map(|ask| ask.at).collect::<Vec<_>>(), [at(51)]);
-        if has_answered {
-            look_up.on_reply(at(51), Some(Hint(51)), Rtt::UNKNOWN, []);
-        } else {
-            assert!(!look_up.on_slow(at(51)), "not asked again");
-        }
-        let asks = drain(&mut look_up);
-        assert!(
-            asks.len() == if has_answered { 4 } else { 1 } && asks.iter().all(|ask| look_up.on_slow(ask.at) == has_answered),
-            "{asks:?}"
-        );
-        assert_eq!(drain(&mut look_up).is_empty(), !has_answered);
-    }
-}
-
-// spec-test: DHT-84
-#[test]
-fn who_named_two_that_are_silent_or_do_not_fit_loses_its_other_hints() {
-    for wrong in [LookUp::on_miss as fn(&mut LookUp, SocketAddr), LookUp::on_unfit] {
-        let mut look_up = look_up(&[start(1, 1 << 63), start(2, 1 << 62)]);
-        drain(&mut look_up);
-        look_up.on_reply(at(1), Some(Hint(1 << 63)), Rtt::UNKNOWN, (10..17).map(|n| contact(n, n.into())));
-        look_up.on_reply(at(2), Some(Hint(1 << 62)), Rtt::UNKNOWN, [contact(16, 16), contact(30, 30)]);
-        let mut asked = Vec::new();
-        while let Some(ask) = look_up.next() {
-            asked.push(ask.at);
-            wrong(&mut look_up, ask.at);
-        }
-        assert_eq!(asked, [at(10), at(11), at(16), at(30)], "16 was named by another path too");
-    }
-}
-
-// spec-test: DHT-84
-#[test]
-fn hints_that_cannot_be_there_are_blamed_at_once() {
-    let seed = fitting([203, 0, 113, 7], 7, 9, 1);
-    let start = Start { hint: Some(seed.hint), at: seed.at, rtt: Rtt::UNKNOWN };
-    let good = fitting([198, 51, 100, 7], 7, 9, 2);
-    let bad = Contact { hint: Hint(good.hint.0 ^ 1 << 50), at: good.at };
-    let private = contact(3, 3);
-    for (named, is_asked) in [([good, bad, good], true), ([good, bad, private], false), ([private, private, good], false)] {
-        let mut look_up = LookUp::new(seed.hint, Wants::Nodes, view(GLOBAL, 4), [start], [], rng(), Time::ZERO);
-        drain(&mut look_up);
-        look_up.on_reply(seed.at, Some(seed.hint), Rtt::UNKNOWN, named);
-        assert_eq!(look_up.next().map(|ask| ask.at), is_asked.then_some(good.at));
-    }
-}
-
 // spec-test: DHT-85
 #[test]
 fn the_region_begins_with_a_reply_from_inside_it_or_when_two_paths_have_ended() {
@@ -269,41 +216,6 @@ fn where_records_lie_two_are_asked_at_once_as_soon_as_a_path_knows_who_is_there(
     drain(&mut one_far);
     one_far.on_reply(at(1), far, Rtt::UNKNOWN, [contact(40, 7), contact(60, 1 << 62)]);
     assert_eq!(asked(&mut one_far), [(at(40), 0)], "who is outside waits");
-}
-
-// spec-test: DHT-84
-#[test]
-fn who_is_of_the_own_table_is_not_forgotten_because_a_liar_has_named_it_too() {
-    let mut look_up = look_up(&[start(1, 1 << 60), start(2, 1 << 61), start(3, 1 << 61 | 1), start(4, 1 << 61 | 2), start(5, 9)]);
-    let first = drain(&mut look_up);
-    assert!(first.iter().any(|ask| ask.at == at(5)) && first.iter().all(|ask| ask.at != at(1)), "5 goes first on path 0: {first:?}");
-    // It names who stands behind it on its path, and two that are not there.
-    look_up.on_reply(at(5), Some(Hint(1 << 62)), Rtt::UNKNOWN, [contact(50, 1), contact(51, 2), contact(1, 1 << 60)]);
-    let mut asked = Vec::new();
-    while let Some(ask) = look_up.next() {
-        asked.push(ask.at);
-        assert_eq!(look_up.on_slow(ask.at), ask.at == at(1), "{ask:?}");
-    }
-    assert!(asked.contains(&at(1)), "{asked:?}");
-}
-
-// spec-test: DHT-84
-#[test]
-fn in_the_region_one_at_a_time_is_asked_on_the_word_of_who_has_named_nobody_that_answered() {
-    let near = |n: u64| Hint(u64::MAX / (1 << 20) * n);
-    let mut look_up = look_up(&sixteen());
-    drain(&mut look_up);
-    for n in 2..5 {
-        look_up.on_reply(at(n), Some(near(5 + u64::from(n))), Rtt::UNKNOWN, []);
-    }
-    look_up.on_reply(at(1), Some(near(1)), Rtt::UNKNOWN, (40..47).map(|n| contact(n, u64::from(n))));
-    let asked = |look_up: &mut LookUp| drain(look_up).iter().map(|ask| ask.at).collect::<Vec<_>>();
-    assert_eq!(asked(&mut look_up), [at(40)]);
-    assert_eq!((look_up.next(), look_up.end()), (None, None), "the others wait, and are not given up");
-    look_up.on_slow(at(40));
-    assert_eq!(asked(&mut look_up), [at(41)], "who is late holds nobody up");
-    look_up.on_reply(at(41), Some(Hint(41)), Rtt::UNKNOWN, []);
-    assert_eq!(asked(&mut look_up), [at(42), at(43), at(44), at(45)], "one has answered");
 }
 
 // spec-test: DHT-86
