@@ -45,14 +45,15 @@ pub(crate) fn amplification(size: Size) -> Result<Measured, String> {
         control = control.max(gate.with_cookie()?);
     }
     let looks = size.of(100, 500, 2_000) as usize;
-    let named = [(7, 0), (2, 0), (1, 0), (6, 1), (2, 1), (4, 3)].map(|(count, fronts)| named(looks, count, fronts));
+    let named = [(7, 0), (2, 0), (1, 0), (6, 1), (2, 1), (5, 2), (4, 3)].map(|(count, fronts)| named(looks, count, fronts));
     let parts = [
         "to seven that are named",
         "to two",
         "to one",
         "to six after one who answers",
-        "to two after one who answers",
-        "to four after three who answer",
+        "to two after one",
+        "to five after two who answer",
+        "to four after three",
     ];
     for (named, part) in named.iter().zip(parts) {
         let named = named.as_ref().map_err(Clone::clone)?;

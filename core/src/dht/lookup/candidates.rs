@@ -16,7 +16,7 @@ pub(super) const PATH_MAX: usize = 24;
 const GIVERS: usize = 4;
 /// Hints of one giver that may be wrong before its others are forgotten (spec: DHT-84).
 const BLAME_MAX: u8 = 2;
-/// So many that are late, too, if none has answered.
+/// So many that are late, too, if fewer have answered.
 const LATE_MAX: usize = 2;
 /// How often an address is asked in one look-up: again only if who answered was not whom was named (spec: DHT-81).
 const HOST_ASKS_MAX: usize = 2;
@@ -155,7 +155,7 @@ impl Candidates {
         self.turn(at, State::New, State::Taken);
     }
 
-    /// It is late: whether it is to be asked again. Of a giver of whose nodes two are, and none has answered, the others are forgotten
+    /// It is late: whether it is to be asked again. Of a giver of whose nodes two are, and fewer have answered, the others are forgotten
     /// (spec: DHT-84).
     pub(super) fn on_slow(&mut self, index: usize) -> bool {
         let Some(candidate) = self.all.get_mut(index) else { return false };
@@ -164,7 +164,7 @@ impl Candidates {
         let is_worth_more = self.is_worth_more(hint, at);
         for giver in givers.into_iter().flatten() {
             let (answered, late) = self.borne_out(giver);
-            if late >= LATE_MAX && answered == 0 {
+            if late >= LATE_MAX && late > answered {
                 self.forget_named(giver);
             }
         }

@@ -55,6 +55,25 @@ fn who_is_named_by_two_is_asked_again_and_once_by_whoever_names_it_more_often() 
     }
 }
 
+// spec-test: DHT-84
+#[test]
+fn one_that_answers_does_not_vouch_for_two_that_are_late() {
+    for others_answer in [false, true] {
+        let mut look_up = look_up(&[start(1, 1 << 60)]);
+        drain(&mut look_up);
+        look_up.on_reply(at(1), Some(Hint(1 << 60)), Rtt::UNKNOWN, (51..=58).map(|n| contact(n, n.into())));
+        assert_eq!(asked(&mut look_up), [at(51)]);
+        look_up.on_reply(at(51), Some(Hint(51)), Rtt::UNKNOWN, []);
+        assert_eq!(asked(&mut look_up), [52, 53, 54, 55].map(at));
+        if others_answer {
+            look_up.on_reply(at(52), Some(Hint(52)), Rtt::UNKNOWN, []);
+        }
+        look_up.on_slow(at(54));
+        look_up.on_slow(at(55));
+        assert_eq!(asked(&mut look_up).is_empty(), !others_answer, "the rest is forgotten if more are late than have answered");
+    }
+}
+
 // spec-test: DHT-41
 // spec-test: DHT-84
 #[test]
