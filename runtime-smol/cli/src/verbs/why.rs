@@ -27,9 +27,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
         return Ok(format!("{answer}\n"));
     }
     let linked = answer.get("linked").and_then(Value::as_array).map_or(0, Vec::len);
-    let devices = if linked == 1 { "device is" } else { "devices are" };
-    let link = if linked == 0 { String::new() } else { format!("  {linked} of their {devices} linked now\n") };
-    Ok(explained(&answer, &arguments.who) + &link)
+    Ok(explained(&answer, &arguments.who) + &links(linked))
+}
+
+/// How many of somebody's devices are linked, a line if any is.
+fn links(linked: usize) -> String {
+    match linked {
+        0 => String::new(),
+        1 => "  1 of their devices is linked now\n".into(),
+        more => format!("  {more} of their devices are linked now\n"),
+    }
 }
 
 /// How one says where somebody is.
@@ -53,6 +60,11 @@ mod tests {
     fn what_only_an_earlier_node_tried_is_not_said_to_be_untried() {
         let answer = json!({ "user": "oc1x", "text": "oc1x: no address answers\n  192.0.2.1:7575: not tried yet\n" });
         assert_eq!(explained(&answer, "ann"), "ann: no address answers\n  192.0.2.1:7575: not tried since this node started\n");
+    }
+
+    #[test]
+    fn linked_devices_are_counted_in_english() {
+        assert_eq!([0, 1, 2].map(links), ["", "  1 of their devices is linked now\n", "  2 of their devices are linked now\n"]);
     }
 
     #[test]
