@@ -84,13 +84,24 @@ fn has_control(text: &[u8]) -> bool {
     lowest.iter().fold(u8::MAX, |lowest, byte| lowest.min(*byte)) < b' '
 }
 
-/// Where the first byte stands that is no digit, or the end.
+/// Where the first byte stands that is no digit, or the end; eight bytes at a time.
 pub(super) fn digits_end(bytes: &[u8]) -> usize {
     // A byte of ten or more without a digit's upper half has the high bit, or gets it here; only such a one carries on.
-    first_of(bytes, |word| {
+    let first = |word: u64| {
         let values = word ^ spread(b'0');
-        (values.wrapping_add(spread(0x80 - 10)) | values) & spread(0x80)
-    })
+        first_in((values.wrapping_add(spread(0x80 - 10)) | values) & spread(0x80))
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut before = 0_usize;
+    for word in words {
+        let end = first(u64::from_le_bytes(*word));
+        before = before.saturating_add(end);
+        if end < 8 {
+            return before;
+        }
+    }
+    // Behind the last byte stand zeros, which are no digits.
+    before.saturating_add(first(rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))))
 }
 
 /// The high bit of each byte that is `byte`; see [`below`].
@@ -106,22 +117,6 @@ const fn below(word: u64, limit: u8) -> u64 {
 /// Eight times this byte.
 const fn spread(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
-}
-
-/// Where the first byte stands that `hits` finds, or the end; eight bytes at a time. `hits` is to set the high bit of what
-/// it finds, zeros among it; behind the first byte that it finds, it may set any.
-fn first_of(bytes: &[u8], hits: impl Fn(u64) -> u64) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut before = 0_usize;
-    for word in words {
-        let first = first_in(hits(u64::from_le_bytes(*word)));
-        before = before.saturating_add(first);
-        if first < 8 {
-            return before;
-        }
-    }
-    let last = rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte));
-    before.saturating_add(first_in(hits(last)))
 }
 
 /// Which byte of a word is the first one with its high bit set; 8 if none is.
