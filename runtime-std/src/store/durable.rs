@@ -1,9 +1,12 @@
 //! A store that lasts: one redb file.
 
+use std::cell::Cell;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::thread;
 
 use overcom_core::{Batch, Item, StoreError};
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition, TableError};
@@ -32,6 +35,8 @@ pub struct RedbStore {
 
 impl RedbStore {
     /// Opens or makes the file at `path`. After a crash this repairs it, which reads it once.
+    ///
+    /// The first one puts a panic hook before the program's: what redb panics over is told as an error, and not by the hook, too.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong and what to do.
@@ -84,9 +89,33 @@ impl Drop for RedbStore {
     }
 }
 
+thread_local! {
+    /// Whether this thread is in redb, whose panics are told as an error and so are no news to anybody else.
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// `None` if redb has panicked: of some damaged files it says so, of others it asserts that they are not.
 fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
-    panic::catch_unwind(AssertUnwindSafe(act)).ok()
+    static HUSHED: Once = Once::new();
+    // Who aborts at a panic is to see why, and nobody sets a hook who is panicking.
+    if cfg!(panic = "unwind") && !thread::panicking() {
+        HUSHED.call_once(hush);
+    }
+    IS_GUARDED.set(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(act));
+    IS_GUARDED.set(false);
+    done.ok()
+}
+
+/// Panics of redb are written nowhere from now on; all others go where they went.
+fn hush() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // A thread that ends has nothing of redb left in it.
+        if !IS_GUARDED.try_with(Cell::get).unwrap_or(false) {
+            usual(info);
+        }
+    }));
 }
 
 fn check_schema(database: &Database, path: &Path) -> Result<(), OpenError> {
@@ -234,5 +263,19 @@ mod tests {
         assert_eq!(StoreError::from_redb(redb::Error::Io(io::ErrorKind::Other.into())), StoreError::Failed);
         assert_eq!(StoreError::from_redb(redb::Error::Corrupted(String::new())), StoreError::Corrupt);
         assert!(io_error(Path::new("store"), full()).to_string().contains("make room"));
+    }
+
+    #[test]
+    fn what_redb_panics_over_is_written_nowhere_and_every_other_panic_is() {
+        const INSIDE: &str = "OVERCOM_STD_HUSHED";
+        if std::env::var_os(INSIDE).is_some() {
+            assert_eq!(guarded(|| panic!("redb asserts")), None::<()>);
+            panic!("somebody else asserts");
+        }
+        let name = "store::durable::tests::what_redb_panics_over_is_written_nowhere_and_every_other_panic_is";
+        let program = std::env::current_exe().unwrap();
+        let output = std::process::Command::new(program).args(["--exact", name, "--nocapture"]).env(INSIDE, "").output().unwrap();
+        let written = String::from_utf8_lossy(&output.stderr);
+        assert!(written.contains("somebody else asserts") && !written.contains("redb asserts"), "{written}");
     }
 }
