@@ -70,10 +70,11 @@ fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_
     let told = |arguments: &[&str]| home.told(&[arguments, &LISTEN[..]].concat());
     home.told(&["id"]);
     assert!(told(&["publish"]).starts_with("everyone who knows the id"));
-    told(&["publish", "contacts", "--at", "192.0.2.1:7575", "--at", "[2001:db8::1]:7575"]);
+    told(&["publish", "everyone", "--at", "192.0.2.1:7575", "--at", "[2001:db8::1]:7575"]);
     let holds =
         |policy: &str, addresses: &[&str]| json!({ "policy": policy, "addresses": addresses, "told_until_ms": null, "is_leaving": false });
-    assert_eq!(json(&told(&["publish", "--json"])), holds("contacts", &["192.0.2.1:7575", "[2001:db8::1]:7575"]));
+    assert_eq!(json(&told(&["publish", "--json"])), holds("everyone", &["192.0.2.1:7575", "[2001:db8::1]:7575"]));
+    assert_eq!(json(&told(&["publish", "contacts", "--json"])), holds("contacts", &[]));
     assert_eq!(told(&["publish", "nobody"]), "", "nobody was told anything");
     assert_eq!(json(&told(&["publish", "--json"])), holds("nobody", &[]));
     assert_eq!(json(&told(&["publish", "nobody", "--json"])), holds("nobody", &[]));
@@ -96,9 +97,13 @@ fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_
         assert!(undialled.status.code() == Some(2), "{undialled:?}");
         assert!(parts.iter().all(|part| stderr(&undialled).contains(part)), "{}", stderr(&undialled));
     }
-    let nobody = home.run(["publish", "nobody", "--at", "192.0.2.1:1"].into_iter().chain(LISTEN));
-    let why = "nobody is told anything, so there is nobody to tell an address; leave the addresses out";
-    assert!(nobody.status.code() == Some(2) && stderr(&nobody).contains(why), "{nobody:?}");
+    for (who, why) in [
+        ("nobody", "nobody is told anything, so there is nobody to tell an address; leave the addresses out"),
+        ("contacts", "contacts are told no address by the network, so there is nobody to tell this one; leave the addresses out"),
+    ] {
+        let refused = home.run(["publish", who, "--at", "192.0.2.1:1"].into_iter().chain(LISTEN));
+        assert!(refused.status.code() == Some(2) && stderr(&refused).contains(why), "{refused:?}");
+    }
     assert_eq!(json(&told(&["publish", "--json"])), holds("nobody", &[]), "what was refused changes nothing");
 }
 

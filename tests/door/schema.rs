@@ -136,8 +136,8 @@ fn requests(user: &str, at: &str, bobs_line: &str, own: &str, revocation: &Value
         ("find", json!({ "user": "bob" })),
         ("locate", json!({ "user": "bob", "app": null, "device": null })),
         ("dht", json!({})),
-        ("publish", json!({ "policy": "contacts", "addresses": ["192.0.2.1:7575"] })),
-        ("publish", json!({ "policy": "everyone" })),
+        ("publish", json!({ "policy": "contacts" })),
+        ("publish", json!({ "policy": "everyone", "addresses": ["192.0.2.1:7575"] })),
         ("send", json!({ "to": "bob", "type": "note", "payload": { "a": [1, null] }, "keep": "disk", "life_s": 60, "device": null })),
         ("send", json!({ "to": "bob", "type": "note", "keep": "memory" })),
         // Nobody is there: it stays in the outbox.

@@ -143,9 +143,11 @@ impl Hub {
     }
 
     async fn publish(&self, policy: DhtPolicy, addresses: Vec<SocketAddr>) -> Result<Value, Fault> {
-        if policy == DhtPolicy::Nobody && !addresses.is_empty() {
-            let hint = "leave the addresses out, or say everyone, who are told them";
-            return Err(Fault::field("addresses", "nobody is told anything, so there is nobody to tell an address", hint));
+        if policy != DhtPolicy::Everyone && !addresses.is_empty() {
+            let is_nobody = policy == DhtPolicy::Nobody;
+            let nobody = "nobody is told anything, so there is nobody to tell an address";
+            let why = if is_nobody { nobody } else { "contacts are told no address by the network, so there is nobody to tell this one" };
+            return Err(Fault::field("addresses", why, "leave the addresses out, or say everyone, who are told them"));
         }
         Fault::dialled(&addresses.iter().copied().map(Address::Ip).collect::<Vec<_>>())?;
         // Whoever is told of this machine alone is a node of it.

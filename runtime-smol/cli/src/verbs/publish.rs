@@ -48,8 +48,8 @@ pub(crate) struct Arguments {
     /// Who is told. Without it, who is told now is shown
     #[arg(value_enum, value_name = "WHO")]
     who: Option<Who>,
-    /// An address at which others reach this device, whatever they see; up to three of the internet, of this network and of
-    /// this machine, and those named before are forgotten
+    /// With everyone: an address at which others reach this device, whatever they see; up to three of the internet, of this
+    /// network and of this machine, and those named before are forgotten
     #[arg(long = "at", value_name = "IP:PORT", requires = "who", value_parser = socket)]
     addresses: Vec<SocketAddr>,
     /// Print JSON: who is told, and until when others may say where this device is
