@@ -156,10 +156,10 @@ fn a_name_is_not_taken_from_its_owner_unless_it_is_to_be() {
 }
 
 #[test]
-fn who_only_looks_makes_no_identity_and_who_runs_a_node_says_that_it_has_made_one() {
+fn who_looks_or_takes_back_makes_no_identity_and_who_runs_a_node_says_that_it_has_made_one() {
     let home = Home::new("nobody");
     let id = overcom_core::UserId::from_bytes([7; 32]).to_string();
-    let looks: [&[&str]; 9] = [
+    let looks: [&[&str]; 10] = [
         &["dht"],
         &["find", &id],
         &["why", &id],
@@ -168,6 +168,7 @@ fn who_only_looks_makes_no_identity_and_who_runs_a_node_says_that_it_has_made_on
         &["forget", &id],
         &["enter"],
         &["publish"],
+        &["publish", "nobody"],
         &["invite", "--list"],
     ];
     for verb in looks {

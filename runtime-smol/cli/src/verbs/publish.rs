@@ -65,6 +65,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
         let publish = smol::block_on(Client::with_kept(&arguments.place, look))?;
         return Ok(if arguments.json { format!("{publish}\n") } else { words(&publish) });
     };
+    if matches!(who, Who::Nobody) {
+        // Where nobody is kept nothing was ever published.
+        arguments.place.data.kept()?;
+    }
     let addresses = &arguments.addresses;
     let publish = smol::block_on(Client::with(&arguments.place, async |client| {
         client.call("publish", json!({ "policy": DhtPolicy::from(who), "addresses": addresses })).await?;
