@@ -292,25 +292,29 @@ fn a_clock_that_is_a_day_off_is_told_before_anything_is_tried() {
     let mut device = overcom_std::keys::DeviceFile::open(folder.join("device.json")).expect("it was made");
     let now = overcom_std::Clock::start().wall();
     let day = std::time::Duration::from_secs(24 * 3600);
-    let app = overcom_core::AppId::new("overcom").expect("an app");
-    device.delegated(identity.secret(), &app, now + 8 * day).expect("it is signed");
+    // Or as if it had been ahead then, and is right now: where the identity is, another one is signed.
+    for verb in [&["names", LISTEN[0], LISTEN[1]][..], &["id"]] {
+        device.keep(lasting_a_day(&device, identity.secret(), now + 8 * day)).expect("it is kept");
+        let early = home.run(verb);
+        let (status, why) = (early.status.code(), stderr(&early));
+        assert!(status == Some(0) && why.contains("by this machine's clock") && why.contains("set the clock if it is wrong"), "{why}");
+        let again = home.run(verb);
+        assert_eq!((again.status.code(), stderr(&again).as_str()), (Some(0), ""));
+    }
+    std::fs::remove_file(folder.join("identity.json")).expect("it is there");
+    device.keep(lasting_a_day(&device, identity.secret(), now + 8 * day)).expect("it is kept");
     let early = home.run(["names", LISTEN[0], LISTEN[1]]);
     assert_eq!(early.status.code(), Some(1));
-    assert!(stderr(&early).contains("by this machine's clock") && stderr(&early).contains("set the clock"), "{}", stderr(&early));
-    // Or as if it had been ahead then, and is right now.
-    assert!(stderr(&early).contains("if it is right now: overcom delegate"), "{}", stderr(&early));
-    assert!(stdout(&home.run(["doctor", LISTEN[0], LISTEN[1]])).contains("if it is right now: overcom delegate"));
-    home.told(&["delegate"]);
-    home.told(&["names", LISTEN[0], LISTEN[1]]);
-    device.delegated(identity.secret(), &app, now - 8 * day).expect("it is signed");
-    device.keep(expired(&device, identity.secret(), now - 30 * day)).expect("it is kept");
-    std::fs::remove_file(folder.join("identity.json")).expect("it is there");
+    assert!(stderr(&early).contains("set the clock; if it is right now: overcom id --request"), "{}", stderr(&early));
+    let checks = stdout(&home.run(["doctor", LISTEN[0], LISTEN[1]]));
+    assert!(checks.contains("if the clock is right now: overcom id --request here"), "{checks}");
+    device.keep(lasting_a_day(&device, identity.secret(), now - 30 * day)).expect("it is kept");
     let late = home.run(["names", LISTEN[0], LISTEN[1]]);
     assert_eq!(late.status.code(), Some(1));
     assert!(stderr(&late).contains("has ended") && stderr(&late).contains("overcom id --request"), "{}", stderr(&late));
 }
 
-fn expired(
+fn lasting_a_day(
     device: &overcom_std::keys::DeviceFile,
     identity: &overcom_core::IdentitySecret,
     from: overcom_core::WallTime,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use overcom_core::{AppId, DELEGATION_MS_MAX, Delegation, WallTime};
+use overcom_core::{AppId, DELEGATION_MS_MAX, Delegation, Refusal, WallTime};
 use overcom_std::keys::{DeviceFile, IdentityFile};
 
 use crate::fail::Fail;
@@ -126,6 +126,19 @@ pub(crate) fn app_of(asked: Option<&AppId>, device: &DeviceFile) -> Result<AppId
         Some(app) => Ok(app.clone()),
         None => AppId::new(APP).map_err(|why| Fail::usage(why.to_string())),
     }
+}
+
+/// Has the identity sign for the device when that is due. Whose delegation has not begun is told so: one of two clocks was wrong.
+pub(crate) fn delegated(device: &mut DeviceFile, identity: &IdentityFile, app: &AppId, now: WallTime) -> Result<(), Fail> {
+    let early = device.delegation().filter(|delegation| delegation.check_window(now) == Err(Refusal::NotYet)).map(Delegation::from);
+    device.delegated(identity.secret(), app, now)?;
+    if let Some(from) = early {
+        let (now, from) = (date(now), date(from));
+        crate::say(&format!(
+            "it is {now} by this machine's clock, but the delegation begins {from}: another one was signed; set the clock if it is wrong"
+        ));
+    }
+    Ok(())
 }
 
 /// `2027-01-15 08:00 UTC`.

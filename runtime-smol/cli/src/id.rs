@@ -7,7 +7,7 @@ use overcom_core::{AppId, DELEGATION_MS_DEFAULT, Grant, WallTime};
 use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, IdentityFile};
 
-use crate::data::{Data, app, app_of, date};
+use crate::data::{Data, app, app_of, date, delegated};
 use crate::fail::Fail;
 
 #[derive(Args)]
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let is_new = !path.exists() && device.delegation().is_none();
     if is_new || path.exists() {
         let identity = IdentityFile::open_or_create(&path)?;
-        device.delegated(identity.secret(), &app, now)?;
+        delegated(&mut device, &identity, &app, now)?;
     }
     let Some(delegation) = device.delegation() else {
         return Err(Fail::failed("this device has no delegation: have the identity sign one with overcom delegate"));

@@ -15,7 +15,7 @@ use smol::Task;
 use smol::future::or;
 
 use crate::book::Book;
-use crate::data::{Data, app, app_of, date};
+use crate::data::{Data, app, app_of, date, delegated};
 use crate::fail::Fail;
 use crate::hub::{Ending, Hub, Told};
 use crate::keeper::Keeper;
@@ -169,7 +169,7 @@ fn keys(place: &Place) -> Result<Keeper, Fail> {
     let is_new = !identity.exists() && device.delegation().is_none();
     if is_new || identity.exists() {
         let file = IdentityFile::open_or_create(&identity)?;
-        device.delegated(file.secret(), &app, now)?;
+        delegated(&mut device, &file, &app, now)?;
     }
     if is_new {
         crate::say(&format!("a new identity was made: {}", identity.display()));
@@ -186,7 +186,8 @@ fn keys(place: &Place) -> Result<Keeper, Fail> {
     match delegation.check_window(now) {
         Ok(()) => Ok(Keeper::new(device, identity)),
         Err(Refusal::NotYet) => Err(Fail::failed(format!(
-            "it is {} by this machine's clock, but the delegation begins {}: set the clock; if it is right now: overcom delegate",
+            "it is {} by this machine's clock, but the delegation begins {}: set the clock; if it is right now: overcom id --request, and \
+             have the identity sign it",
             date(now),
             date(delegation.from())
         ))),

@@ -7,7 +7,8 @@ use std::{fmt, io};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use overcom_core::{
-    AppId, CLOCK_TOLERANCE_MS, Credentials, DELEGATION_MS_DEFAULT, Delegation, DeviceKeys, Grant, IdentitySecret, Rng, WallTime, WireError,
+    AppId, CLOCK_TOLERANCE_MS, Credentials, DELEGATION_MS_DEFAULT, Delegation, DeviceKeys, Grant, IdentitySecret, Refusal, Rng, WallTime,
+    WireError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -242,14 +243,18 @@ impl DeviceFile {
         self.write(file::Existing::Replace).inspect_err(|_| self.delegation = before)
     }
 
-    /// Has the identity sign, unless the delegation is of this identity and app and not half over. Default length: 7 days.
+    /// Has the identity sign, unless the delegation is of this identity and app, has begun and is not half over. Length: 7 days.
+    ///
+    /// One that has not begun was signed by a clock that was ahead, or this one is behind; either way the new one is good wherever
+    /// clocks say the same as this one.
     ///
     /// # Errors
     /// [`KeyError`].
     pub fn delegated(&mut self, identity: &IdentitySecret, app: &AppId, now: WallTime) -> Result<Credentials, KeyError> {
         let is_fresh = |delegation: &Delegation| {
             let length = delegation.until().since(delegation.from());
-            delegation.identity() == identity.public() && delegation.app() == app && delegation.until().since(now) > length / 2
+            let has_begun = delegation.check_window(now) != Err(Refusal::NotYet);
+            delegation.identity() == identity.public() && delegation.app() == app && has_begun && delegation.until().since(now) > length / 2
         };
         if !self.delegation.as_ref().is_some_and(is_fresh) {
             let signed = delegate(identity, self.keys.grant(app.clone(), now, now), now, DELEGATION_LENGTH);

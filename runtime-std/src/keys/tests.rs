@@ -37,6 +37,13 @@ fn a_delegation_is_signed_when_needed_and_kept() {
     let renewed = device.delegated(&identity, &app(), later).unwrap();
     assert!(renewed.delegation().until() > first.delegation().until());
     assert_eq!(DeviceFile::open(&path).unwrap().delegation(), Some(renewed.delegation()));
+    // A clock that was ahead when it was signed, by more than clocks may differ: ten minutes for each of two.
+    for (ahead, is_kept) in [(20, true), (21, false)] {
+        let now = later - Duration::from_secs(ahead * 60);
+        let set = device.delegated(&identity, &app(), now).unwrap();
+        assert_eq!(set.delegation() == renewed.delegation(), is_kept, "{ahead} minutes");
+        assert_eq!(set.delegation().check_window(now), Ok(()));
+    }
 }
 
 // spec-test: SHELL-11
