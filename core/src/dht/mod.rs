@@ -325,6 +325,7 @@ impl Dht {
     /// The wall clock has jumped: what ends by it is due at another time, and what lies ahead of it is nothing any more.
     pub(crate) fn on_clock(&mut self, cx: &mut Cx) {
         self.home.on_clock(cx.wall);
+        self.accepted.on_clock();
         if let Some(own) = &mut self.own {
             own.publisher.on_clock(cx.wall, cx.now);
         }

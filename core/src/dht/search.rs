@@ -47,6 +47,7 @@ impl Dht {
         }
         let (user, home) = (who.0, Key::home(who.0, who.1));
         let mut left: usize = 0;
+        self.accepted.reach(latest(cx.wall));
         for at in 0..self.nets.len() {
             let Some(net) = self.nets.get(at).filter(|net| net.local.is_some()) else { continue };
             let scope = net.realm.scope;

@@ -28,35 +28,58 @@ impl Subject {
     }
 }
 
-/// The highest number that was accepted of each of the last subjects. 24 bytes each.
+/// The highest number that was accepted of each of the last subjects, and those above it that were ahead of the clock then. 24
+/// bytes each.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RollbackMemory {
     /// The last one noted comes last.
     rows: Vec<(Subject, u64)>,
     rows_max: usize,
+    /// The highest number that was not ahead of the clock when that was looked at last, if it was not set since.
+    reached: Option<u64>,
 }
 
 impl RollbackMemory {
     /// An empty one for so many subjects, at least one. Allocates nothing yet.
     pub(crate) const fn new(rows_max: usize) -> Self {
-        Self { rows: Vec::new(), rows_max: if rows_max == 0 { 1 } else { rows_max } }
+        Self { rows: Vec::new(), rows_max: if rows_max == 0 { 1 } else { rows_max }, reached: None }
     }
 
-    /// Below this nothing is accepted; 0 if nothing was, or if that was above `latest`: then a clock was ahead. O(n).
+    /// Below this nothing is accepted; 0 if nothing was. What was above `latest` counts for nothing: a clock was ahead then, or is
+    /// behind now. O(n).
     pub(crate) fn floor(&self, subject: Subject, latest: u64) -> u64 {
-        self.rows.iter().find(|(other, number)| *other == subject && *number <= latest).map_or(0, |(_, number)| *number)
+        let counting = self.rows.iter().filter(|(other, number)| *other == subject && *number <= latest);
+        counting.map(|(_, number)| *number).max().unwrap_or(0)
     }
 
-    /// A number is accepted, in place of one above `latest`; whether that has changed something that is to be stored. The
-    /// subject that was noted longest ago may be forgotten for it. O(n).
+    /// A number is accepted, beside one above `latest`; whether that has changed something that is to be stored. What was noted
+    /// longest ago may be forgotten for it. O(n).
     pub(crate) fn note(&mut self, subject: Subject, number: u64, latest: u64) -> bool {
         let before = self.floor(subject, latest);
-        self.rows.retain(|(other, _)| *other != subject);
+        self.rows.retain(|(other, kept)| *other != subject || *kept > latest.max(number));
+        self.push(subject, before.max(number));
+        number > before
+    }
+
+    /// The clock was not set since the last time, and `latest` is the highest number that is not ahead of it now: what was ahead the
+    /// last time was accepted by a clock that was ahead, and is forgotten. What is ahead of a clock that is behind is not passed so,
+    /// but when it is set. O(n).
+    pub(crate) fn reach(&mut self, latest: u64) {
+        if let Some(before) = self.reached.replace(latest) {
+            self.rows.retain(|(_, number)| *number <= before || *number > latest);
+        }
+    }
+
+    /// The clock was set: what counts now may have been ahead of a clock that was behind.
+    pub(crate) const fn on_clock(&mut self) {
+        self.reached = None;
+    }
+
+    fn push(&mut self, subject: Subject, number: u64) {
         if self.rows.len() >= self.rows_max {
             self.rows.drain(..1);
         }
-        self.rows.push((subject, before.max(number)));
-        number > before
+        self.rows.push((subject, number));
     }
 
     /// The stored form (spec: DHT-94).
@@ -72,7 +95,7 @@ impl RollbackMemory {
         let mut memory = Self::new(rows_max);
         for row in rows {
             let (subject, number) = (row.first_chunk::<KEY_BYTES>()?, row.last_chunk::<8>()?);
-            memory.note(Subject(*subject), u64::from_be_bytes(*number), u64::MAX);
+            memory.push(Subject(*subject), u64::from_be_bytes(*number));
         }
         Some(memory)
     }
@@ -107,12 +130,40 @@ mod tests {
 
     // spec-test: DHT-93
     #[test]
-    fn what_a_clock_that_was_ahead_has_accepted_counts_for_nothing_and_makes_room_for_what_is_right() {
+    fn what_a_clock_that_was_ahead_has_accepted_counts_for_nothing_and_is_forgotten_when_time_comes_there() {
         let mut memory = RollbackMemory::new(8);
+        memory.reach(70);
         memory.note(subject(1), 70, 70);
+        memory.note(subject(2), 69, 70);
         assert_eq!([70, 69].map(|latest| memory.floor(subject(1), latest)), [70, 0]);
-        assert!(memory.note(subject(1), 7, 9));
-        assert_eq!([9, 70].map(|latest| memory.floor(subject(1), latest)), [7, 7], "what was ahead does not come back");
+        memory.on_clock();
+        for (latest, ahead) in [(9, 70), (68, 70), (69, 70), (70, 7)] {
+            memory.reach(latest);
+            memory.note(subject(1), 7, latest);
+            assert_eq!((memory.floor(subject(1), 69), memory.floor(subject(1), 70)), (7, ahead), "at {latest}");
+        }
+        assert_eq!(memory.floor(subject(2), 70), 0, "whoever was not looked for meanwhile");
+    }
+
+    // spec-test: DHT-93
+    #[test]
+    fn what_a_clock_that_was_behind_has_accepted_lowers_nothing_also_if_it_is_set_between_two_lives() {
+        for is_restarted in [false, true] {
+            let mut memory = RollbackMemory::new(8);
+            memory.reach(80);
+            memory.note(subject(1), 70, 80);
+            for (latest, floor) in [(50, 40), (30, 20), (80, 70)] {
+                if is_restarted {
+                    memory = RollbackMemory::from_bytes(&memory.to_bytes(), 8).unwrap_or(RollbackMemory::new(8));
+                } else {
+                    memory.on_clock();
+                }
+                memory.reach(latest);
+                memory.note(subject(1), floor, latest);
+                assert_eq!(memory.floor(subject(1), latest), floor);
+            }
+            assert_eq!(memory.rows, [(subject(1), 70)], "what is lower is of no use any more");
+        }
     }
 
     // spec-test: DHT-94

@@ -273,7 +273,8 @@ fn what_was_accepted_while_the_clock_was_ahead_hides_nothing_once_it_is_right() 
         assert_eq!((reader.finding.is_found(&reader.memory), reader.finding.rolled_back()), (is_told, u32::from(!is_told)));
         (2..=5).for_each(|n| drop(reader.got(n, &Got::default())));
         assert_eq!(!reader.finding.write_backs(&reader.look_up, &reader.memory).is_empty(), is_told);
-        // What is right takes the place of what was ahead, for when the clock comes there.
+        // What is right stands alone when the clock comes there.
+        [LATEST, LATEST + 1].into_iter().for_each(|latest| reader.memory.reach(latest));
         assert_eq!(reader.memory.floor(subject, u64::MAX), if is_told { FROM + 7 } else { accepted });
     }
 }
