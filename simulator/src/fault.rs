@@ -131,6 +131,11 @@ pub const fn join(from: NodeId, to: NodeId) -> Fault {
     Do::Join { from, to }
 }
 
+/// The node takes back the last invitation that it has made.
+pub const fn withdraw(node: NodeId) -> Fault {
+    Do::Withdraw(node)
+}
+
 /// The node's identity takes a device of its own back, and the node spreads it.
 pub const fn revoke(by: NodeId, device: NodeId) -> Fault {
     Do::Revoke { by, device }

@@ -353,10 +353,8 @@ impl<A: App> Run<A> {
             Do::Introduce { from, to } => self.ask(from, self.introduction(to)),
             Do::Forget { from, to } => self.ask(from, Command::forget(self.user(to))),
             Do::Invite { node, life_ms } => self.ask(node, Command::invite(Duration::from_millis(life_ms), [])),
-            Do::Join { from, to } => match self.invitations.get(&to).cloned() {
-                Some(invitation) => self.ask(from, Command::join(invitation)),
-                None => self.engine.say(format!("{} has no invitation to give", self.engine.machines[to].name)),
-            },
+            Do::Join { from, to } => self.ask_with_invitation(from, to, Command::join),
+            Do::Withdraw(node) => self.ask_with_invitation(node, node, |invitation| Command::withdraw(invitation.id())),
             Do::Revoke { by, device } => self.sign_and_ask(by, |run| run.revocation(by, device)),
             Do::Renew(node) => self.sign_and_ask(node, |run| run.renewal(node)),
             Do::Suspend(node) => self.ask(node, Command::Suspend),
@@ -369,6 +367,14 @@ impl<A: App> Run<A> {
         if !self.engine.machines[me].paused {
             self.command_or_say(me, command);
             self.turn(me);
+        }
+    }
+
+    /// Asks a node for something with the last invitation that somebody has made.
+    fn ask_with_invitation(&mut self, me: usize, whose: usize, wish: impl FnOnce(Invitation) -> Command) {
+        match self.invitations.get(&whose).cloned() {
+            Some(invitation) => self.ask(me, wish(invitation)),
+            None => self.engine.say(format!("{} has no invitation to give", self.engine.machines[whose].name)),
         }
     }
 

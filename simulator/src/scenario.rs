@@ -257,6 +257,8 @@ pub enum Do<N> {
         /// Whose invitation.
         to: N,
     },
+    /// A node takes back the last invitation that it has made; nothing if there is none yet.
+    Withdraw(N),
     /// A node's identity signs that a device of its own is taken back, and the node spreads it.
     Revoke {
         /// Who spreads it.
@@ -308,6 +310,7 @@ impl<N> Do<N> {
             Self::Forget { from, to } => Do::Forget { from: n(from)?, to: n(to)? },
             Self::Invite { node, life_ms } => Do::Invite { node: n(node)?, life_ms },
             Self::Join { from, to } => Do::Join { from: n(from)?, to: n(to)? },
+            Self::Withdraw(node) => Do::Withdraw(n(node)?),
             Self::Revoke { by, device } => Do::Revoke { by: n(by)?, device: n(device)? },
             Self::Renew(node) => Do::Renew(n(node)?),
             Self::Suspend(node) => Do::Suspend(n(node)?),

@@ -20,7 +20,7 @@ const ACT_MS: u64 = 1;
 const SET_UPS: [&str; 4] = ["crypto", "node", "nodes", "seed"];
 /// Every command, as an error lists them.
 pub(super) const COMMANDS: &str = "clock, crash, crypto, detail, fail-disk, find, forget, heal, introduce, invite, join, mend-disk, network, node, nodes, partition, \
-    pause, rebind, renew, restart, resume, revoke, seed, send, show, slow-disk, suspend, wait, wake";
+    pause, rebind, renew, restart, resume, revoke, seed, send, show, slow-disk, suspend, wait, wake, withdraw";
 
 /// A script that was understood.
 pub(super) struct Script<'a> {
@@ -204,6 +204,7 @@ impl<'a> Script<'a> {
                 Do::Invite { node, life_ms }
             }
             "join" => pair(words).map(|(from, to)| Do::Join { from, to })?,
+            "withdraw" => Do::Withdraw(self.node(words)?),
             "revoke" => pair(words).map(|(by, device)| Do::Revoke { by, device })?,
             "renew" => Do::Renew(self.node(words)?),
             "suspend" => Do::Suspend(self.node(words)?),
