@@ -94,7 +94,7 @@ pub(super) fn honest(machines: u32, is_member: IsMember) -> impl Fn(&mut Draws) 
 
 /// Look-ups that find nothing where one machine in five, and where one in two, names only others of its kind and hides what
 /// it keeps, over one in 1,000 and over 34 in 1,000; and where these are a millisecond from everybody and so have half of the places of
-/// every full bucket, over two in 1,000 more: the worst. Everybody knows as many as after days; who neither looks nor publishes only answers.
+/// every full bucket, beside their share of the other half, over two in 1,000 more: the worst. Everybody knows as many as after days; who neither looks nor publishes only answers.
 /// In the control such as are near may have all places, one machine in two.
 pub(crate) fn colluders(size: Size) -> Result<Measured, String> {
     let (machines, looks) = (size.of(1_000, 10_000, 100_000) as u32, size.of(200, 2_000, 20_000));
@@ -110,7 +110,8 @@ pub(crate) fn colluders(size: Size) -> Result<Measured, String> {
         size: u64::from(machines),
         detail: format!(
             "of {looks} look-ups {:.3} % lost with one colluder in five, {:.3} % with one in two; {:.3} and {:.3} % if these are nearer than all \
-             others; control: who is near may have all places of a bucket, one in two, {:.1} %",
+             others and have, beside their share of the fair half of each full bucket, the other half; control: who is near may have all \
+             places of a bucket, one in two, {:.1} %",
             fifth * 100.0,
             half * 100.0,
             near_fifth * 100.0,

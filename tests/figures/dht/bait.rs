@@ -30,6 +30,8 @@ const DRAWS: usize = 3;
 /// Which places of a full bucket are the gang's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Won {
+    /// Those that are not fair. Of the others it has its share of all machines: of the fair places of a table that lasts for
+    /// hours, among nodes that come and go, a gang that stays had no larger one than of who was there.
     Half,
     All,
 }

@@ -160,7 +160,7 @@ impl LookUp {
         let mut dealt: Vec<SocketAddr> = Vec::with_capacity(SEEDS_MAX);
         for path in (0..PATHS).cycle().take(SEEDS_MAX) {
             let is_new = |seed: &Start| !dealt.contains(&seed.at);
-            let seed = if path % 2 == 1 { of_fair.find(is_new) } else { None };
+            let seed = if is_fair(path) { of_fair.find(is_new) } else { None };
             let Some(seed) = seed.or_else(|| seeds.find(is_new)) else { break };
             dealt.push(seed.at);
             candidates.add(seed.hint, seed.at, seed.rtt, path, None);
@@ -208,8 +208,7 @@ impl LookUp {
         let is_get = self.is_get(candidate);
         let point = self.points.get(usize::from(candidate.path)).filter(|_| !is_get);
         let towards = point.copied().unwrap_or(self.target);
-        let ask =
-            Ask { hint: candidate.hint, at: candidate.at, path: candidate.path, is_get, is_fair: self.is_fair(candidate.path), towards };
+        let ask = Ask { hint: candidate.hint, at: candidate.at, path: candidate.path, is_get, is_fair: is_fair(candidate.path), towards };
         self.begun |= 1 << ask.path;
         self.asks = self.asks.saturating_add(1);
         self.candidates.on_asked(index);
@@ -332,12 +331,6 @@ impl LookUp {
         self.wants == Wants::Records && may_have
     }
 
-    /// Whether a path goes by those alone who are not known for being near: two of the first round, and all of the others
-    /// (spec: DHT-80).
-    const fn is_fair(&self, path: u8) -> bool {
-        self.has_begun_again || path % 2 == 1
-    }
-
     /// Whom a path asks next, unless it waits (spec: DHT-81, DHT-83).
     fn next_of(&self, path: u8) -> Option<usize> {
         let is_waiting = self.candidates.of(path).any(|(_, candidate)| candidate.state == State::Asked);
@@ -349,7 +342,7 @@ impl LookUp {
         let asked: Vec<Group> = of_path().filter(|(_, it)| !it.is_unasked()).map(|(_, it)| it.group()).collect();
         let mut open = of_path().filter(|(_, it)| it.state == State::New && !asked.contains(&it.group())).peekable();
         let (nearest, first) = open.peek().map(|(index, it)| (*index, it.distance))?;
-        if self.begun & (1 << path) == 0 && !self.is_fair(path) {
+        if self.begun & (1 << path) == 0 && !is_fair(path) {
             // By round trip among those whose distance has at most one bit more (spec: DHT-80).
             let shared = first.0.leading_zeros().saturating_sub(1);
             let by_rtt = open.filter(|(_, it)| it.distance.0.leading_zeros() >= shared);
@@ -436,4 +429,9 @@ impl LookUp {
     fn enter_region(&mut self) {
         self.is_region = self.is_region || self.is_region_due();
     }
+}
+
+/// Whether a path goes by those alone whom nobody has got to know for being near: two of four (spec: DHT-80).
+const fn is_fair(path: u8) -> bool {
+    path % 2 == 1
 }

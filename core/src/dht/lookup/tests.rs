@@ -270,13 +270,19 @@ fn until_something_is_found_new_paths_begin_with_others_of_the_own_table() {
     assert_eq!(searching.answers().count(), asked.len(), "answers of all rounds count");
     assert!(searching.has_begun_again());
     let mut begun = hard(Wants::Records);
-    let ways: Vec<(bool, bool)> = core::iter::from_fn(|| {
+    let ways: Vec<(bool, u8, bool)> = core::iter::from_fn(|| {
         let ask = begun.next()?;
         begun.on_reply(ask.at, ask.hint, Rtt::UNKNOWN, []);
-        Some((begun.has_begun_again(), ask.is_fair))
+        Some((begun.has_begun_again(), ask.path, ask.is_fair))
     })
     .collect();
-    assert!(ways.contains(&(false, false)) && !ways.contains(&(true, false)), "all paths of later rounds are fair: {ways:?}");
+    for again in [false, true] {
+        let mut of_round = ways.iter().filter(|(has_begun_again, ..)| *has_begun_again == again).peekable();
+        assert!(
+            of_round.peek().is_some() && of_round.all(|(_, path, is_fair)| *is_fair == (path % 2 == 1)),
+            "two of four are fair: {ways:?}"
+        );
+    }
 
     for mut once in [hard(Wants::Nodes), look_up(&sixteen())] {
         let asked = answered(&mut once);

@@ -242,7 +242,7 @@ impl Table {
         let is_first_full = self.first.is_full(descent);
         self.mark(bucket, &mut entry, is_first_full);
         if self.has_place(bucket, &entry) {
-            self.mains.insert(bucket, usize::MAX, &entry);
+            self.add_fair(bucket, &entry);
         } else if let Some(index) = self.yielding(bucket, &entry)
             && let Some(yielding) = self.mains.get(index)
         {
@@ -257,10 +257,14 @@ impl Table {
     }
 
     /// Puts a node among its bucket's spares, in their order; `false` if there is no room. The last may fall out.
+    ///
+    /// Of those that have answered who did so last comes first: it is likeliest to be there still. Of others who came first
+    /// does, or who comes again and again would be asked before it.
     pub(super) fn add_spare(&mut self, entry: &Entry) -> bool {
         let bucket = self.bucket(entry.hint);
         let range = self.spares.range(bucket);
-        let before = self.spares.iter(range.clone()).take_while(|other| worth(other) <= worth(entry)).count();
+        let comes_before = |other: &Entry| if entry.is_verified() { worth(other) < worth(entry) } else { worth(other) <= worth(entry) };
+        let before = self.spares.iter(range.clone()).take_while(comes_before).count();
         if before >= self.shape.spares {
             return false;
         }
@@ -271,24 +275,22 @@ impl Table {
         true
     }
 
-    /// Gives a free place of a bucket to the best spare that may have it, before index `at`; `false` if nobody comes.
-    ///
-    /// In the bucket's first half nobody wins by being near: there the one known longest comes (spec: DHT-56).
-    pub(super) fn fill(&mut self, bucket: usize, at: usize) -> bool {
-        let slot = at.saturating_sub(self.mains.range(bucket).start);
-        let is_by_age = slot < self.shape.places(bucket) / 2;
-        let mut best: Option<(usize, Entry)> = None;
-        for index in self.spares.range(bucket) {
-            let Some(mut entry) = self.spares.get(index).filter(Entry::is_verified) else { continue };
+    /// Gives a free place of a bucket to the first spare that may have it, or, if it is not to be a fair one, to the nearest;
+    /// `false` if nobody comes (spec: DHT-56).
+    pub(super) fn fill(&mut self, bucket: usize, is_fair: bool) -> bool {
+        let allowed = self.spares.range(bucket).filter_map(|index| {
+            let mut entry = self.spares.get(index).filter(Entry::is_verified)?;
             self.mark(bucket, &mut entry, false);
-            let is_better = |old: &Entry| is_by_age && !entry.has(State::CROWDED) && entry.state.class() > old.state.class();
-            if self.has_place(bucket, &entry) && best.as_ref().is_none_or(|(_, old)| is_better(old)) {
-                best = Some((index, entry));
-            }
-        }
+            self.has_place(bucket, &entry).then_some((index, entry))
+        });
+        let best = allowed.min_by_key(|(_, entry)| (entry.has(State::CROWDED), if is_fair { 0 } else { entry.rtt.rank() }));
         let Some((index, entry)) = best else { return false };
         self.spares.remove(index);
-        self.mains.insert(bucket, at, &entry);
+        if is_fair {
+            self.add_fair(bucket, &entry);
+        } else {
+            self.add_unfair(bucket, &entry);
+        }
         true
     }
 
@@ -302,31 +304,13 @@ impl Table {
         }
     }
 
-    /// Puts a near node in the place of the slowest of its bucket's second half, if it is much nearer (spec: DHT-56).
-    fn take_slower(&mut self, bucket: usize, entry: &Entry) -> bool {
-        if entry.has(State::CROWDED) {
-            return false;
-        }
-        let is_own_only = !entry.has(State::OWN) && self.others(bucket) >= others_max(self.shape.places(bucket));
-        let range = self.mains.range(bucket);
-        let half = range.start.saturating_add(self.shape.places(bucket) / 2);
-        let slowest = (half..range.end)
-            .filter_map(|index| self.mains.get(index).map(|slow| (index, slow)))
-            .filter(|(_, slow)| entry.rtt.is_much_shorter(slow.rtt) && !(is_own_only && slow.has(State::OWN)))
-            .max_by_key(|(_, slow)| slow.rtt);
-        let Some((index, slow)) = slowest else { return false };
-        self.mains.set(index, entry);
-        self.relax(&slow);
-        self.add_spare(&slow);
-        true
-    }
-
     /// Takes a node out of its place and gives that to a spare.
     fn vacate(&mut self, index: usize) {
         let bucket = self.mains.bucket_of(index);
-        if let Some(gone) = self.mains.remove(index) {
+        let is_fair = self.fair(bucket).contains(&index);
+        if let Some(gone) = self.take_out(index) {
             self.relax(&gone);
-            self.fill(bucket, index);
+            self.fill(bucket, is_fair);
         }
     }
 
@@ -345,11 +329,11 @@ impl Table {
 
     /// Gives all free places to spares that may have them.
     pub(super) fn fill_all(&mut self) {
-        (0..BUCKETS).for_each(|bucket| while self.fill(bucket, usize::MAX) {});
+        (0..BUCKETS).for_each(|bucket| while self.fill(bucket, true) {});
     }
 
     /// After one under the caps has left, one over them may be under them.
-    fn relax(&mut self, gone: &Entry) {
+    pub(super) fn relax(&mut self, gone: &Entry) {
         if !gone.has(State::CROWDED) && self.mode == Mode::Soft {
             self.unmark(1);
         }
@@ -372,7 +356,7 @@ impl Table {
     }
 
     /// Notes whether a node would be over a cap in this bucket (spec: DHT-53).
-    fn mark(&self, bucket: usize, entry: &mut Entry, is_first_full: bool) {
+    pub(super) fn mark(&self, bucket: usize, entry: &mut Entry, is_first_full: bool) {
         let is_crowded = is_first_full || self.mains.is_crowded(bucket, entry, self.realm.is_global());
         entry.state = entry.state.with(State::CROWDED, is_crowded);
     }
@@ -382,7 +366,7 @@ impl Table {
     }
 
     /// Whether there is a free place for this node, which is marked. A quarter is for those met by own look-ups (spec: DHT-55).
-    fn has_place(&self, bucket: usize, entry: &Entry) -> bool {
+    pub(super) fn has_place(&self, bucket: usize, entry: &Entry) -> bool {
         let places = self.shape.places(bucket);
         let is_room = self.mains.range(bucket).len() < places;
         is_room && !self.is_excluded(entry) && (entry.has(State::OWN) || self.others(bucket) < others_max(places))
@@ -405,7 +389,7 @@ impl Table {
     }
 
     /// How many of a bucket were not met by own look-ups.
-    fn others(&self, bucket: usize) -> usize {
+    pub(super) fn others(&self, bucket: usize) -> usize {
         let mut count: usize = 0;
         self.mains
             .scan(self.mains.range(bucket), Time::ZERO, |seen| count = count.saturating_add(usize::from(!seen.state.has(State::OWN))));
@@ -414,13 +398,13 @@ impl Table {
 }
 
 /// How many places of a bucket are not kept for own look-ups.
-const fn others_max(places: usize) -> usize {
+pub(super) const fn others_max(places: usize) -> usize {
     places.saturating_sub(places / 4)
 }
 
-/// The order of spares, the best first: verified, under the caps, near.
-const fn worth(entry: &Entry) -> (bool, bool, u8) {
-    (!entry.is_verified(), entry.has(State::CROWDED), entry.rtt.rank())
+/// The order of spares, the best first: verified, under the caps.
+const fn worth(entry: &Entry) -> (bool, bool) {
+    (!entry.is_verified(), entry.has(State::CROWDED))
 }
 
 fn unverified(hint: Hint, at: SocketAddr, now: Time) -> Entry {

@@ -5,7 +5,6 @@
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::ops::Range;
 use core::time::Duration;
 
 use super::key::Hint;
@@ -14,14 +13,19 @@ use crate::time::Time;
 
 mod admit;
 mod entry;
+mod fair;
 mod probe;
 mod shelf;
 mod stored;
 
 #[cfg(test)]
+mod fair_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turnover_tests;
 
 pub(crate) use admit::{Admission, Answer, Candidate, Miss};
 pub(crate) use entry::{Entry, Rtt};
@@ -81,7 +85,7 @@ pub(crate) enum Wanted {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Places {
     All,
-    /// Those that nobody wins by being near: of a full bucket the first half (spec: DHT-56).
+    /// Those that nobody wins by being near (spec: DHT-56).
     Fair,
 }
 
@@ -109,6 +113,8 @@ pub(crate) struct Table {
     mode: Mode,
     mains: Shelf,
     spares: Shelf,
+    /// How many of each bucket, its last ones, are not fair (spec: DHT-56).
+    unfair: [u8; BUCKETS],
     /// When ages were cut last; within an hour of whatever happened last.
     swept: Time,
     /// The first entries, by the entry peer that they were learnt through.
@@ -129,6 +135,7 @@ impl Table {
             mode: Mode::Soft,
             mains: Shelf::new(realm.is_v6),
             spares: Shelf::new(realm.is_v6),
+            unfair: [0; BUCKETS],
             swept: Time::ZERO,
             first: admit::First::new(),
             suspected: None,
@@ -231,12 +238,6 @@ impl Table {
         }
     }
 
-    /// The places of a bucket that nobody wins by being near (spec: DHT-56).
-    fn fair(&self, bucket: usize) -> Range<usize> {
-        let (range, places) = (self.mains.range(bucket), self.shape.places(bucket));
-        if range.len() < places { range } else { range.start..range.start.saturating_add(places / 2) }
-    }
-
     /// Soft or hard. In hard mode those over a cap lose their places.
     pub(crate) fn set_mode(&mut self, mode: Mode, now: Time) {
         self.sweep(now);
@@ -246,7 +247,7 @@ impl Table {
             let crowded: Vec<usize> =
                 (0..self.mains.len()).rev().filter(|index| self.mains.get(*index).is_some_and(|it| it.has(State::CROWDED))).collect();
             for index in crowded {
-                if let Some(entry) = self.mains.remove(index) {
+                if let Some(entry) = self.take_out(index) {
                     self.add_spare(&entry);
                 }
             }
@@ -254,17 +255,6 @@ impl Table {
         // Before that, whoever waits because of its descent would come back.
         if self.first.is_settled() {
             self.fill_all();
-        }
-    }
-
-    /// Puts the same nodes around another own id: at another address one has another.
-    pub(crate) fn rehome(&mut self, own: Hint, now: Time) {
-        self.sweep(now);
-        let old = [&mut self.mains, &mut self.spares].map(|shelf| core::mem::replace(shelf, Shelf::new(self.realm.is_v6)));
-        self.own = own;
-        self.suspected = None;
-        for entry in old.iter().flat_map(|shelf| shelf.iter(0..shelf.len())).filter(|entry| entry.hint != own) {
-            self.place(entry, None, now);
         }
     }
 

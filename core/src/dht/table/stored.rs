@@ -35,6 +35,8 @@ const OWN: u8 = 1 << 1;
 const DUAL: u8 = 1 << 2;
 const CLASS_SHIFT: u32 = 3;
 const RTT_SHIFT: u32 = 5;
+/// In the time: it is there for being near, or may be (spec: DHT-56).
+const UNFAIR: u32 = 1 << 31;
 
 impl Table {
     /// The nodes with a place as bytes, nearest buckets first, at most 1,024 (spec: DHT-63).
@@ -44,14 +46,15 @@ impl Table {
         let mut out = Vec::with_capacity(size * count + 4);
         out.extend_from_slice(&[FORMAT, self.realm.family()]);
         out.extend_from_slice(&u16::try_from(count).unwrap_or_default().to_be_bytes());
-        for entry in (0..self.mains.len()).rev().filter_map(|index| self.mains.get(index)).take(count) {
+        for (index, entry) in (0..self.mains.len()).rev().filter_map(|index| Some((index, self.mains.get(index)?))).take(count) {
             out.extend_from_slice(&entry.hint.to_bytes());
             match entry.at.ip() {
                 IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
                 IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
             }
             out.extend_from_slice(&entry.at.port().to_be_bytes());
-            out.extend_from_slice(&wall_ticks(wall).saturating_sub(entry.seen.age(now).into()).to_be_bytes());
+            let unfair = if self.unfair(self.mains.bucket_of(index)).contains(&index) { UNFAIR } else { 0 };
+            out.extend_from_slice(&(wall_ticks(wall).saturating_sub(entry.seen.age(now).into()) | unfair).to_be_bytes());
             let flag = |is_so: bool, bit: u8| if is_so { bit } else { 0 };
             let flags = flag(entry.is_verified(), VERIFIED) | flag(entry.has(State::OWN), OWN) | flag(entry.is_dual(), DUAL);
             out.push(flags | entry.state.class() << CLASS_SHIFT | entry.rtt.coarse() << RTT_SHIFT);
@@ -79,9 +82,14 @@ impl Table {
         }
         let before = self.mains.len();
         // The farthest were stored last.
-        for entry in entries.into_iter().rev() {
-            if entry.hint != self.own && self.realm.takes(entry.hint, entry.at) && self.mains.position(entry.at).is_none() {
+        for (entry, is_fair) in entries.into_iter().rev() {
+            if entry.hint == self.own || !self.realm.takes(entry.hint, entry.at) || self.mains.position(entry.at).is_some() {
+                continue;
+            }
+            if is_fair {
                 self.place(entry, None, now);
+            } else {
+                self.place_unfair(entry);
             }
         }
         let kept = self.mains.len().saturating_sub(before);
@@ -91,7 +99,7 @@ impl Table {
 
 /// Units of 8 s since 1970.
 fn wall_ticks(wall: WallTime) -> u32 {
-    u32::try_from(wall.as_millis() / (TICK_SECS * 1_000)).unwrap_or(u32::MAX)
+    u32::try_from(wall.as_millis() / (TICK_SECS * 1_000)).unwrap_or(u32::MAX).min(!UNFAIR)
 }
 
 /// Takes bytes from the front.
@@ -104,17 +112,18 @@ impl Reader<'_> {
         Some(*taken)
     }
 
-    fn entry(&mut self, is_v6: bool, now: Time, wall: WallTime) -> Option<Entry> {
+    /// A node, and whether it is fair.
+    fn entry(&mut self, is_v6: bool, now: Time, wall: WallTime) -> Option<(Entry, bool)> {
         let hint = Hint::from_bytes(self.take()?);
         let ip: IpAddr = if is_v6 { Ipv6Addr::from(self.take::<16>()?).into() } else { Ipv4Addr::from(self.take::<4>()?).into() };
         let at = SocketAddr::new(ip, u16::from_be_bytes(self.take()?));
         let seen = u32::from_be_bytes(self.take()?);
         let [flags] = self.take()?;
         // A clock that went back makes everything old.
-        let age = wall_ticks(wall).checked_sub(seen).and_then(|age| u16::try_from(age).ok()).unwrap_or(AGE_MAX).min(AGE_MAX);
+        let age = wall_ticks(wall).checked_sub(seen & !UNFAIR).and_then(|age| u16::try_from(age).ok()).unwrap_or(AGE_MAX).min(AGE_MAX);
         let is_verified = flags & VERIFIED != 0 && age <= NAMED_AGE_MAX;
         let state = State::default().with_misses(if is_verified { 0 } else { UNVERIFIED }).with_class(flags >> CLASS_SHIFT & 0b11);
         let state = state.with(State::OWN, flags & OWN != 0).with(State::DUAL, flags & DUAL != 0);
-        Some(Entry { hint, at, rtt: Rtt::of_coarse(flags >> RTT_SHIFT), seen: Tick::before(now, age), state })
+        Some((Entry { hint, at, rtt: Rtt::of_coarse(flags >> RTT_SHIFT), seen: Tick::before(now, age), state }, seen & UNFAIR == 0))
     }
 }
