@@ -246,9 +246,8 @@ impl Publisher {
             // Most have it by now: they are asked before they are put to (spec: DHT-149).
             chosen.iter_mut().for_each(|one| one.token = None);
         }
-        let carriers = if is_single { looked.carriers } else { &[] };
-        let carriers = carriers.get(..targets::CARRIERS).unwrap_or(carriers);
-        stand.on_looked(Round::new(kinds, &chosen, carriers, must_ask), looked.is_soft, now);
+        let carriers = if is_single { targets::carrying(looked.carriers, &chosen) } else { Vec::new() };
+        stand.on_looked(Round::new(kinds, &chosen, &carriers, must_ask), looked.is_soft, now);
     }
 
     /// A reply to [`Do::Get`].

@@ -66,3 +66,12 @@ pub(crate) fn carriers(home: Hint, table: impl Iterator<Item = Entry>) -> Vec<Co
     }
     best.into_iter().map(|(_, _, contact)| contact).collect()
 }
+
+/// Of these at most two, and if there are fewer all holders too: some of those may serve in both families (spec: DHT-147).
+pub(super) fn carrying(carriers: &[Contact], holders: &[Answered]) -> Vec<Contact> {
+    let mut asked: Vec<Contact> = carriers.iter().copied().take(CARRIERS).collect();
+    if asked.len() < CARRIERS {
+        asked.extend(holders.iter().map(|holder| holder.contact));
+    }
+    asked
+}

@@ -405,11 +405,11 @@ fn the_five_are_the_nearest_of_different_networks_as_far_as_there_are_as_many() 
 #[test]
 fn the_device_record_comes_first_and_is_given_again_to_who_lacks_it() {
     let mut net = Net::published(Policy::Everyone, 16);
-    assert!(net.order[..5].iter().all(|it| net.nodes[&it.at].puts == [(Kind::Device, false), (Kind::Address, false)]));
+    assert!(net.order[..5].iter().all(|it| net.nodes[&it.at].puts == [(Kind::Device, true), (Kind::Address, true)]));
     // One forgets everything.
     *net.node(2) = Node::default();
     net.run_for(56 * 60);
-    assert_eq!(net.node(2).puts, [(Kind::Address, false), (Kind::Device, false), (Kind::Address, false)]);
+    assert_eq!(net.node(2).puts, [(Kind::Address, true), (Kind::Device, true), (Kind::Address, true)]);
     assert!(net.node(2).address.is_some());
     assert!(net.node(1).puts.iter().filter(|(kind, _)| *kind == Kind::Device).count() == 1, "others are not bothered");
 }
@@ -666,6 +666,21 @@ fn an_owner_of_one_family_asks_two_dual_nodes_to_carry_and_one_of_both_does_not(
 
 // spec-test: DHT-147
 #[test]
+fn who_knows_fewer_than_two_dual_nodes_asks_all_holders_to_carry() {
+    for known in [vec![], vec![node(7)], vec![node(2)]] {
+        let mut net = Net::new(Policy::Everyone, 9);
+        net.carriers.clone_from(&known);
+        net.publisher.on_servers(V4, 9, net.now);
+        net.run_for(5);
+        let asked: Vec<u8> = (1..=9).filter(|n| !net.nodes[&node(*n).at].puts.is_empty()).collect();
+        let holders = if known == [node(7)] { vec![1, 2, 3, 4, 5, 7] } else { vec![1, 2, 3, 4, 5] };
+        assert_eq!(asked, holders, "{known:?}");
+        assert!(net.nodes.values().flat_map(|node| &node.puts).all(|(_, carry)| *carry), "{known:?}");
+    }
+}
+
+// spec-test: DHT-147
+#[test]
 fn those_who_carry_are_known_longest_and_then_nearest() {
     let key = Hint(home().hint().0 ^ u64::MAX);
     let mut table = Table::new(Realm { is_v6: false, scope: Scope::Private }, key, Shape::SERVER);
@@ -789,7 +804,7 @@ fn a_revocation_is_put_where_an_older_one_or_none_is_held() {
     net.publisher.set_revocation(known, net.now);
     net.publisher.on_servers(V4, 16, net.now);
     net.run_for(5);
-    let given = |n: u8| net.nodes[&node(n).at].puts.contains(&(Kind::Revocation, false));
+    let given = |n: u8| net.nodes[&node(n).at].puts.contains(&(Kind::Revocation, true));
     assert_eq!([1, 2, 3, 4, 5].map(given), [false, false, true, true, true]);
     assert_eq!(net.stored(), [(Kind::Device, Tally { acks: 5, of: 5, ..Tally::default() }, true)]);
 }

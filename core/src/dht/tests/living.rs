@@ -265,7 +265,8 @@ fn what_is_published_in_one_family_is_carried_to_the_home_in_the_other_one_once(
         let log = world.log.replace(Vec::new()).unwrap_or_default();
         log.iter().filter(|(_, letter)| letter.is("q", "put") && letter.to.is_ipv6()).count()
     };
-    assert!((6..=20).contains(&puts(&mut world)));
+    // By all four in both, of whom the owner knows one at most for what they are, to five at most, of two kinds.
+    assert!((6..=40).contains(&puts(&mut world)));
     world.run_secs(600);
     assert_eq!(puts(&mut world), 0, "and no more of it");
     let reader = others[0];
