@@ -62,8 +62,9 @@ fn when_all_clocks_were_ahead_everybody_is_found_within_a_minute_after_the_last_
         }
         world.run_secs(40);
         readers(count).for_each(|reader| assert_found(&mut world, reader, &why));
-        // Until the time has come that was ahead then, and over it.
+        // Until the time has come that was ahead then, and over it; a clock that says what is known already is not set anew.
         for _ in 0..if count == 2 { 18 } else { 0 } {
+            (0..usize::from(count)).for_each(|index| set_clock(&mut world, index, Duration::ZERO));
             world.run_secs(300);
             readers(count).for_each(|reader| assert_found(&mut world, reader, &why));
         }
