@@ -204,13 +204,12 @@ impl Dht {
         record: &str,
         carry: bool,
     ) -> Outcome {
-        let now = cx.now;
-        match self.put_at_home(cx, at, (target, kind), record, group(asking.from), Put::Others { carry }) {
+        // Who serves here alone carries nothing.
+        let (now, depositor, carry) = (cx.now, group(asking.from), carry && self.other(at).is_some());
+        match self.put_at_home(cx, at, (target, kind), record, depositor, Put::Others { carry }) {
             Ok(kept) => {
-                if carry {
-                    self.carry.offer(&kept.name, now);
-                }
-                self.is_dirty |= carry || kept.is_new;
+                let is_carried = carry && self.carry.offer(&kept.name, kept.sequence, depositor, now);
+                self.is_dirty |= is_carried || kept.is_new;
                 self.reply(cx, at, asking, Reply::new(Answer::Put { sequence: kept.sequence }))
             }
             Err(NotKept::Denied(denied)) => Outcome::Denied(denied),
