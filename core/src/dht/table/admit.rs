@@ -1,12 +1,13 @@
 //! Who gets a place in the table, who waits, and who goes.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::entry::{Entry, Rtt, State, Tick, UNVERIFIED, ticks};
 use super::shelf::BUCKETS;
 use super::{Mode, Table};
-use crate::address::plain_socket;
+use crate::address::{group, plain_socket};
 use crate::dht::key::Hint;
 use crate::time::Time;
 
@@ -70,6 +71,8 @@ impl Miss {
 const MISSES_MAX: u8 = 3;
 /// A node that missed is asked again after this, and after twice this.
 const AGAIN: Duration = Duration::from_secs(10);
+/// So many of a group may wait beside a bucket of a hard table, as many as may have places in it (spec: DHT-52).
+const SPARES_OF_GROUP: usize = 2;
 /// A bucket is suspected at most this often (spec: DHT-58).
 pub(super) const SUSPECT_EACH: Duration = Duration::from_secs(600);
 /// Mean times in units of 8 s after which a node is of the next age class: 30 min, 90 min more, 6 h more (spec: DHT-60).
@@ -262,9 +265,11 @@ impl Table {
     /// does, or who comes again and again would be asked before it.
     pub(super) fn add_spare(&mut self, entry: &Entry) -> bool {
         let bucket = self.bucket(entry.hint);
+        if !self.makes_room_beside_its_group(bucket, entry) {
+            return false;
+        }
         let range = self.spares.range(bucket);
-        let comes_before = |other: &Entry| if entry.is_verified() { worth(other) < worth(entry) } else { worth(other) <= worth(entry) };
-        let before = self.spares.iter(range.clone()).take_while(comes_before).count();
+        let before = self.spares.iter(range.clone()).take_while(|other| stays_before(other, entry)).count();
         if before >= self.shape.spares {
             return false;
         }
@@ -273,6 +278,21 @@ impl Table {
             self.spares.remove(range.end);
         }
         true
+    }
+
+    /// In a hard table at most two of a group wait beside a bucket: the last of them goes for one that comes before it (spec: DHT-52).
+    fn makes_room_beside_its_group(&mut self, bucket: usize, entry: &Entry) -> bool {
+        if self.mode == Mode::Soft {
+            return true;
+        }
+        let of_group = |index: &usize| self.spares.get(*index).is_some_and(|other| group(other.at) == group(entry.at));
+        let beside: Vec<usize> = self.spares.range(bucket).filter(of_group).collect();
+        let Some(last) = beside.last().copied().filter(|_| beside.len() >= SPARES_OF_GROUP) else { return true };
+        let goes = self.spares.get(last).is_none_or(|last| !stays_before(&last, entry));
+        if goes {
+            self.spares.remove(last);
+        }
+        goes
     }
 
     /// Gives a free place of a bucket to the first spare that may have it, or, if it is not to be a fair one, to the nearest;
@@ -405,6 +425,11 @@ pub(super) const fn others_max(places: usize) -> usize {
 /// The order of spares, the best first: verified, under the caps.
 const fn worth(entry: &Entry) -> (bool, bool) {
     (!entry.is_verified(), entry.has(State::CROWDED))
+}
+
+/// Whether a spare stays before one that comes: of those that have answered the last one is first, of others the first.
+fn stays_before(other: &Entry, entry: &Entry) -> bool {
+    worth(other) < worth(entry) || (worth(other) == worth(entry) && !entry.is_verified())
 }
 
 fn unverified(hint: Hint, at: SocketAddr, now: Time) -> Entry {

@@ -60,6 +60,10 @@ impl Table {
     /// Puts a node on a free place, for whatever its round trip is. When there is no other, only those that came first stay fair.
     pub(super) fn add_fair(&mut self, bucket: usize, entry: &Entry) {
         self.mains.insert(bucket, self.fair(bucket).end, entry);
+        self.contest_full(bucket);
+    }
+
+    fn contest_full(&mut self, bucket: usize) {
         if self.mains.range(bucket).len() >= self.shape.places(bucket) {
             self.contest(bucket);
         }
@@ -71,6 +75,7 @@ impl Table {
         if let Some(unfair) = self.unfair.get_mut(bucket) {
             *unfair = unfair.saturating_add(1);
         }
+        self.contest_full(bucket);
     }
 
     /// From now on at most half of a bucket's places are fair: places have been won by being near, or may have been.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::tests::{NOW, OWN, PRIVATE, check, hints, in_bucket, ms, nearest, private, secs, waiting};
+use super::tests::{GLOBAL, NOW, OWN, PRIVATE, check, hints, in_bucket, ms, nearest, of_group, private, secs, waiting};
 use super::*;
 use crate::time::WallTime;
 
@@ -201,4 +201,30 @@ fn who_finds_no_place_at_another_own_id_waits() {
     check(&table);
     let all: Vec<u64> = hints(table.mains()).into_iter().chain(waiting(&table)).collect();
     assert_eq!((table.len(), all.len()), (16, 32), "{all:x?}");
+}
+
+// spec-test: DHT-52
+#[test]
+fn one_network_does_not_push_the_spares_of_others_out() {
+    let mut table = Table::new(GLOBAL, OWN, Shape::CLIENT);
+    table.set_mode(Mode::Hard, NOW);
+    let mut others = (0..=255).flat_map(|fourth| of_group(2, fourth).take(1));
+    let mut known: Vec<SocketAddr> = Vec::new();
+    while waiting(&table).len() < 4 {
+        let answer = others.next().expect("of many groups");
+        known.push(answer.at);
+        table.on_answer(&answer, NOW);
+    }
+    let before = waiting(&table);
+    let mut gang = of_group(1, 1);
+    for answer in gang.by_ref().take(40) {
+        table.on_answer(&answer, NOW);
+        check(&table);
+    }
+    let left = waiting(&table).into_iter().filter(|hint| before.contains(hint)).count();
+    assert_eq!((waiting(&table).len(), left), (4, 2), "two of the gang wait, the last that came");
+    // Nor do they who only say that they are there, once two wait.
+    let asking = gang.next().expect("one more");
+    assert_ne!(table.on_request(asking.hint, asking.at, NOW), Candidate::Ask);
+    assert_eq!(waiting(&table).into_iter().filter(|hint| before.contains(hint)).count(), 2);
 }
