@@ -85,10 +85,12 @@ impl Cx {
         self.wall = self.wall_at(self.now);
     }
 
-    /// What the wall clock says now.
-    pub(crate) const fn set_wall(&mut self, wall: WallTime) {
+    /// What the wall clock says now; whether it has jumped, by more than a second.
+    pub(crate) const fn set_wall(&mut self, wall: WallTime) -> bool {
+        let has_jumped = self.wall.as_millis().abs_diff(wall.as_millis()) > 1_000;
         self.wall_told = (self.now, wall);
         self.wall = wall;
+        has_jumped
     }
 
     /// The wall clock as last told, moved on by the monotonic time since.

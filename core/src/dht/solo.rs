@@ -64,9 +64,7 @@ impl Solo {
             Event::Tick => parts.dht.on_tick(&mut parts.cx),
             Event::Addresses { local, rebound } => parts.dht.on_addresses(&mut parts.cx, local, rebound),
             Event::Clock { wall } => {
-                let jumped = parts.cx.wall.as_millis().abs_diff(wall.as_millis()) > 1_000;
-                parts.cx.set_wall(wall);
-                if jumped {
+                if parts.cx.set_wall(wall) {
                     parts.dht.on_clock(&mut parts.cx);
                 }
             }

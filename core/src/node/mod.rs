@@ -462,9 +462,8 @@ impl Parts {
 
     /// The wall clock is told: what ends by it is set anew if it has jumped.
     fn on_clock(&mut self, wall: WallTime) {
-        let jumped = self.cx.wall.as_millis().abs_diff(wall.as_millis()) > 1_000;
-        self.cx.set_wall(wall);
-        if jumped && !matches!(self.phase, Phase::Starting | Phase::Suspended | Phase::Stopped) {
+        let has_jumped = self.cx.set_wall(wall);
+        if has_jumped && !matches!(self.phase, Phase::Starting | Phase::Suspended | Phase::Stopped) {
             self.clock_told = false;
             self.clocks.clear();
             self.arm_renewal();
