@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use super::ask::Whom;
-use super::home::Name;
+use super::home::{Name, Slot};
 use super::lookup::Near;
 use super::rpc::{Asked, Question};
 use super::seek::Goal;
@@ -25,14 +25,20 @@ impl Dht {
         }
     }
 
-    /// Offers a record to those who are to hold it in the other family.
+    /// Offers a record to those who are to hold it in the other family, before an address the device record that it leans on.
     pub(super) fn carry_to(&mut self, cx: &mut Cx, name: &Name, holders: &[Near]) {
-        let Some(held) = self.home.find(name) else { return };
-        let (number, record): (u64, Arc<str>) = (held.number(), Arc::from(held.json()));
-        for holder in holders {
-            let device = name.slot.device().map(DeviceHint::of);
-            let question = Question::Offer { target: name.home, kind: name.slot.kind(), device, number, record: record.clone() };
-            self.ask_contact(cx, Contact { hint: holder.hint, at: holder.at }, question, Purpose::Give);
+        let device = match name.slot {
+            Slot::Address(device) => Some(Name { slot: Slot::Device(device), ..*name }),
+            Slot::Device(_) | Slot::Revocation => None,
+        };
+        for name in device.iter().chain([name]) {
+            let Some(held) = self.home.find(name) else { continue };
+            let (number, record): (u64, Arc<str>) = (held.number(), Arc::from(held.json()));
+            for holder in holders {
+                let device = name.slot.device().map(DeviceHint::of);
+                let question = Question::Offer { target: name.home, kind: name.slot.kind(), device, number, record: record.clone() };
+                self.ask_contact(cx, Contact { hint: holder.hint, at: holder.at }, question, Purpose::Give);
+            }
         }
     }
 

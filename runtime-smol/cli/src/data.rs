@@ -130,7 +130,7 @@ pub(crate) fn app_of(asked: Option<&AppId>, device: &DeviceFile) -> Result<AppId
 
 /// Has the identity sign for the device when that is due. Whose delegation has not begun is told so: one of two clocks was wrong.
 pub(crate) fn delegated(device: &mut DeviceFile, identity: &IdentityFile, app: &AppId, now: WallTime) -> Result<(), Fail> {
-    let early = device.delegation().filter(|delegation| delegation.check_window(now) == Err(Refusal::NotYet)).map(Delegation::from);
+    let early = device.delegation().and_then(|delegation| begins(delegation, now));
     device.delegated(identity.secret(), app, now)?;
     if let Some(from) = early {
         let (now, from) = (date(now), date(from));
@@ -139,6 +139,11 @@ pub(crate) fn delegated(device: &mut DeviceFile, identity: &IdentityFile, app: &
         ));
     }
     Ok(())
+}
+
+/// When a delegation begins, if by the clock `now` it has not.
+pub(crate) fn begins(delegation: &Delegation, now: WallTime) -> Option<WallTime> {
+    (delegation.check_window(now) == Err(Refusal::NotYet)).then(|| delegation.from())
 }
 
 /// `2027-01-15 08:00 UTC`.

@@ -7,7 +7,7 @@ use overcom_core::{AppId, DELEGATION_MS_DEFAULT, Grant, WallTime};
 use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, IdentityFile};
 
-use crate::data::{Data, app, app_of, date, delegated};
+use crate::data::{Data, app, app_of, begins, date, delegated};
 use crate::fail::Fail;
 
 #[derive(Args)]
@@ -59,6 +59,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
     let _ = writeln!(text, "user    {user}{note}");
     let _ = writeln!(text, "device  {}", delegation.device());
     let _ = writeln!(text, "app     {}", delegation.app());
+    if let Some(from) = begins(delegation, now) {
+        let _ = writeln!(text, "from    {}   (not yet, by this machine's clock: overcom doctor)", date(from));
+    }
     let ended = if until < now { "   (over: overcom delegate)" } else { "" };
     let _ = writeln!(text, "until   {}{ended}", date(until));
     Ok(text)

@@ -273,6 +273,28 @@ fn what_is_published_in_one_family_is_carried_to_the_home_in_the_other_one_once(
     assert_eq!(found(&mut world, reader, 1, None, 6), [(device(1, 1), vec![wan(20)])]);
 }
 
+/// A device record is put once in days, and carried once: who missed it then would refuse the addresses until it is renewed.
+// spec-test: DHT-115
+#[test]
+fn a_device_record_that_was_lost_when_it_was_carried_is_carried_with_the_next_address() {
+    let mut world = World::new();
+    for n in 0..4 {
+        world.add(n, &[wan(n), wan6(n)], &[wan(0)][..usize::from(n > 0)]);
+    }
+    let others: Vec<usize> = (10..15).map(|n| world.add(n, &[wan6(n)], &[wan6(0)])).collect();
+    world.run_secs(30);
+    let owner = world.add(20, &[wan(20)], &[wan(0)]);
+    world.run_secs(10);
+    world.weather = Some(Box::new(|_, letter| if letter.is("q", "put") && letter.to.is_ipv6() { Vec::new() } else { vec![letter] }));
+    world.with(owner, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
+    world.run_secs(60);
+    world.weather = None;
+    let holders = |world: &World| others.iter().filter(|index| world.solo(**index).view().records == 2).count();
+    assert_eq!(holders(&world), 0, "what was carried is lost");
+    world.run_secs(3_400);
+    assert!(holders(&world) >= 3, "{} of five hold both records", holders(&world));
+}
+
 /// Its table is empty by then: only the entry peers are left.
 // spec-test: DHT-131
 #[test]

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::{Delegation, Refusal, Time, WallTime};
+use overcom_core::{Delegation, Time, WallTime};
 use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, IdentityFile, write_private};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::data::{DAY_MS, date, own};
+use crate::data::{DAY_MS, begins, date, own};
 use crate::fail::Fail;
 use crate::hub::clock_sentence;
 use crate::run::Place;
@@ -196,8 +196,8 @@ fn clock(now: WallTime, ahead_ms: Option<i64>, peers: u64, delegation: Option<&D
     if now < BUILT_AFTER {
         return Check::fail("clock", says, "set the clock: this program is younger than that");
     }
-    if let Some(delegation) = delegation.filter(|delegation| delegation.check_window(now) == Err(Refusal::NotYet)) {
-        let found = format!("{says}, but the delegation begins {}", date(delegation.from()));
+    if let Some(from) = delegation.and_then(|delegation| begins(delegation, now)) {
+        let found = format!("{says}, but the delegation begins {}", date(from));
         return Check::fail("clock", found, "set the clock; if it is right now, see what is said of the delegation");
     }
     match ahead_ms {
@@ -214,9 +214,9 @@ fn delegated(now: WallTime, delegation: Option<&Delegation>, has_identity: bool)
         return Check::fail("delegation", "there is none", next);
     };
     let (until, app) = (delegation.until(), delegation.app());
-    if delegation.check_window(now) == Err(Refusal::NotYet) {
+    if let Some(from) = begins(delegation, now) {
         let next = if has_identity { "overcom delegate" } else { renew };
-        return Check::fail("delegation", format!("it begins {}", date(delegation.from())), format!("if the clock is right now: {next}"));
+        return Check::fail("delegation", format!("it begins {}", date(from)), format!("if the clock is right now: {next}"));
     }
     if until < now {
         return Check::fail("delegation", format!("it ended {}", date(until)), renew);
