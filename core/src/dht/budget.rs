@@ -15,6 +15,11 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// A full one.
+    pub(crate) const fn new() -> Self {
+        Self { at: Time::ZERO }
+    }
+
     /// Spends `amount`, if there is as much.
     pub(crate) fn spend(&mut self, amount: u32, rate: Rate, now: Time) -> bool {
         let at = self.at.max(now) + time_for(amount, rate);
@@ -32,10 +37,11 @@ impl Budget {
             return false;
         }
         if let Some(mut share) = share {
-            if !share.lets(amount, rate, rest.left_percent(rate, now), now) {
+            let left = rest.left_percent(rate, now);
+            if !share.lets(amount, rate, left, now) {
                 return false;
             }
-            share.charge(amount, rate, now);
+            share.charge(amount, rate, left, now);
         }
         *self = rest;
         true

@@ -16,9 +16,9 @@ use crate::cx::Cx;
 impl Dht {
     /// Begins to carry the next record that came to be carried (spec: DHT-115).
     pub(super) fn drive_carry(&mut self, cx: &Cx) {
-        while let Some(name) = self.carry.next(cx.now) {
-            let Some(held) = self.home.find(&name) else { continue };
-            let is_to = |net: &super::net::Net| net.realm.scope == name.scope && !held.is_in(net.realm.is_v6) && net.local.is_some();
+        while let Some((name, is_v6)) = self.carry.next(cx.now) {
+            // Who holds it there, too, is one of its holders there.
+            let is_to = |net: &super::net::Net| net.realm.scope == name.scope && net.realm.is_v6 != is_v6 && net.local.is_some();
             if let Some(at) = self.nets.iter().position(is_to) {
                 self.seek(cx, at, name.home, Goal::Carry(name));
             }
@@ -48,6 +48,6 @@ impl Dht {
         let has_it = number_of(got, *kind, *device).is_some_and(|held| held >= *number);
         let Some(token) = got.token.filter(|_| !has_it) else { return };
         let question = Question::Put { target: *target, kind: *kind, token: Some(token), record: record.clone(), carry: false };
-        self.ask(cx, at, Whom { at: asked.to, hint: asked.hint, rtt: Rtt::UNKNOWN }, question, Purpose::Push);
+        self.ask(cx, at, Whom { at: asked.to, hint: asked.hint, rtt: Rtt::UNKNOWN }, question, Purpose::Give);
     }
 }

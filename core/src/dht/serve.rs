@@ -208,7 +208,8 @@ impl Dht {
         let (now, depositor, carry) = (cx.now, group(asking.from), carry && self.other(at).is_some());
         match self.put_at_home(cx, at, (target, kind), record, depositor, Put::Others { carry }) {
             Ok(kept) => {
-                let is_carried = carry && self.carry.offer(&kept.name, kept.sequence, depositor, now);
+                let share = self.shares.of(Good::Carries, asking.from, asking.realm);
+                let is_carried = carry && self.carry.offer(&kept.name, kept.sequence, asking.realm.is_v6, share, now);
                 self.is_dirty |= is_carried || kept.is_new;
                 self.reply(cx, at, asking, Reply::new(Answer::Put { sequence: kept.sequence }))
             }
