@@ -62,7 +62,8 @@ pub enum Event<'a> {
         /// Why, as far as the shell can tell.
         why: ConnectError,
     },
-    /// Where the shell listens now. Say it at the start, whenever it changes, and after a suspension.
+    /// Where the shell listens now. Say it at the start, whenever it changes, and after a suspension. Of several addresses of one
+    /// family the DHT stands at that of before, if it is still among them, else at the first.
     #[non_exhaustive]
     Addresses {
         /// Every address on which others may reach this node, with the listening port; wildcards are ignored.

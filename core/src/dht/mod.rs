@@ -262,6 +262,10 @@ impl Dht {
     /// Where the shell listens now; with `rebound` its sockets are others than before.
     pub(crate) fn on_addresses(&mut self, cx: &mut Cx, local: &[SocketAddr], rebound: bool) {
         let was_deaf = self.nets.iter().all(|net| net.local.is_none());
+        let local: Vec<SocketAddr> = local.iter().copied().map(plain_socket).filter(|at| scope(*at).is_some()).collect();
+        // Whichever comes first now: at another address a node is another one.
+        let before: Vec<SocketAddr> = self.nets.iter().filter_map(|net| net.local).filter(|at| local.contains(at)).collect();
+        let usable = || before.iter().chain(&local).copied();
         for net in &mut self.nets {
             net.local = None;
             if rebound {
@@ -269,7 +273,6 @@ impl Dht {
                 net.upkeep.on_lost();
             }
         }
-        let usable = || local.iter().copied().map(plain_socket).filter(|at| scope(*at).is_some());
         for at in usable() {
             let Some(realm) = Realm::of(at) else { continue };
             let Some(net) = self.net_of(cx, realm, None).and_then(|net| self.nets.get_mut(net)) else { continue };

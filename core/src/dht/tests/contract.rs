@@ -84,6 +84,26 @@ fn sockets_that_go_while_records_are_written_do_not_end_the_writing_for_good() {
     }
 }
 
+/// A shell may list its interfaces in another order each time.
+// spec-test: DHT-121
+#[test]
+fn whoever_has_two_addresses_stays_where_it_is_as_long_as_that_is_one_of_them() {
+    let mut world = World::new();
+    let first = world.add(0, &[wan(0)], &[]);
+    let two = world.add(1, &[wan(1), wan(9)], &[wan(0)]);
+    world.run_secs(30);
+    let stands = |world: &World| (world.solo(two).view().realms[0].id.clone(), world.solo(two).view().realms[0].leaves);
+    let before = stands(&world);
+    assert!(before.0.is_some() && before.1 == 1, "{before:?}");
+    for all in [&[wan(9), wan(1)][..], &[wan(1), wan(9)], &[wan(8), wan(9), wan(1)]] {
+        world.with(two, |solo, now| solo.handle(now, Event::addresses(all, false)));
+        assert_eq!(stands(&world), before, "{all:?}");
+    }
+    world.with(two, |solo, now| solo.handle(now, Event::addresses(&[wan(9), wan(8)], false)));
+    assert_ne!(stands(&world).0, before.0, "it is gone");
+    assert_eq!(world.solo(first).view().realms[0].leaves, 1);
+}
+
 /// Its address is gone, and with it its service: what it meant to repair as a server waits for nothing.
 #[test]
 fn who_does_not_serve_any_more_is_not_woken_for_what_only_servers_do() {
