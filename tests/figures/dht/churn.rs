@@ -2,19 +2,27 @@
 
 use std::time::Duration;
 
+use overcom_core::Time;
 use overcom_simulator::swarm::{Churn, Lasting, Terrain, address};
 use overcom_simulator::{Draws, Network};
 
-use super::looks::{PUBLISHED, first_ms, look_up, lost, publish};
-use super::net::{HOUR, Handicap, Member, Net, Owner, Peer, SETTLE, TRIP, app, client, member, server_or_seed, serves};
+use super::looks::{PUBLISHED, find, first_ms, look_up, lost, publish};
+use super::net::{HOUR, Handicap, Member, Net, Owner, Peer, Reader, SETTLE, TRIP, client, member, server_or_seed, serves};
 use super::trace::LookedUp;
 use super::vast::Vast;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
 const LOSSY: Network = TRIP.loss_ppm(100_000);
-/// Readers come within this.
+/// Readers come within this, look after a while, and go.
 const CROWD: Duration = Duration::from_secs(60);
+const CAME: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(6);
+const GO: Duration = Duration::from_secs(1);
+/// Telephones come within this, and publish after a while.
+const PHONES: Duration = Duration::from_secs(300);
+const SETTLED: Duration = Duration::from_secs(10);
+const TAKEN: Duration = Duration::from_secs(60);
 
 /// Look-ups where one datagram in ten is lost each way and three of ten known nodes have just gone: the share that finds
 /// nothing over one in 10,000, the 95th percentile of the first answer over 850 ms, the 99th over 1,150 ms: the worst, in a network that
@@ -58,7 +66,7 @@ pub(crate) fn loss(size: Size) -> Result<Measured, String> {
 
 fn lossy(machines: u32, looks: u64) -> Result<Vec<LookedUp>, String> {
     let mut net = Net::new(4, Terrain::flat(LOSSY), server_or_seed, None);
-    net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
+    net.grow(machines, grows(machines), SETTLE)?;
     net.swarm.mass_leave(net.swarm.now(), None, 300_000);
     net.run(Duration::from_millis(1))?;
     let mut draws = Draws::new(shifted(4), "loss", &[]);
@@ -119,13 +127,12 @@ impl Churned {
 fn churned(machines: u32, hours: u64, probes: Probes) -> Result<Churned, String> {
     const LOOKS: u64 = 100;
     let stays = machines / 10;
-    let grown = Duration::from_millis(30) * machines;
     let mut net = Net::with(5, Terrain::flat(TRIP), move |birth| {
         let mut peer = Peer::new(server_or_seed(birth.machine), birth, &[address(0)]);
         peer.trust = (probes == Probes::Believed).then(Box::default);
         Member::honest(peer)
     });
-    net.grow(machines, grown, SETTLE)?;
+    net.grow(machines, grows(machines), SETTLE)?;
     let mut draws = Draws::new(shifted(5), "churn", &[]);
     let mut owners = Vec::new();
     for machine in (0..stays).filter(|machine| net.peer(*machine).is_some_and(serves)).take(100).collect::<Vec<_>>() {
@@ -150,7 +157,7 @@ fn churned(machines: u32, hours: u64, probes: Probes) -> Result<Churned, String>
 /// over one in 1,000, and the bytes a second that a machine that is up sends and receives, with headers, over 300: the worse.
 /// In the control nobody writes again what others held.
 pub(crate) fn survival(size: Size) -> Result<Measured, String> {
-    let (machines, hours) = (size.of(200, 600, 10_000) as u32, size.of(2, 8, 168));
+    let (machines, hours) = long(size);
     let (ran, control) = (survived(machines, hours, None)?, survived(200, 2, Some(Handicap::PutsNothing))?);
     let worst = |ran: &Survived| (ran.gone * 1e3).max(ran.bytes / 300.0);
     Ok(Measured {
@@ -172,6 +179,22 @@ pub(crate) fn survival(size: Size) -> Result<Measured, String> {
     })
 }
 
+/// Machines, and hours after their owners have gone.
+const fn long(size: Size) -> (u32, u64) {
+    (size.of(200, 600, 10_000) as u32, size.of(2, 8, 168))
+}
+
+/// How long such a run takes, from its first machine until the last reader has gone.
+fn takes(machines: u32, hours: u64) -> Duration {
+    let unfound = CROWD + CAME + LOOK + GO;
+    grows(machines) + SETTLE + PHONES + SETTLED + TAKEN + GO + unfound + HOUR * hours as u32 + unfound
+}
+
+/// So many machines come within this.
+fn grows(machines: u32) -> Duration {
+    Duration::from_millis(30) * machines
+}
+
 struct Survived {
     /// The share that is not found before anybody but the owners has gone.
     first: f64,
@@ -188,19 +211,19 @@ fn survived(machines: u32, hours: u64, handicap: Option<Handicap>) -> Result<Sur
         let config = if is_owner { client() } else { server_or_seed(birth.machine) };
         member(Peer::new(config, birth, &[address(0)]), handicap.filter(|_| !is_owner))
     });
-    net.grow(machines, Duration::from_millis(30) * machines, SETTLE)?;
+    net.grow(machines, grows(machines), SETTLE)?;
     let phones = net.swarm.add(machines);
-    net.swarm.flash_crowd(phones..phones + machines, net.swarm.now(), Duration::from_secs(300));
-    net.run(Duration::from_secs(310))?;
+    net.swarm.flash_crowd(phones..phones + machines, net.swarm.now(), PHONES);
+    net.run(PHONES + SETTLED)?;
     let mut published = Vec::new();
     for n in 0..machines {
         let owner = Owner::draw(6, u64::from(n))?;
         net.ask(phones + n, |peer, now| peer.solo.publish(now, owner.credentials.clone()))?;
         published.push(owner);
     }
-    net.run(Duration::from_secs(60))?;
+    net.run(TAKEN)?;
     (phones..phones + machines).for_each(|owner| net.swarm.leave_at(owner, net.swarm.now()));
-    net.run(Duration::from_secs(1))?;
+    net.run(GO)?;
     let first = unfound(&mut net, &published)?;
     net.swarm.churn(Churn { members: 1..machines, session: Lasting::SESSIONS, absence: Lasting::SESSIONS });
     let (mut up, mut steps) = (0.0, 0.0);
@@ -214,6 +237,10 @@ fn survived(machines: u32, hours: u64, handicap: Option<Handicap>) -> Result<Sur
     let bytes = (net.moved().bytes - moved) as f64 / (up * hours as f64 * 3_600.0);
     let servers = net.servers();
     let gone = unfound(&mut net, &published)?;
+    // What is over is not lost.
+    if net.swarm.now() != Time::ZERO + takes(machines, hours) {
+        return Err("the run has not taken as long as it says".into());
+    }
     Ok(Survived { first, gone, bytes, up, servers })
 }
 
@@ -224,21 +251,36 @@ pub(super) fn unfound(net: &mut Net, published: &[Owner]) -> Result<f64, String>
     let first = net.swarm.add(sample);
     let (readers, now) = (first..first + sample, net.swarm.now());
     net.swarm.flash_crowd(readers.clone(), now, CROWD);
-    net.run(CROWD + Duration::from_secs(10))?;
+    net.run(CROWD + CAME)?;
     for (reader, owner) in readers.clone().zip(published) {
-        // As a stranger, who has to ask for the device's record, which lasts: addresses are over after two hours.
-        net.ask(reader, |peer, now| {
-            peer.watch(now, owner.home.clone());
-            peer.solo.find(now, owner.user, &app()?, None, &[]).map_err(|why| why.to_string())
-        })??;
+        // A stranger has to ask for the device's record, which lasts: addresses are over after two hours.
+        find(net, reader, owner, Reader::Stranger)?;
     }
-    net.run(Duration::from_secs(6))?;
+    net.run(LOOK)?;
     let mut gone = 0_u32;
     for reader in readers {
         let looked = net.looked_up(reader)?.ok_or("a reader has left")?;
         gone += u32::from(looked.hops.is_none());
         net.swarm.leave_at(reader, net.swarm.now());
     }
-    net.run(Duration::from_secs(1))?;
+    net.run(GO)?;
     Ok(f64::from(gone) / f64::from(sample))
+}
+
+#[cfg(test)]
+mod tests {
+    use overcom_core::WallTime;
+
+    use super::super::net::EPOCH_MS;
+    use super::*;
+
+    #[test]
+    fn no_delegation_ends_before_the_longest_run_has_looked_for_its_record() {
+        let until = Owner::draw(6, 0).expect("it may sign").delegation.until();
+        for size in [Size::Quick, Size::Default, Size::Full] {
+            let (machines, hours) = long(size);
+            let over = WallTime::from_millis(EPOCH_MS + takes(machines, hours).as_millis() as u64);
+            assert!(over < until, "{size:?}: {over:?} {until:?}");
+        }
+    }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use overcom_simulator::Draws;
 use overcom_simulator::swarm::{Terrain, address};
 
-use super::looks::{look_up_each, lost};
-use super::net::{Handicap, Net, Owner, Peer, SETTLE, TRIP, any, failed, member, server_or_seed, serves};
+use super::looks::{look_up_each_as, lost};
+use super::net::{Handicap, Net, Owner, Peer, Reader, SETTLE, TRIP, any, failed, member, server_or_seed, serves};
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
@@ -63,8 +63,8 @@ pub(super) fn v6(machine: u32) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::from_bits(u128::from(block) << 96 | 1).into(), 7_575)
 }
 
-/// Of devices on machines with one family of addresses alone, looked for by their contacts on machines with the other alone, the share that is
-/// not found, over one in 1,000: two minutes after they were published and, since address records last two hours, three hours
+/// Of devices on machines with one family of addresses alone, looked for on machines with the other alone by strangers, who know the
+/// user's id and need the device record beside the address, the share that is not found, over one in 1,000: two minutes after they were published and, since address records last two hours, three hours
 /// later. Three machines in ten have both families, keep what they are given for both, and carry records over. In the control
 /// only the machine that all know has both, and owners ask nobody to carry.
 pub(crate) fn families(size: Size) -> Result<Measured, String> {
@@ -76,8 +76,8 @@ pub(crate) fn families(size: Size) -> Result<Measured, String> {
         control: control.best() / LOST,
         size: u64::from(machines),
         detail: format!(
-            "{} machines serve in both families, {} in IPv4 alone, {} in IPv6 alone; {owners} owners; of {looks} look-ups from the other \
-             family {:.3} % lost at first, {:.3} % three hours later; control: one machine has both, {:.0} % and {:.0} %",
+            "{} machines serve in both families, {} in IPv4 alone, {} in IPv6 alone; {owners} owners; of {looks} look-ups by id alone from the \
+             other family {:.3} % lost at first, {:.3} % three hours later; control: one machine has both, {:.0} % and {:.0} %",
             ran.serving[0],
             ran.serving[1],
             ran.serving[2],
@@ -159,7 +159,7 @@ fn looked(net: &mut Net, (published, both): (&[(u32, Owner)], u64), looks: u64, 
                 pairs.entry(reader).or_insert(owner);
             }
         }
-        all.extend(look_up_each(net, pairs)?.into_iter().map(|(_, looked)| looked));
+        all.extend(look_up_each_as(net, pairs, Reader::Stranger)?.into_iter().map(|(_, looked)| looked));
     }
     Ok(all)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use overcom_simulator::Draws;
 
-use super::net::{Net, Owner, any, any_server};
+use super::net::{Net, Owner, Reader, any, any_server};
 use super::trace::{LookedUp, Seen};
 
 /// So many look at once, each on a machine of its own.
@@ -47,6 +47,17 @@ pub(crate) fn look_up_from(
     draws: &mut Draws,
     pick: impl Fn(&Net, &mut Draws) -> u32,
 ) -> Result<Vec<LookedUp>, String> {
+    look_up_as(net, owners, (count, Reader::Contact), draws, pick)
+}
+
+/// The same by contacts or strangers.
+pub(crate) fn look_up_as(
+    net: &mut Net,
+    owners: &[Owner],
+    (count, known): (u64, Reader),
+    draws: &mut Draws,
+    pick: impl Fn(&Net, &mut Draws) -> u32,
+) -> Result<Vec<LookedUp>, String> {
     let mut all = Vec::new();
     while (all.len() as u64) < count {
         let mut pairs: BTreeMap<u32, &Owner> = BTreeMap::new();
@@ -56,18 +67,27 @@ pub(crate) fn look_up_from(
             pairs.entry(reader).or_insert_with(|| &owners[draws.below(owners.len() as u64) as usize]);
         }
         // Who has left meanwhile has not looked.
-        all.extend(look_up_each(net, pairs)?.into_iter().map(|(_, looked)| looked));
+        all.extend(look_up_each_as(net, pairs, known)?.into_iter().map(|(_, looked)| looked));
     }
     Ok(all)
 }
 
-/// Machines look each for a device, all at once.
+/// Machines look each for a device, all at once, as its contacts do.
 pub(crate) fn look_up_each<'a>(
     net: &mut Net,
     pairs: impl IntoIterator<Item = (u32, &'a Owner)> + Clone,
 ) -> Result<Vec<(u32, LookedUp)>, String> {
+    look_up_each_as(net, pairs, Reader::Contact)
+}
+
+/// The same as contacts or strangers.
+pub(crate) fn look_up_each_as<'a>(
+    net: &mut Net,
+    pairs: impl IntoIterator<Item = (u32, &'a Owner)> + Clone,
+    known: Reader,
+) -> Result<Vec<(u32, LookedUp)>, String> {
     for (reader, owner) in pairs.clone() {
-        find(net, reader, owner)?;
+        find(net, reader, owner, known)?;
     }
     net.run(LOOK)?;
     let mut all = Vec::new();
@@ -78,10 +98,10 @@ pub(crate) fn look_up_each<'a>(
 }
 
 /// One machine looks for a device, watched.
-fn find(net: &mut Net, reader: u32, owner: &Owner) -> Result<(), String> {
+pub(super) fn find(net: &mut Net, reader: u32, owner: &Owner, known: Reader) -> Result<(), String> {
     net.ask(reader, |peer, now| {
         peer.watch(now, owner.home.clone());
-        owner.find(peer, now).map(|_| ())
+        owner.find(peer, now, known).map(|_| ())
     })?
 }
 

@@ -16,7 +16,7 @@ use super::attack::{network, publish};
 use super::fields::Fields;
 use super::gang::hint;
 use super::looks::lost;
-use super::net::{Member, Owner, Spoken, base64};
+use super::net::{Member, Owner, Reader, Spoken, base64};
 use crate::seeds::shifted;
 
 const SEED: u64 = 27;
@@ -166,7 +166,7 @@ pub(super) fn named(looks: usize, count: usize, fronts: usize) -> Result<Named, 
             net.ask(*reader, |peer, now| {
                 peer.spoken = Some(BTreeMap::new());
                 peer.watch(now, owner.home.clone());
-                owner.find(peer, now).map(|_| ())
+                owner.find(peer, now, Reader::Contact).map(|_| ())
             })??;
         }
         net.run(MINUTE)?;

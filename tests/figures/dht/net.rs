@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use overcom_core::{
-    Action, AppId, Config, Credentials, Crypto, Delegation, DeviceKeys, DhtNotice, DhtStanding, Event, IdentitySecret, NodeSecret, Packet,
-    Path, Rng, Seed, Solo, Tag, Time, UserId, WallTime,
+    Action, AppId, Config, Credentials, Crypto, DELEGATION_MS_MAX, Delegation, DeviceKeys, DhtNotice, DhtStanding, Event, IdentitySecret,
+    NodeSecret, Packet, Path, Rng, Seed, Solo, Tag, Time, UserId, WallTime,
 };
 use overcom_simulator::swarm::byzantine::{Byzantine, Letter, Vice};
 use overcom_simulator::swarm::{Birth, Machine, Swarm, Terrain};
@@ -21,8 +21,7 @@ use super::trust::Trust;
 use crate::seeds::shifted;
 
 /// 2026-01-01T00:00Z, when every run begins.
-const EPOCH_MS: u64 = 1_767_225_600_000;
-const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+pub(super) const EPOCH_MS: u64 = 1_767_225_600_000;
 /// A round trip takes 100 ms in the middle.
 pub(crate) const TRIP: Network =
     Network { delay_us: 45_000, jitter_us: 10_000, loss_ppm: 0, duplicate_ppm: 0, reorder_ppm: 0, bytes_per_second: None };
@@ -288,6 +287,15 @@ pub(crate) struct Owner {
     pub(crate) home: String,
 }
 
+/// What who looks for a device knows of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reader {
+    /// Its delegation.
+    Contact,
+    /// Its user's id alone: the device record, in which the delegation is, has to be found too.
+    Stranger,
+}
+
 /// The nth user of a seed, and chance for its devices.
 pub(crate) fn identity(seed: u64, n: u64) -> (IdentitySecret, Rng) {
     let mut rng = Rng::from_seed(&Seed::from_bytes(Draws::new(shifted(seed), "owner", &[n]).bytes()));
@@ -300,16 +308,16 @@ pub(crate) fn app() -> Result<AppId, String> {
 }
 
 impl Owner {
-    /// The nth of a seed.
+    /// The nth of a seed. It may publish for as long as anybody may (ID-7): the longest run takes more than a week.
     pub(crate) fn draw(seed: u64, n: u64) -> Result<Self, String> {
         let (identity, mut rng) = identity(seed, n);
-        Self::of(&identity, &DeviceKeys::draw(&mut rng), app()?, (0, WEEK_MS))
+        Self::of(&identity, &DeviceKeys::draw(&mut rng), app()?, (0, DELEGATION_MS_MAX))
     }
 
-    /// So many devices of the nth user of a seed in an app, for a week.
+    /// So many devices of the nth user of a seed in an app.
     pub(crate) fn devices(seed: u64, n: u64, count: usize, app: &AppId) -> Result<Vec<Self>, String> {
         let (identity, mut rng) = identity(seed, n);
-        (0..count).map(|_| Self::of(&identity, &DeviceKeys::draw(&mut rng), app.clone(), (0, WEEK_MS))).collect()
+        (0..count).map(|_| Self::of(&identity, &DeviceKeys::draw(&mut rng), app.clone(), (0, DELEGATION_MS_MAX))).collect()
     }
 
     /// A device of an identity between two moments, in milliseconds since runs began.
@@ -321,9 +329,9 @@ impl Owner {
         Ok(Self { user, credentials: keys.credentials(delegation.clone()), delegation, home: home(&crypto, user, app.as_str()) })
     }
 
-    /// Looks for the device as one of its contacts does.
-    pub(crate) fn find(&self, peer: &mut Peer, now: Time) -> Result<Tag, String> {
-        let known = [self.delegation.clone()];
+    /// Looks for the device as one of its contacts does, or as a stranger.
+    pub(crate) fn find(&self, peer: &mut Peer, now: Time, reader: Reader) -> Result<Tag, String> {
+        let known = if reader == Reader::Contact { vec![self.delegation.clone()] } else { vec![] };
         peer.solo.find(now, self.user, &app()?, None, &known).map_err(|why| why.to_string())
     }
 }

@@ -11,7 +11,7 @@ use overcom_simulator::swarm::{Birth, Terrain, address};
 
 use super::atlas::{self, Atlas};
 use super::looks::{mean, quantile};
-use super::net::{HOUR, Member, Net, Owner, client, server, server_or_seed};
+use super::net::{HOUR, Member, Net, Owner, Reader, client, server, server_or_seed};
 use super::trace::HEADERS;
 use crate::figure::{Measured, Size};
 use crate::meter::heap_of;
@@ -133,7 +133,7 @@ fn stored_heaps(size: Size, looks: u64) -> Result<[Heaps; 2], String> {
             // Whoever looks takes what it is told.
             net.ask(machine, |peer, now| {
                 peer.told();
-                owner.find(peer, now)
+                owner.find(peer, now, Reader::Contact)
             })??;
         }
         net.run(SETTLE / looks as u32)?;

@@ -10,8 +10,8 @@ use overcom_simulator::{Draws, Network};
 
 use super::atlas::Atlas;
 use super::attack;
-use super::looks::{first_ms, look_up, look_up_from, lost, mean, mean_of, publish, quantile};
-use super::net::{Handicap, Net, SETTLE, member, server_or_seed};
+use super::looks::{first_ms, look_up, look_up_as, look_up_from, lost, mean, mean_of, publish, quantile};
+use super::net::{Handicap, Net, Reader, SETTLE, any, member, server_or_seed};
 use super::trace::LookedUp;
 use super::vast::Vast;
 use crate::figure::{Measured, Size};
@@ -89,7 +89,7 @@ pub(crate) fn latency(size: Size) -> Result<Measured, String> {
 
 /// What a look-up costs among 200 by a contact of the owner, who holds its delegation: the worst of 12 requests, 20 datagrams
 /// and 9,500 bytes with headers where no cookie holds, and of 6,500 bytes right after; and among a million machines with tables as after days of 12
-/// requests; to the first valid answer. The completed look-up stands beside it. In the control, as in that of `dht-hops`, machines know one
+/// requests; to the first valid answer. What it costs by the user's id alone is told beside it: who holds no delegation needs the device record, too. The completed look-up stands beside it. In the control, as in that of `dht-hops`, machines know one
 /// node of each bucket and name one. To keep no cookies would cost some 2,700 bytes in the place of 1,250, which is far less than is allowed.
 pub(crate) fn requests(size: Size) -> Result<Measured, String> {
     let (looks, vast, thin) = (size.of(100, 400, 2_000), million(size)?, size.of(1_000, 2_000, 3_000) as u32);
@@ -104,6 +104,11 @@ pub(crate) fn requests(size: Size) -> Result<Measured, String> {
         cold.extend(look_up(&mut net, &owners, 100, &mut draws.clone())?);
         // The same readers look for the same devices.
         live.extend(look_up(&mut net, &owners, 100, &mut draws)?);
+    }
+    let mut strangers = Vec::new();
+    for _ in 0..looks.div_ceil(100) {
+        net.run(FORGET)?;
+        strangers.extend(look_up_as(&mut net, &owners, (100, Reader::Stranger), &mut draws, any)?);
     }
     let first = |looked: &[LookedUp], what| mean_of(looked, |looked| looked.first, what);
     let ended = |looked: &[LookedUp], what| mean_of(looked, |looked| looked.ended, what);
@@ -132,9 +137,12 @@ pub(crate) fn requests(size: Size) -> Result<Measured, String> {
         control: (first(&control, |seen| seen.cost.requests) / 12.0).max(lost(&control) * 1e3),
         size: u64::from(vast.machines),
         detail: format!(
-            "{}; {}; {} of 200 serve; with stored tables: {}; control: {}",
+            "{}; {}; {}, p50 {:.0} ms, {:.0} of a contact; {} of 200 serve; with stored tables: {}; control: {}",
             words("cold", &cold),
             words("live", &live),
+            words("cold, by id alone", &strangers),
+            first_ms(&strangers, 500),
+            first_ms(&cold, 500),
             net.servers(),
             vast.words(),
             words(&format!("{thin} machines that know one node of each bucket and name one"), &control)
