@@ -37,7 +37,7 @@ impl Dht {
         let mut binds = self.binds.take().unwrap_or_default();
         self.home.expire(cx.wall);
         binds.keep(|name| self.home.find(name).is_some());
-        let heard = match binds.admit(pipe, cx.now) {
+        let heard = match binds.admit(pipe, group(remote), cx.now) {
             Admission::Flood => Heard::Flood,
             Admission::Refuse(status) => Heard::Answer(Bound { status, sequence: None }),
             Admission::Take => self.judge_bind(cx, &mut binds, pipe, link, remote, bind),
@@ -116,15 +116,18 @@ impl Dht {
         let held = record.as_ref().and_then(DeviceRecord::delegation);
         let number = self.home.find(&name(Slot::Address(device))).map(|held| held.number());
         let revocation = self.home.find(&name(Slot::Revocation)).and_then(|held| Revocation::from_json(held.json()).ok());
+        let checked = &mut cx.stats.signatures_checked;
+        let judge =
+            Judge { crypto: &cx.config.crypto, home, now: cx.wall, revocation: revocation.as_ref(), known: &mut self.delegations, checked };
+        let here = Here { judge: &judge, link, scope, is_near, held, number };
+        let refused = |status| Bound { status, sequence: number };
+        let held = bind.check_cheap(&here).map_err(refused)?;
         let rate = Rate { per_second: cx.config.dht_verifies_per_second, burst: cx.config.dht_verifies_per_second };
         // Its own signature and its record's.
         if !self.verifies.spend(2, rate, cx.now) {
             return Err(refuse(Status::Often));
         }
-        let checked = &mut cx.stats.signatures_checked;
-        let judge =
-            Judge { crypto: &cx.config.crypto, home, now: cx.wall, revocation: revocation.as_ref(), known: &mut self.delegations, checked };
-        bind.check(&Here { judge: &judge, link, scope, is_near, held, number }).map_err(|status| Bound { status, sequence: number })?;
+        bind.check_signed(&here, held).map_err(refused)?;
         net.ok_or(refuse(Status::Far))
     }
 }

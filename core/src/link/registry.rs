@@ -6,10 +6,11 @@ use core::time::Duration;
 use super::pipe::{Link, Shown, Stage, ack_line};
 use super::{Effect, Links, hx};
 use crate::LinkPeer;
+use crate::address::group;
 use crate::close::CloseReason;
 use crate::cx::Cx;
 use crate::handshake::{Kind, Next, Own, Proven, Sealed, Unit};
-use crate::id::{Peer, PipeId, StreamId};
+use crate::id::{NodeKey, Peer, PipeId, StreamId};
 use crate::time::WallTime;
 use crate::timer::TimerKey;
 use crate::trace::Said;
@@ -82,7 +83,7 @@ impl Links {
     fn on_proven(&mut self, cx: &mut Cx, me: Peer, my_end: WallTime, pipe: PipeId, proven: Proven) -> Result<(), CloseReason> {
         let Proven { with, delegation, boot, time } = proven;
         let dialled = self.is_dialled(pipe);
-        if !self.is_room_for(cx, with, dialled) || !self.hurry(cx) {
+        if !self.is_room_for(cx, pipe, with) || !self.hurry(cx) {
             return Err(CloseReason::Full);
         }
         let Some(it) = self.pipes.get_mut(&pipe) else { return Ok(()) };
@@ -115,11 +116,23 @@ impl Links {
     }
 
     /// Whether one more link of this class fits (spec: LINK-13).
-    fn is_room_for(&self, cx: &Cx, with: LinkPeer, dialled: bool) -> bool {
+    fn is_room_for(&self, cx: &Cx, pipe: PipeId, with: LinkPeer) -> bool {
         match with {
             LinkPeer::User(peer) => self.users.contains_key(&peer) || self.users.len() < cx.config.links_user_max as usize,
-            LinkPeer::Service(key) => dialled || self.services.contains_key(&key) || self.services_in < cx.config.links_service_in_max,
+            LinkPeer::Service(_) if self.is_dialled(pipe) => true,
+            LinkPeer::Service(key) => {
+                let max = cx.config.links_service_in_max;
+                let has_place = self.services.contains_key(&key) || self.services_in < max;
+                has_place && self.of_its_group(pipe, key) < max.div_ceil(4) as usize
+            }
         }
+    }
+
+    /// How many other installations of the same group have a service link here. O(accepted service links).
+    fn of_its_group(&self, pipe: PipeId, key: NodeKey) -> usize {
+        let group_of = |pipe: &PipeId| self.pipes.get(pipe).map(|it| group(it.remote));
+        let own = group_of(&pipe);
+        self.services.iter().filter(|(other, pipe)| **other != key && group_of(pipe) == own).count()
     }
 
     /// Decides between a new link and the one that its peer has (spec: LINK-15, LINK-16).

@@ -182,6 +182,11 @@ pub(super) struct Foe {
 
 impl Foe {
     pub(super) fn new(bench: &mut Bench, name: &str, app: &str) -> Self {
+        Self::at(bench, name, app, "10.0.0.66:6666")
+    }
+
+    /// One that comes from an address of its choice.
+    pub(super) fn at(bench: &mut Bench, name: &str, app: &str, from: &str) -> Self {
         let config = Config::test();
         let credentials = credentials(name, app);
         let rng = Rng::from_seed(&Seed::from_bytes([3; 32])).fork(name, 0);
@@ -193,7 +198,7 @@ impl Foe {
             delegations: DelegationCache::new(8),
             revocations: RevocationBook::new(8),
         };
-        let pipe = bench.open("10.0.0.66:6666");
+        let pipe = bench.open(from);
         Self { own, config, pipe, wall: WALL, keys: None, state: None, raw: Vec::new(), said: Vec::new(), heard: String::new() }
     }
 

@@ -195,3 +195,30 @@ fn a_host_with_all_the_unproven_pipes_keeps_nobody_out_and_those_of_few_pipes_st
     assert_eq!((bench.closed.contains(&hog[0]), bench.closed.contains(&hog[1])), (true, false), "its oldest goes");
     assert_eq!(bench.refusals(), [CloseReason::Full]);
 }
+
+/// Links as a service from an address. Whether the node took it.
+fn serves(bench: &mut Bench, name: &str, from: &str) -> bool {
+    let before = bench.refusals().len();
+    let mut foe = Foe::at(bench, name, "test", from);
+    foe.shake(bench, Kind::Service);
+    assert_eq!(foe.heard.contains("\"reason\":\"full\""), bench.refusals().len() > before, "{}", foe.heard);
+    !bench.refusals()[before..].contains(&CloseReason::Full)
+}
+
+// spec-test: LINK-13
+#[test]
+fn one_network_takes_a_quarter_of_the_service_links_and_leaves_the_others_theirs() {
+    let mut bench = Bench::new(Config::test().links_service_in_max(64));
+    let taken = (0..40).filter(|n| serves(&mut bench, &format!("mallory {n}"), &format!("203.0.113.{n}:7575"))).count();
+    assert_eq!((taken, bench.node.links().count()), (16, 16), "with as many keys and hosts as it likes");
+    assert!(serves(&mut bench, "alice", "203.0.114.1:7575"), "another network has room");
+    // Who dials again has its place there, and none in a network that is full.
+    assert!(serves(&mut bench, "mallory 3", "203.0.113.200:7575") && serves(&mut bench, "alice", "203.0.114.2:7575"));
+    assert!(!serves(&mut bench, "alice", "203.0.113.1:7575"));
+    assert_eq!(bench.node.links().count(), 17);
+    // Where addresses are no scarce good, on one machine and in one network, there are no quarters.
+    assert!((0..30).all(|n| serves(&mut bench, &format!("local {n}"), &format!("127.0.0.1:{}", 4_000 + n))));
+    assert!((0..17).all(|n| serves(&mut bench, &format!("near {n}"), &format!("192.168.1.7:{}", 4_000 + n))));
+    assert_eq!(bench.node.links().count(), 64);
+    assert!(!serves(&mut bench, "carol", "198.51.100.1:7575"), "64 in all");
+}

@@ -158,11 +158,11 @@ impl Bind {
         (scope(at) == Some(self.record.scope())).then_some(at)
     }
 
-    /// Whether it is good on this link; what is cheap comes first, then two signatures (spec: DHT-154).
+    /// All but its two signatures: whether it may be good on this link (spec: DHT-154). The delegation that they are checked by.
     ///
     /// # Errors
     /// What the other end is answered.
-    pub(crate) fn check(&self, here: &Here<'_>) -> Result<(), Status> {
+    pub(crate) fn check_cheap<'a>(&self, here: &Here<'a>) -> Result<&'a Delegation, Status> {
         let LinkName { tracker, name } = *here.link;
         if self.proof.tracker != tracker || self.proof.link != name {
             return Err(Status::Proof);
@@ -177,8 +177,17 @@ impl Bind {
         if here.number.is_some_and(|number| number > self.record.sequence()) {
             return Err(Status::Older);
         }
-        here.judge.address(&self.record, Some(held), here.scope).map_err(Status::of)?;
-        let is_signed = here.judge.crypto.verify(held.signing(), &self.proof.signing_bytes(&self.home), &self.proof.signature);
+        here.judge.address_cheap(&self.record, Some(held), here.scope).map_err(Status::of)
+    }
+
+    /// Whether its record and itself are signed by the device (spec: DHT-154). Two signatures.
+    ///
+    /// # Errors
+    /// [`Status::Proof`].
+    pub(crate) fn check_signed(&self, here: &Here<'_>, held: &Delegation) -> Result<(), Status> {
+        let crypto = here.judge.crypto;
+        let is_signed = self.record.is_signed_by(crypto, held.signing(), &self.home)
+            && crypto.verify(held.signing(), &self.proof.signing_bytes(&self.home), &self.proof.signature);
         if is_signed { Ok(()) } else { Err(Status::Proof) }
     }
 }

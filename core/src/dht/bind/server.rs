@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Bind, Bound, Status};
-use crate::address::Scope;
+use crate::address::{Group, Scope};
 use crate::dht::home::{Name, Slot};
 use crate::dht::key::Key;
 use crate::id::{DeviceId, PipeId};
@@ -13,6 +13,8 @@ use crate::time::Time;
 
 /// How many are bound at once (spec: DHT-156).
 const BINDS_MAX: usize = 64;
+/// How many of these over links from one group (spec: DHT-156).
+const BINDS_OF_GROUP_MAX: usize = BINDS_MAX / 4;
 /// How far apart binds on one link are taken (spec: DHT-156).
 const EACH_MIN: Duration = Duration::from_secs(5);
 
@@ -41,6 +43,8 @@ pub(crate) struct Binds {
 
 #[derive(Debug)]
 struct Place {
+    /// Of the link's other end.
+    group: Group,
     last: Time,
     /// One has come too soon.
     is_warned: bool,
@@ -71,11 +75,11 @@ enum State {
 
 impl Binds {
     /// A bind came over a link: whether it is looked at at all.
-    pub(crate) fn admit(&mut self, pipe: PipeId, now: Time) -> Admission {
+    pub(crate) fn admit(&mut self, pipe: PipeId, group: Group, now: Time) -> Admission {
         let is_bound = self.links.get(&pipe).is_some_and(|place| place.bond.is_some());
-        let is_full = !is_bound && self.len() >= BINDS_MAX;
+        let is_full = !is_bound && (self.len() >= BINDS_MAX || self.of_group(group) >= BINDS_OF_GROUP_MAX);
         let is_new = !self.links.contains_key(&pipe);
-        let place = self.links.entry(pipe).or_insert(Place { last: now, is_warned: false, is_asked: false, has_given: false, bond: None });
+        let place = self.links.entry(pipe).or_insert(Place::new(group, now));
         let is_dialling = place.bond.as_ref().is_some_and(|bond| bond.state == State::Dialling);
         let is_early = !is_new && now.since(place.last) < EACH_MIN;
         if is_dialling || (is_early && !place.has_given) {
@@ -163,6 +167,11 @@ impl Binds {
         self.links.values().filter(|place| place.bond.is_some()).count()
     }
 
+    /// How many of these come from a group.
+    fn of_group(&self, group: Group) -> usize {
+        self.links.values().filter(|place| place.bond.is_some() && place.group == group).count()
+    }
+
     /// Bytes of heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         size_of::<Self>().saturating_add(self.links.len().saturating_mul(size_of::<(PipeId, Place)>()))
@@ -171,6 +180,12 @@ impl Binds {
     /// Whether no link is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.links.is_empty()
+    }
+}
+
+impl Place {
+    const fn new(group: Group, now: Time) -> Self {
+        Self { group, last: now, is_warned: false, is_asked: false, has_given: false, bond: None }
     }
 }
 

@@ -1,6 +1,7 @@
 use alloc::vec;
 
 use super::*;
+use crate::address::group;
 use crate::dht::id::{Variant, node_id};
 use crate::dht::publish::{Last, Policy, Publisher};
 use crate::dht::realm::Realm;
@@ -61,7 +62,7 @@ impl Place {
     }
 
     fn check(&self, bind: &Bind) -> Result<(), Status> {
-        self.with(|here| bind.check(here))
+        self.with(|here| bind.check_signed(here, bind.check_cheap(here)?))
     }
 }
 
@@ -207,7 +208,7 @@ enum Came {
 /// As the DHT does it: whether it is looked at, whether it is good, whom it binds.
 fn on_bind(binds: &mut Binds, pipe: u64, bind: &Bind, place: &Place, secs: u64) -> Came {
     let pipe = PipeId::new(pipe);
-    match binds.admit(pipe, Time::from_secs(secs)) {
+    match binds.admit(pipe, group(place.remote), Time::from_secs(secs)) {
         Admission::Flood => Came::Flood,
         Admission::Refuse(status) => Came::Answer(status),
         Admission::Take => match place.check(bind) {
@@ -298,11 +299,12 @@ fn sixty_four_links_are_taken_and_a_device_is_where_it_bound_last() {
     let crypto = Crypto::standard();
     let mut rng = crate::rng::Rng::from_seed(&crate::rng::Seed::from_bytes([4; 32]));
     let mut devices: Vec<(Bind, Place)> = vec![];
-    for _ in 0..65 {
+    for n in 0..65 {
         let own = granted(&identity(), &crate::identity::DeviceKeys::draw(&mut rng), "demo.chat", FROM);
         let record = AddressRecord::sign(&crypto, &own, Scope::Global, FROM, vec![], vec![]).unwrap();
         let bind = Bind::sign(&crypto, &own, record, &link(1), 0, WallTime::from_millis(NOW));
-        devices.push((bind, Place { held: Some(own.delegation().clone()), ..Place::new() }));
+        let remote = SocketAddr::from(([203, 0, 113 + n / 16, n], 40_000));
+        devices.push((bind, Place { held: Some(own.delegation().clone()), remote, ..Place::new() }));
     }
     for (pipe, (bind, place)) in (1..=64).zip(&devices) {
         assert_eq!(on_bind(&mut binds, pipe, bind, place, 0), Came::Answer(Status::Bound));
@@ -312,6 +314,9 @@ fn sixty_four_links_are_taken_and_a_device_is_where_it_bound_last() {
     assert_eq!((binds.len(), bound_to(&binds).len(), binds.of(Key::from_bytes([0; 32]), Scope::Global).count()), (64, 64, 0));
     assert_eq!(on_bind(&mut binds, 64, &devices[63].0, &devices[63].1, 5), Came::Answer(Status::Bound), "who has a place keeps it");
     binds.on_closed(PipeId::new(1));
+    // Three groups have a quarter each: the one that has lost a device has room, the others have none.
+    let of_a_full_group = |place: &Place| Place { held: place.held.clone(), remote: at("203.0.114.9:7"), ..Place::new() };
+    assert_eq!(on_bind(&mut binds, 67, last, &of_a_full_group(its_place), 5), Came::Answer(Status::Full), "a quarter is of one group");
     assert_eq!(on_bind(&mut binds, 65, last, its_place, 9), Came::Answer(Status::Bound));
     // The second device comes by another link.
     let (second, its_place) = &devices[1];

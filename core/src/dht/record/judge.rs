@@ -105,6 +105,20 @@ impl Judge<'_> {
     /// # Errors
     /// The first reason against it.
     pub(crate) fn address(&self, record: &AddressRecord, held: Option<&Delegation>, scope: Scope) -> Result<(), Refused> {
+        let delegation = self.address_cheap(record, held, scope)?;
+        if record.is_signed_by(self.crypto, delegation.signing(), &self.home) { Ok(()) } else { Err(Refused::Signature) }
+    }
+
+    /// All of an address record but its signature. The delegation that it is checked by.
+    ///
+    /// # Errors
+    /// The first reason against it.
+    pub(crate) fn address_cheap<'d>(
+        &self,
+        record: &AddressRecord,
+        held: Option<&'d Delegation>,
+        scope: Scope,
+    ) -> Result<&'d Delegation, Refused> {
         if record.scope() != scope {
             return Err(Refused::Scope);
         }
@@ -113,7 +127,7 @@ impl Judge<'_> {
         }
         let delegation = held.filter(|held| held.device() == record.device()).ok_or(Refused::NoDevice)?;
         self.delegation(delegation)?;
-        if record.is_signed_by(self.crypto, delegation.signing(), &self.home) { Ok(()) } else { Err(Refused::Signature) }
+        Ok(delegation)
     }
 
     /// Whether a revocation counts. One signature (spec: DHT-33).
