@@ -241,6 +241,18 @@ fn who_keeps_no_records_says_so() {
     }
 }
 
+// spec-test: DHT-154
+#[test]
+fn a_bind_that_is_refused_for_what_is_cheap_to_see_spends_no_signature() {
+    let mut bench = tracker(Config::test().dht_verifies_per_second(3));
+    for n in 0..10 {
+        let mut foe = linked(&mut bench, &format!("mallory {n}"));
+        let line = bind(&name_of(&bench, &foe), 0, wall(&bench));
+        foe.say(&mut bench, line);
+        assert_eq!(answers(&foe), ["404"], "nobody knows her device; that is no matter of time");
+    }
+}
+
 // spec-test: DHT-100, DHT-155
 #[test]
 fn the_smallest_budget_for_signatures_is_enough_for_a_device_record_and_for_a_bind() {
