@@ -12,6 +12,10 @@ use crate::map::hash_bytes;
 pub(super) const ROW_BYTES: usize = 176;
 /// Charges that are moved at most before somebody loses a record.
 const MOVES_MAX: u32 = 16;
+/// Records that are not global displace each other alone once they have more than one part of so many.
+const LOCAL_PARTS: usize = 4;
+/// The bit of a group's eight bytes that no global one has.
+const LOCAL: u64 = 1 << 63;
 /// No group.
 const NOBODY: u64 = 0;
 
@@ -20,6 +24,8 @@ pub(super) struct Room {
     key: [u64; 2],
     bytes_max: usize,
     used: usize,
+    /// Of these, what is not of the global scope.
+    local: usize,
     groups: BTreeMap<u64, usize>,
     /// By scope and family.
     own: [Option<Hint>; 6],
@@ -30,7 +36,7 @@ type Rank = (bool, Distance, Slot);
 
 impl Room {
     pub(super) const fn new(key: [u64; 2], bytes_max: usize) -> Self {
-        Self { key, bytes_max, used: 0, groups: BTreeMap::new(), own: [None; 6] }
+        Self { key, bytes_max, used: 0, local: 0, groups: BTreeMap::new(), own: [None; 6] }
     }
 
     pub(super) const fn used(&self) -> usize {
@@ -47,7 +53,7 @@ impl Room {
         }
     }
 
-    /// A group in eight bytes: exactly, but that of an endpoint, which is hashed.
+    /// A group in eight bytes: exactly, but that of an endpoint, of which the ip counts and is hashed.
     pub(super) fn group(&self, group: Group) -> u64 {
         match group {
             Group::V4([a, b, c]) => u64::from_be_bytes([1, 0, 0, 0, 0, a, b, c]),
@@ -57,12 +63,7 @@ impl Room {
                     core::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
                     core::net::IpAddr::V6(ip) => ip,
                 };
-                let [high, low] = at.port().to_be_bytes();
-                let mut bytes = [high; 18];
-                for (slot, byte) in bytes.iter_mut().zip(ip.octets().into_iter().chain([high, low])) {
-                    *slot = byte;
-                }
-                hash_bytes(self.key, &bytes) | 1 << 63
+                hash_bytes(self.key, &ip.octets()) | LOCAL
             }
         }
     }
@@ -98,14 +99,25 @@ impl Room {
         if self.used.saturating_sub(freed).saturating_add(wanted) <= self.bytes_max {
             return true;
         }
+        let local = if is_local(group) { self.local.saturating_sub(freed).saturating_add(wanted) } else { self.local };
         let freed_here = if replaced.is_some_and(|held| held.payer == group) { freed } else { 0 };
         let own = self.load(group).saturating_sub(freed_here).saturating_add(wanted);
-        let others = self.groups.iter().filter(|(other, _)| **other != group).map(|(_, bytes)| *bytes).max();
-        if wanted > self.bytes_max || others.is_some_and(|bytes| bytes >= own) {
+        let others = self.givers(local).filter(|(other, _)| *other != group).map(|(_, bytes)| bytes).max();
+        if wanted > self.bytes_max || !self.is_giver(group, local) || others.is_some_and(|bytes| bytes >= own) {
             return wanted <= self.bytes_max;
         }
         let rank = self.rank(name, replaced.map_or(0, |held| held.families) | families);
         records.iter().any(|(other, held)| held.payer == group && other != name && self.rank(other, held.families) > rank)
+    }
+
+    /// Who may have to give room, and has how much, while what is not global has so many bytes (spec: DHT-105).
+    fn givers(&self, local: usize) -> impl Iterator<Item = (u64, usize)> {
+        let all = self.groups.iter().map(|(group, bytes)| (*group, *bytes));
+        all.filter(move |(group, _)| self.is_giver(*group, local))
+    }
+
+    const fn is_giver(&self, group: u64, local: usize) -> bool {
+        local <= self.bytes_max / LOCAL_PARTS || is_local(group)
     }
 
     /// Who has to go, if there is too much: of the group with the most bytes its farthest (spec: DHT-105). O(n).
@@ -114,7 +126,7 @@ impl Room {
             if self.used <= self.bytes_max {
                 return None;
             }
-            let heaviest = self.groups.iter().max_by_key(|(group, bytes)| (**bytes, **group)).map(|(group, _)| *group)?;
+            let (heaviest, _) = self.givers(self.local).max_by_key(|(group, bytes)| (*bytes, *group))?;
             let of_group = records.iter().filter(|(_, held)| held.payer == heaviest);
             let (_, _, name) = of_group.map(|(name, held)| (self.rank(name, held.families), name.home, *name)).max()?;
             let is_moved = moves < MOVES_MAX && records.get_mut(&name).is_some_and(|held| self.balance(held));
@@ -144,9 +156,15 @@ impl Room {
     fn add(&mut self, group: u64, bytes: usize) {
         let load = self.groups.entry(group).or_default();
         *load = load.saturating_add(bytes);
+        if is_local(group) {
+            self.local = self.local.saturating_add(bytes);
+        }
     }
 
     fn subtract(&mut self, group: u64, bytes: usize) {
+        if is_local(group) {
+            self.local = self.local.saturating_sub(bytes);
+        }
         let rest = self.load(group).saturating_sub(bytes);
         if rest == 0 {
             self.groups.remove(&group);
@@ -169,6 +187,11 @@ impl Room {
     pub(super) fn loads(&self) -> &BTreeMap<u64, usize> {
         &self.groups
     }
+}
+
+/// Whether a group is of another scope than the global one, as are all records that it has put.
+const fn is_local(group: u64) -> bool {
+    group & LOCAL != 0
 }
 
 /// What a record of so many bytes takes.

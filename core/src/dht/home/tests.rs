@@ -445,6 +445,61 @@ fn a_flood_from_one_group_displaces_nothing_but_itself_and_gets_what_is_left() {
 
 // spec-test: DHT-105
 #[test]
+fn whoever_has_all_local_addresses_takes_a_quarter_from_global_records_and_then_from_itself() {
+    const BOUND: usize = 60 * 900;
+    let mut bed = Bed::new(Hint(0), BOUND);
+    let (global, local): (Vec<Owner>, Vec<Owner>) =
+        ((0..80).map(|user| Owner::new(user, 1)).collect(), (1_000..1_200).map(|user| Owner::new(user, 1)).collect());
+    // Three each of a group: any of these has more than one that comes from an address of its own.
+    let by = |user: usize| alloc::format!("20.{}.0.1:1", user / 3);
+    for (user, owner) in global.iter().enumerate() {
+        let _ = bed.put(&put(owner, Kind::Device, &owner.device(NOW), &by(user)));
+    }
+    let bytes = |bed: &Bed, scope| {
+        let of = bed.home.records.iter().filter(|(name, _)| name.scope == scope);
+        of.map(|(_, held)| room::cost(held.json.len())).sum::<usize>()
+    };
+    for (n, owner) in local.iter().enumerate() {
+        let at = alloc::format!("10.0.{}.{}:1", n / 100, n % 100 + 1);
+        let _ = bed.put(&Put { realm: LAN, ..put(owner, Kind::Device, &owner.device(NOW), &at) });
+        bed.check();
+        assert!(bytes(&bed, Scope::Private) <= BOUND / 4 && bytes(&bed, Scope::Global) >= BOUND * 3 / 4 - 1_000);
+    }
+    assert!(bytes(&bed, Scope::Private) > BOUND / 4 - 1_000, "which it does have");
+    // Nor does it have more than that of what it took while nobody else wanted it.
+    let mut bed = Bed::new(Hint(0), BOUND);
+    for (n, owner) in local.iter().enumerate() {
+        let at = alloc::format!("10.0.{}.{}:1", n / 100, n % 100 + 1);
+        let _ = bed.put(&Put { realm: LAN, ..put(owner, Kind::Device, &owner.device(NOW), &at) });
+    }
+    assert!(bytes(&bed, Scope::Private) > BOUND - 1_000);
+    for (user, owner) in global.iter().take(40).enumerate() {
+        bed.put(&put(owner, Kind::Device, &owner.device(NOW), &by(user))).unwrap();
+        bed.check();
+    }
+    assert!(global.iter().take(40).all(|owner| bed.home.find(&owner.name(Slot::Device)).is_some()));
+}
+
+// spec-test: DHT-105
+#[test]
+fn ports_of_one_local_ip_are_one_payer() {
+    let mut bed = Bed::new(Hint(0), 60 * 900);
+    let local = |owner: &Owner| Name { scope: Scope::Private, ..owner.name(Slot::Device) };
+    let others: Vec<Owner> = (0..20).map(|user| Owner::new(user, 1)).collect();
+    for (n, owner) in others.iter().enumerate() {
+        let (device, at) = (owner.device(NOW), alloc::format!("10.0.0.{}:1", n / 2 + 1));
+        bed.put(&Put { realm: LAN, ..put(owner, Kind::Device, &device, &at) }).unwrap();
+    }
+    for user in 1_000..1_200 {
+        let owner = Owner::new(user, 1);
+        let _ = bed.put(&Put { realm: LAN, ..put(&owner, Kind::Device, &owner.device(NOW), &alloc::format!("10.0.9.9:{user}")) });
+    }
+    bed.check();
+    assert!(bed.home.bytes() > 59 * 900 && others.iter().all(|owner| bed.home.find(&local(owner)).is_some()));
+}
+
+// spec-test: DHT-105
+#[test]
 fn a_revocation_goes_last_in_its_group() {
     let mut bed = Bed::new(Hint(0), 20 * 900);
     let farthest = (0..60).map(|user| Owner::new(user, 1)).max_by_key(|owner| owner.home().hint()).unwrap();
