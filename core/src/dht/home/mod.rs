@@ -34,6 +34,8 @@ use room::Room;
 pub(crate) const DEVICES_MAX: usize = 8;
 /// How long a record stays that is only to be carried on: ten minutes (spec: DHT-101).
 const CARRIED: Duration = Duration::from_secs(600);
+/// How long a revocation stays that nobody puts again: longer than any delegation lasts (spec: DHT-103).
+const REVOCATION_KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 /// What a record is kept under. In this order a device's record stands before its address, which needs it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -226,6 +228,17 @@ impl Home {
         self.records.range((name.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded))
     }
 
+    /// Whether repair lets others go first: what may be junk, of which anybody can sign as much as it likes, by a whole device,
+    /// so that none of its records comes before the one that it leans on (spec: DHT-113). O(log n).
+    pub(crate) fn is_late(&self, name: &Name, held: &Held) -> bool {
+        let is_heavy = |held: &Held| self.room.is_heavy(held.payer);
+        match name.slot {
+            Slot::Device(_) => is_heavy(held),
+            Slot::Address(device) => self.records.get(&Name { slot: Slot::Device(device), ..*name }).is_none_or(is_heavy),
+            Slot::Revocation => self.devices(name.home, name.scope, Kind::Device).all(|(_, held)| is_heavy(held)),
+        }
+    }
+
     /// Takes a record or says why not. What is cheap is looked at first; `may_verify` is asked, with the number of
     /// signatures, before any is checked (spec: DHT-100). O(log n), and O(n) while the store is full.
     ///
@@ -244,9 +257,14 @@ impl Home {
             return Err(NotKept::Denied(Denied::Far));
         }
         let group = self.room.group(put.depositor);
+        let latest = match name.slot {
+            _ if is_far => bench.now + CARRIED,
+            Slot::Revocation => bench.now + REVOCATION_KEPT,
+            Slot::Device(_) | Slot::Address(_) => WallTime::from_millis(u64::MAX),
+        };
         let json = match self.order(&name, &parsed, put.record) {
             Order::Newer(json) => json,
-            Order::Same => return Ok(self.again(name, put, group, if is_far { None } else { parsed.end() })),
+            Order::Same => return Ok(self.again(name, put, group, if is_far { None } else { parsed.end().map(|end| end.min(latest)) })),
             Order::Older(sequence) => return Err(NotKept::Denied(Denied::Old { sequence })),
         };
         let held = self.delegation(&name)?;
@@ -254,9 +272,8 @@ impl Home {
         if !may_verify(parsed.signatures()) {
             return Err(NotKept::Denied(Denied::Busy { wait: 1 }));
         }
-        let now = bench.now;
         self.judge(&name, &parsed, held.as_ref(), bench).map_err(|refused| refused.answer().map_or(NotKept::Wrong, NotKept::Denied))?;
-        self.keep(name, parsed, json, put, group, is_far.then(|| now + CARRIED))
+        self.keep(name, parsed, json, put, group, latest)
     }
 
     /// What is held of it, for [`Got`]: the device that is named or the newest, and who else has one. Nothing that is over by
@@ -401,15 +418,7 @@ impl Home {
         }
     }
 
-    fn keep(
-        &mut self,
-        name: Name,
-        parsed: Parsed,
-        json: String,
-        put: &Put<'_>,
-        group: u64,
-        carried: Option<WallTime>,
-    ) -> Result<Kept, NotKept> {
+    fn keep(&mut self, name: Name, parsed: Parsed, json: String, put: &Put<'_>, group: u64, latest: WallTime) -> Result<Kept, NotKept> {
         let merged = if matches!(parsed, Parsed::Device(_)) { DeviceRecord::from_json(&json).ok().map(Parsed::Device) } else { None };
         let kept = merged.as_ref().unwrap_or(&parsed);
         let (number, end) = (kept.number(), kept.end().ok_or(NotKept::Wrong)?);
@@ -420,7 +429,7 @@ impl Home {
         if let Some(before) = &before {
             self.room.give_back(before);
         }
-        let ends = carried.map_or(end, |carried| carried.min(end));
+        let ends = latest.min(end);
         let families = before.as_ref().map_or(0, |before| before.families) | family(put.realm.is_v6);
         let held = Held { number, ends, payer: group, second: 0, families, json: json.into() };
         self.room.take(&held);

@@ -14,6 +14,8 @@ pub(super) const ROW_BYTES: usize = 176;
 const MOVES_MAX: u32 = 16;
 /// Records that are not global displace each other alone once they have more than one part of so many.
 const LOCAL_PARTS: usize = 4;
+/// A group that has more than one part of so many of the bound is heavy.
+const HEAVY_PARTS: usize = 16;
 /// The bit of a group's eight bytes that no global one has.
 const LOCAL: u64 = 1 << 63;
 /// No group.
@@ -147,6 +149,11 @@ impl Room {
             core::mem::swap(&mut held.payer, &mut held.second);
         }
         is_lighter
+    }
+
+    /// Whether a group has so much that its records may wait (spec: DHT-113).
+    pub(super) fn is_heavy(&self, group: u64) -> bool {
+        self.load(group) > self.bytes_max / HEAVY_PARTS
     }
 
     fn load(&self, group: u64) -> usize {

@@ -69,8 +69,12 @@ impl Owner {
     }
 
     /// Takes back all that was granted before `before`.
-    fn revocation(&self, version: u64, before: u64) -> String {
-        let entry = RevocationEntry { before: WallTime::from_millis(before), end: WallTime::from_millis(NOW + WEEK) };
+    pub(in crate::dht) fn revocation(&self, version: u64, before: u64) -> String {
+        self.revocation_until(version, before, NOW + WEEK)
+    }
+
+    fn revocation_until(&self, version: u64, before: u64, end: u64) -> String {
+        let entry = RevocationEntry { before: WallTime::from_millis(before), end: WallTime::from_millis(end) };
         let devices = BTreeMap::from([(RevocationTarget::All, entry)]);
         Revocation::sign(&self.identity, self.own.delegation().app().clone(), version, devices).unwrap().to_json()
     }
@@ -355,6 +359,23 @@ fn a_revocation_forgets_what_it_takes_back_and_lets_it_not_come_back() {
     let stranger = Owner::new(2, 1);
     assert_eq!(bed.put(&put(&stranger, Kind::Revocation, &revocation, BY)).err(), Some(NotKept::Wrong), "for another home");
     bed.check();
+}
+
+// spec-test: DHT-103
+#[test]
+fn a_revocation_stays_31_days_from_when_it_was_last_put() {
+    let (mut bed, owner) = (bed(), Owner::new(1, 1));
+    let (day, revocation) = (24 * 60 * MINUTE, owner.revocation_until(1, u64::MAX >> 12, u64::MAX >> 12));
+    let name = Name { slot: Slot::Revocation, ..owner.name(Slot::Device) };
+    for days in [0, 20, 10] {
+        bed.now = NOW + days * day;
+        bed.put(&put(&owner, Kind::Revocation, &revocation, BY)).unwrap();
+    }
+    assert_eq!(bed.home.find(&name).unwrap().ends(), WallTime::from_millis(NOW + 51 * day));
+    bed.home.expire(WallTime::from_millis(NOW + 51 * day - 1));
+    assert_eq!(bed.home.len(), 1);
+    bed.home.expire(WallTime::from_millis(NOW + 51 * day));
+    assert!(bed.home.is_empty());
 }
 
 // spec-test: DHT-108

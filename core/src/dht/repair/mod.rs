@@ -72,6 +72,8 @@ pub(crate) struct Repair {
     /// The leaves that the newest walk ends with.
     settled: Vec<Hint>,
     walks: Vec<Walk>,
+    /// The leaves before the first change for which late records have still to be gone through.
+    late: Option<Vec<Hint>>,
     checks: Vec<(Check, Time)>,
     /// Which records went where.
     pushed: Recent,
@@ -90,8 +92,9 @@ struct Comer {
     is_owed: bool,
 }
 
-/// All records, once for each rank, for one change of the leaves.
+/// All records that are late, or all others, once for each rank, for one change of the leaves.
 struct Walk {
+    is_late: bool,
     own: Hint,
     before: Vec<Hint>,
     after: Vec<Hint>,
@@ -117,6 +120,7 @@ impl Repair {
             is_v6,
             settled: Vec::new(),
             walks: Vec::new(),
+            late: None,
             checks: Vec::new(),
             pushed: Recent::new(key, AGAIN, PUSHES_MAX),
             comers: VecDeque::new(),
@@ -137,9 +141,9 @@ impl Repair {
             return None;
         }
         let mut steps = STEPS_MAX;
-        // The one that waits longest: none is late because another has much to do.
+        // The one that waits longest: none waits because another has much to do, but for late records, which all others precede.
         while steps > 0
-            && let Some(walk) = self.walks.iter_mut().filter(|walk| walk.from <= now).min_by_key(|walk| walk.from)
+            && let Some(walk) = self.walks.iter_mut().filter(|walk| walk.from <= now).min_by_key(|walk| (walk.is_late, walk.from))
         {
             let found = walk.next(self.is_v6, leaves, home, &mut steps);
             self.walks.retain(|walk| !walk.is_over());
@@ -196,7 +200,9 @@ impl Repair {
 
     /// Bytes of heap, at most 21 KiB.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let hints = self.settled.capacity() + self.walks.iter().map(|walk| walk.before.capacity() + walk.after.capacity()).sum::<usize>();
+        let late = self.late.as_ref().map_or(0, Vec::capacity);
+        let hints =
+            late + self.settled.capacity() + self.walks.iter().map(|walk| walk.before.capacity() + walk.after.capacity()).sum::<usize>();
         hints * size_of::<Hint>()
             + self.walks.capacity() * size_of::<Walk>()
             + self.checks.capacity() * size_of::<(Check, Time)>()
@@ -204,11 +210,22 @@ impl Repair {
             + self.pushed.heap_bytes()
     }
 
-    /// Begins a walk if there are other leaves than the newest one ends with.
+    /// Begins a walk if there are other leaves than the newest one ends with; one at a time through what is late, for all changes
+    /// since the last one.
     fn begin(&mut self, leaves: &LeafSet, home: &Home, servers: usize, now: Time, rng: &mut Rng) {
-        if self.walks.len() >= WALKS_MAX {
-            return;
+        if self.walks.iter().filter(|walk| !walk.is_late).count() < WALKS_MAX {
+            self.begin_early(leaves, home, servers, now, rng);
         }
+        if self.walks.iter().all(|walk| !walk.is_late)
+            && let Some(before) = self.late.take()
+            && home.after(None).any(|(name, held)| home.is_late(name, held))
+        {
+            let after = self.settled.clone();
+            self.walks.push(Walk::new(true, leaves.own(), (before, after), delay(servers), now, rng));
+        }
+    }
+
+    fn begin_early(&mut self, leaves: &LeafSet, home: &Home, servers: usize, now: Time, rng: &mut Rng) {
         let is_settled = |hint: Hint| self.settled.binary_search(&hint).is_ok();
         let is_early = |hint: Hint| !is_settled(hint) && self.comers.iter().any(|comer| comer.hint == hint);
         let mut after: Vec<Hint> = leaves.hints().filter(|hint| !is_early(*hint)).collect();
@@ -221,17 +238,8 @@ impl Repair {
             self.put_off(*comer, false, now);
         }
         if !home.is_empty() {
-            let each = delay(servers);
-            self.walks.push(Walk {
-                own: leaves.own(),
-                before,
-                after,
-                from: now + random(each, rng),
-                each,
-                rank: 0,
-                done: None,
-                asked: None,
-            });
+            self.late.get_or_insert_with(|| before.clone());
+            self.walks.push(Walk::new(false, leaves.own(), (before, after), delay(servers), now, rng));
         }
     }
 
@@ -277,6 +285,10 @@ impl Repair {
 }
 
 impl Walk {
+    fn new(is_late: bool, own: Hint, (before, after): (Vec<Hint>, Vec<Hint>), each: Duration, now: Time, rng: &mut Rng) -> Self {
+        Self { is_late, own, before, after, from: now + random(each, rng), each, rank: 0, done: None, asked: None }
+    }
+
     /// The next record of this rank that somebody is to be asked about, and whom.
     fn next(&mut self, is_v6: bool, leaves: &LeafSet, home: &Home, steps: &mut u32) -> Option<(Name, Hint)> {
         while *steps > 0 {
@@ -287,7 +299,8 @@ impl Walk {
                 return None;
             };
             *steps -= 1;
-            let new = if held.is_in(is_v6) { self.newcomer(name.home.hint(), leaves) } else { None };
+            let is_ours = held.is_in(is_v6) && home.is_late(name, held) == self.is_late;
+            let new = if is_ours { self.newcomer(name.home.hint(), leaves) } else { None };
             if let Some(to) = new {
                 self.asked = Some(to.distance(name.home.hint()));
                 return Some((*name, to));
