@@ -69,7 +69,7 @@ fn who_is_told_where_a_device_is_stays_as_it_was_said_over_restarts_and_a_wrong_
     // Each is a process of its own, with a node that ends with it.
     let told = |arguments: &[&str]| home.told(&[arguments, &LISTEN[..]].concat());
     home.told(&["id"]);
-    assert!(told(&["publish"]).starts_with("everyone who knows the id"));
+    assert!(told(&["publish"]).starts_with("everyone who knows the id will be told where this device is, once it takes part"));
     told(&["publish", "everyone", "--at", "192.0.2.1:7575", "--at", "[2001:db8::1]:7575"]);
     let holds =
         |policy: &str, addresses: &[&str]| json!({ "policy": policy, "addresses": addresses, "told_until_ms": null, "is_leaving": false });
@@ -150,9 +150,15 @@ fn who_takes_no_part_in_the_network_is_told_how_to() {
     let verb = |arguments: &[&str]| home.run(arguments.iter().copied().chain(LISTEN));
     let words = stdout(&verb(&["dht"]));
     assert!(words.contains("no part in the network yet") && words.contains("overcom enter HOST:PORT"), "{words}");
+    assert!(words.contains("is its first and names nobody; others enter by this node's HOST:PORT"), "{words}");
+    assert!(words.contains("will be told where this device is, once it takes part in the network"), "{words}");
     Schema::published().named("ok/dht", &json(&stdout(&verb(&["dht", "--json"])))).expect("as it is published");
     let nobody = overcom_core::UserId::from_bytes([7; 32]).to_string();
     let alone = verb(&["find", &nobody, "--wait", "0"]);
     assert_eq!(alone.status.code(), Some(1), "{}", stderr(&alone));
-    assert!(stderr(&alone).contains("overcom enter"), "{}", stderr(&alone));
+    assert!(stderr(&alone).contains("no entry peer is named; overcom enter HOST:PORT names"), "{}", stderr(&alone));
+    // A node that stays says where others enter.
+    let node = Talk::start(&home);
+    let words = home.told(&["dht"]);
+    assert!(words.contains("overcom enter ") && words.contains(node.address()), "{words}");
 }

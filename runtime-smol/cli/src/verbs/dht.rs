@@ -27,15 +27,31 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    let answer = smol::block_on(Client::with_kept(&arguments.place, async |client| client.call("dht", json!({})).await))?;
-    Ok(if arguments.json { format!("{answer}\n") } else { words(&answer) })
+    let ask = async |client: &mut Client| {
+        let answer = client.call("dht", json!({})).await?;
+        // The port of a node that runs for this command alone is nowhere afterwards.
+        let here = if client.is_own() { Value::Null } else { client.call("status", json!({})).await?["addresses"].take() };
+        Ok((answer, here))
+    };
+    let (answer, here) = smol::block_on(Client::with_kept(&arguments.place, ask))?;
+    Ok(if arguments.json { format!("{answer}\n") } else { words(&answer, &here) })
 }
 
-fn words(answer: &Value) -> String {
+/// How others enter a network that begins with this node.
+fn first(here: &Value) -> String {
+    let all: Vec<&str> = here.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let others = match all.as_slice() {
+        [] => "others enter by this node's HOST:PORT, while overcom node runs here".to_owned(),
+        all => format!("others enter by this node: overcom enter {}", all.join(" or ")),
+    };
+    format!("whoever begins a network is its first and names nobody; {others}")
+}
+
+fn words(answer: &Value, here: &Value) -> String {
     let mut text = String::new();
     let realms = answer["dht"]["realms"].as_array().map(Vec::as_slice).unwrap_or_default();
     if realms.is_empty() {
-        let _ = writeln!(text, "this node takes no part in the network yet\n  next: {ENTER}");
+        let _ = writeln!(text, "this node takes no part in the network yet\n  next: {ENTER}\n  {}", first(here));
     }
     for realm in realms {
         let number = |key: &str| realm[key].as_u64().unwrap_or_default();
@@ -54,7 +70,7 @@ fn words(answer: &Value) -> String {
             let _ = writeln!(text, "  next: {next}");
         }
     }
-    text.push_str(&publish::words(&answer["publish"]));
+    text.push_str(&publish::words(answer));
     let number = |key: &str| answer["dht"][key].as_u64().unwrap_or_default();
     if answer["dht"].is_object() {
         let _ = writeln!(
@@ -77,7 +93,7 @@ fn words(answer: &Value) -> String {
 }
 
 /// `1 node`, `2 nodes`.
-fn counted(count: u64, thing: &str) -> String {
+pub(super) fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -121,7 +137,13 @@ mod tests {
 
     #[test]
     fn the_table_the_estimate_and_the_health_are_said_in_words_and_what_is_not_well_has_a_next_step() {
-        let none = words(&json!({ "dht": null, "eclipse_suspected_s": null, "is_forked": false }));
+        let none =
+            words(&json!({ "dht": null, "eclipse_suspected_s": null, "is_forked": false }), &json!(["192.0.2.1:7", "[2001:db8::1]:7"]));
+        assert!(
+            none.contains("its first and names nobody; others enter by this node: overcom enter 192.0.2.1:7 or [2001:db8::1]:7\n"),
+            "{none}"
+        );
+        assert!(first(&Value::Null).contains("others enter by this node's HOST:PORT"));
         assert!(none.contains("no part in the network yet") && none.contains("next: overcom enter"), "{none}");
         let realm = |standing: &str| {
             json!({ "family": 4, "reach": "global", "standing": standing, "nodes": 12, "verified": 10, "leaves": 4, "estimate": 30,
@@ -130,7 +152,7 @@ mod tests {
         for (how, is_well) in [("serving", true), ("client", true), ("isolated", false), ("address_unknown", false)] {
             let dht = json!({ "realms": [realm(how)], "records": 3, "record_bytes": 900, "bound_at": 5, "binds": 2, "look_ups": 1 });
             let publish = json!({ "policy": "contacts", "addresses": [] });
-            let said = words(&json!({ "dht": dht, "publish": publish, "eclipse_suspected_s": null, "is_forked": false }));
+            let said = words(&json!({ "dht": dht, "publish": publish, "eclipse_suspected_s": null, "is_forked": false }), &Value::Null);
             assert!(
                 said.starts_with("IPv4, everywhere: ")
                     && said.contains("12 nodes known, 10 answered, 4 neighbours; about 30 serve in all")
@@ -140,7 +162,7 @@ mod tests {
             );
             assert_eq!(said.contains("next: "), !is_well, "{said}");
         }
-        let ill = words(&json!({ "dht": { "realms": [realm("serving")] }, "eclipse_suspected_s": 7, "is_forked": true }));
+        let ill = words(&json!({ "dht": { "realms": [realm("serving")] }, "eclipse_suspected_s": 7, "is_forked": true }), &Value::Null);
         assert!(ill.contains("7 s ago") && ill.matches("next: ").count() == 2, "{ill}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use overcom_core::{Delegation, Time, WallTime};
+use overcom_core::{CloseReason, Delegation, Time, WallTime};
 use overcom_std::Clock;
 use overcom_std::keys::{DeviceFile, IdentityFile, write_private};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::data::{DAY_MS, begins, date, own};
 use crate::fail::Fail;
 use crate::hub::clock_sentence;
 use crate::run::Place;
-use crate::verbs::dht::{ECLIPSE, ENTER, FORK};
+use crate::verbs::dht::{ECLIPSE, ENTER, FORK, counted};
 use crate::verbs::enter::standing;
 
 /// 2026-01-01: no clock that is right says less to a program that was made later.
@@ -286,7 +286,11 @@ fn entries(answer: &Value) -> Check {
     }
     let named = |entry: &&Value| format!("{}: {}", entry["entry"].as_str().unwrap_or_default(), standing(entry));
     let found = all.iter().map(named).collect::<Vec<_>>().join("; ");
-    let hint = all.iter().find_map(|entry| entry["hint"].as_str()).unwrap_or("look again in a moment");
+    let hint = match all.iter().find_map(|entry| entry["hint"].as_str()) {
+        // An entry peer waits for no message.
+        Some(hint) if hint == CloseReason::Idle.explain().1 => "nothing; it is dialled again by itself",
+        hint => hint.unwrap_or("look again in a moment"),
+    };
     Check::warn(NAME, format!("none is linked; {found}"), format!("{hint}; or name another one: overcom enter HOST:PORT"))
 }
 
@@ -302,7 +306,10 @@ fn network(dht: &Value) -> Check {
     match realms.len() {
         0 => Check::warn("network", "this node takes no part in it yet: nobody is found by id alone", ENTER),
         _ if verified == 0 => Check::warn("network", "nobody of it has answered", ENTER),
-        _ => Check::ok("network", format!("{verified} nodes of it have answered; overcom dht says more")),
+        _ => {
+            let have = if verified == 1 { "has" } else { "have" };
+            Check::ok("network", format!("{} of it {have} answered; overcom dht says more", counted(verified, "node")))
+        }
     }
 }
 
@@ -334,6 +341,11 @@ mod tests {
         let check = entries(&json!({ "entries": [refused] }));
         assert_eq!(check.found, "none is linked; 192.0.2.1:9: nobody listens there");
         assert_eq!(check.next.as_deref(), Some("start it; or name another one: overcom enter HOST:PORT"));
+        let (outcome, hint) = CloseReason::Idle.explain();
+        let idle = entries(&json!({ "entries": [{ "entry": "192.0.2.1:9", "linked": false, "outcome": outcome, "hint": hint }] }));
+        assert_eq!(idle.next.as_deref(), Some("nothing; it is dialled again by itself; or name another one: overcom enter HOST:PORT"));
+        let answered = |verified: u64| network(&json!({ "dht": { "realms": [{ "verified": verified }] } })).found;
+        assert!(answered(1).starts_with("1 node of it has answered;") && answered(2).starts_with("2 nodes of it have answered;"));
         let none = entries(&json!({ "entries": [] }));
         assert!(none.found == "none is named" && none.next.is_some_and(|next| next.starts_with("overcom enter HOST:PORT names one")));
     }

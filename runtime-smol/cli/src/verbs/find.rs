@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::fail::Fail;
 use crate::run::Place;
+use crate::verbs::dht::ENTER;
 
 /// A look-up ends by itself after some five seconds (guess: a slow machine's twice that).
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);
@@ -74,17 +75,19 @@ async fn find(client: &mut Client, arguments: &Arguments) -> Result<Vec<Value>, 
         // A node that has just begun knows nobody yet.
         let is_early = ended["why"] == "no_network" && clock.now().since(Time::ZERO) < patience;
         if !is_early {
-            return Err(Fail::failed(in_vain(&ended, &devices)));
+            let entries = client.call("entries", json!({})).await?["entries"].take();
+            return Err(Fail::failed(in_vain(&ended, &devices, entries.as_array().is_some_and(Vec::is_empty))));
         }
         smol::Timer::after(ASK_AGAIN).await;
     }
 }
 
 /// What is said if the network knows nothing. What this node keeps for others itself may be old: it is told, and counts for nothing.
-fn in_vain(ended: &Value, own: &[Value]) -> String {
+fn in_vain(ended: &Value, own: &[Value], is_alone: bool) -> String {
     let said = |key: &str| ended[key].as_str().unwrap_or_default();
     let mut text = match said("message") {
         "" => "nobody who should know has heard of them; are they on, and part of the network?".to_owned(),
+        message if is_alone && ended["why"] == "no_network" => format!("not found: {message}, and no entry peer is named; {ENTER}"),
         // A node knows no command lines.
         message => format!("not found: {message}; {}", said("hint").replace(FailReason::NotFound.explain().1, ADDRESS)),
     };
@@ -159,11 +162,13 @@ mod tests {
         );
         let hint = FailReason::NotFound.explain().1;
         let unknown = json!({ "notice": "failed", "tag": 1, "why": "not_found", "message": "nobody knows", "hint": hint });
-        assert!(in_vain(&unknown, &[]).ends_with("overcom names add NAME ID --at HOST:PORT"));
+        assert!(in_vain(&unknown, &[], true).ends_with("overcom names add NAME ID --at HOST:PORT"));
         let ended = json!({ "notice": "failed", "tag": 1, "why": "no_network", "message": "nobody knows", "hint": "ask them" });
-        let said = in_vain(&ended, &[own]);
+        let said = in_vain(&ended, &[own], false);
         assert!(said.starts_with("not found: nobody knows; ask them\nthe copy that this node itself keeps"), "{said}");
         assert!(said.ends_with("ann  device a  (this node's own copy; nobody else has it)\n  192.0.2.1:7575"), "{said}");
-        assert_eq!(in_vain(&ended, &[]), "not found: nobody knows; ask them");
+        assert_eq!(in_vain(&ended, &[], false), "not found: nobody knows; ask them");
+        let alone = "not found: nobody knows, and no entry peer is named; overcom enter HOST:PORT names a peer to enter by";
+        assert_eq!(in_vain(&ended, &[], true), alone);
     }
 }

@@ -60,21 +60,22 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Fail> {
-    let look = async |client: &mut Client| client.call("dht", json!({})).await.map(|mut answer| answer["publish"].take());
+    let look = async |client: &mut Client| client.call("dht", json!({})).await;
     let Some(who) = arguments.who else {
-        let publish = smol::block_on(Client::with_kept(&arguments.place, look))?;
-        return Ok(if arguments.json { format!("{publish}\n") } else { words(&publish) });
+        let answer = smol::block_on(Client::with_kept(&arguments.place, look))?;
+        return Ok(if arguments.json { format!("{}\n", answer["publish"]) } else { words(&answer) });
     };
     if matches!(who, Who::Nobody) {
         // Where nobody is kept nothing was ever published.
         arguments.place.data.kept()?;
     }
     let addresses = &arguments.addresses;
-    let publish = smol::block_on(Client::with(&arguments.place, async |client| {
+    let answer = smol::block_on(Client::with(&arguments.place, async |client| {
         client.call("publish", json!({ "policy": DhtPolicy::from(who), "addresses": addresses })).await?;
         look(client).await
     }))?;
-    Ok(if arguments.json { format!("{publish}\n") } else { remains(&publish) })
+    let publish = &answer["publish"];
+    Ok(if arguments.json { format!("{publish}\n") } else { remains(publish) })
 }
 
 /// What others may say all the same of a device that does not tell everyone any more where it is; nothing where that is over.
@@ -88,9 +89,14 @@ fn remains(publish: &Value) -> String {
     }
 }
 
-/// Who is told and what besides, a line each, as the op `dht` tells it.
-pub(super) fn words(publish: &Value) -> String {
+/// Who is told and what besides, a line each, of what the op `dht` tells.
+pub(super) fn words(answer: &Value) -> String {
+    let publish = &answer["publish"];
+    let takes_part = answer["dht"]["realms"].as_array().is_some_and(|realms| !realms.is_empty());
     let mut text = match publish["policy"].as_str() {
+        Some("everyone") if !takes_part => {
+            "everyone who knows the id will be told where this device is, once it takes part in the network\n".to_owned()
+        }
         Some("everyone") => "everyone who knows the id is told where this device is\n".to_owned(),
         Some("contacts") => {
             "nobody is told where this device is, contacts find its renewals: overcom publish everyone opens it\n".to_owned()
@@ -114,9 +120,28 @@ pub(super) fn words(publish: &Value) -> String {
 mod tests {
     use super::*;
 
+    /// What the op `dht` tells, of a node that takes part in the network or not yet.
+    fn answer(takes_part: bool, publish: Value) -> Value {
+        let realms = if takes_part { json!([{}]) } else { json!([]) };
+        json!({ "dht": { "realms": realms }, "publish": publish })
+    }
+
+    #[test]
+    fn who_takes_no_part_yet_tells_nobody_anything_yet() {
+        let everyone = json!({ "policy": "everyone", "addresses": ["192.0.2.1:7"] });
+        let will_be =
+            "everyone who knows the id will be told where this device is, once it takes part in the network\n  also at 192.0.2.1:7\n";
+        assert_eq!(words(&answer(false, everyone.clone())), will_be);
+        assert_eq!(words(&json!({ "dht": null, "publish": everyone })), will_be);
+        for policy in ["contacts", "nobody"] {
+            let publish = json!({ "policy": policy, "addresses": [] });
+            assert_eq!(words(&answer(false, publish.clone())), words(&answer(true, publish)));
+        }
+    }
+
     #[test]
     fn each_policy_has_words_of_its_own_and_a_closed_one_its_way_back() {
-        let said = |policy: &str, addresses: &[&str]| words(&json!({ "policy": policy, "addresses": addresses }));
+        let said = |policy: &str, addresses: &[&str]| words(&answer(true, json!({ "policy": policy, "addresses": addresses })));
         assert_eq!(said("everyone", &["192.0.2.1:7"]), "everyone who knows the id is told where this device is\n  also at 192.0.2.1:7\n");
         for (policy, named) in [("contacts", "nobody is told where"), ("nobody", "nothing of this device")] {
             let said = said(policy, &[]);
@@ -127,7 +152,7 @@ mod tests {
     #[test]
     fn what_others_may_say_all_the_same_is_said_with_its_end_and_nothing_where_there_is_none() {
         let said = |policy: &str, until: Option<u64>, is_leaving: bool| {
-            words(&json!({ "policy": policy, "addresses": [], "told_until_ms": until, "is_leaving": is_leaving }))
+            words(&answer(true, json!({ "policy": policy, "addresses": [], "told_until_ms": until, "is_leaving": is_leaving })))
         };
         let until = Some(1_767_225_600_000);
         for policy in ["contacts", "nobody"] {
