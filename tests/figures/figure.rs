@@ -140,6 +140,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         measure: dht::capture,
     },
     Figure {
+        name: "dht-votes",
+        promise: "starts that tell a false address of their own where a quarter of all machines lie of it, over 1 in 1,000: at most 1",
+        measure: dht::votes,
+    },
+    Figure {
         name: "dht-restart",
         promise: "keys that who comes back does not find where fifteen hostile neighbours answer: 0",
         measure: dht::restart,

@@ -32,6 +32,7 @@ mod tokens;
 mod trace;
 mod trust;
 mod vast;
+mod votes;
 
 pub(crate) use attack::{colluders, eclipse, rollback};
 pub(crate) use bind::bind;
@@ -53,3 +54,4 @@ pub(crate) use small::small;
 pub(crate) use start::start;
 pub(crate) use survey::{hops, latency, requests};
 pub(crate) use tokens::tokens;
+pub(crate) use votes::votes;
