@@ -186,7 +186,7 @@ const fn long(size: Size) -> (u32, u64) {
 
 /// How long such a run takes, from its first machine until the last reader has gone.
 fn takes(machines: u32, hours: u64) -> Duration {
-    let unfound = CROWD + CAME + LOOK + GO;
+    let unfound = (CROWD + CAME + LOOK + GO) * 2;
     grows(machines) + SETTLE + PHONES + SETTLED + TAKEN + GO + unfound + HOUR * hours as u32 + unfound
 }
 
@@ -244,27 +244,35 @@ fn survived(machines: u32, hours: u64, handicap: Option<Handicap>) -> Result<Sur
     Ok(Survived { first, gone, bytes, up, servers })
 }
 
-/// The share of the records, or of the first 500, that a telephone which has just come does not find: who came earlier may hold
-/// the record itself, or leave while it looks. They go again.
+/// The share of the records, or of the first 500, that neither of two telephones finds that have just come, the second if the first
+/// does not: one look-up in thousands fails where a record is. Who came earlier may hold it itself, or leave while it looks.
 pub(super) fn unfound(net: &mut Net, published: &[Owner]) -> Result<f64, String> {
-    let sample = published.len().min(500) as u32;
-    let first = net.swarm.add(sample);
-    let (readers, now) = (first..first + sample, net.swarm.now());
+    let sample: Vec<&Owner> = published.iter().take(500).collect();
+    let missed = missed_once(net, &sample)?;
+    let gone = if missed.is_empty() { missed } else { missed_once(net, &missed)? };
+    Ok(gone.len() as f64 / sample.len() as f64)
+}
+
+/// Those that one telephone each does not find; these go again.
+fn missed_once<'a>(net: &mut Net, owners: &[&'a Owner]) -> Result<Vec<&'a Owner>, String> {
+    let first = net.swarm.add(owners.len() as u32);
+    let (readers, now) = (first..first + owners.len() as u32, net.swarm.now());
     net.swarm.flash_crowd(readers.clone(), now, CROWD);
     net.run(CROWD + CAME)?;
-    for (reader, owner) in readers.clone().zip(published) {
+    for (reader, owner) in readers.clone().zip(owners) {
         // A stranger has to ask for the device's record, which lasts: addresses are over after two hours.
         find(net, reader, owner, Reader::Stranger)?;
     }
     net.run(LOOK)?;
-    let mut gone = 0_u32;
-    for reader in readers {
-        let looked = net.looked_up(reader)?.ok_or("a reader has left")?;
-        gone += u32::from(looked.hops.is_none());
+    let mut missed = Vec::new();
+    for (reader, owner) in readers.zip(owners) {
+        if net.looked_up(reader)?.ok_or("a reader has left")?.hops.is_none() {
+            missed.push(*owner);
+        }
         net.swarm.leave_at(reader, net.swarm.now());
     }
     net.run(GO)?;
-    Ok(f64::from(gone) / f64::from(sample))
+    Ok(missed)
 }
 
 #[cfg(test)]
