@@ -184,7 +184,7 @@ const fn long(size: Size) -> (u32, u64) {
     (size.of(200, 600, 10_000) as u32, size.of(2, 8, 168))
 }
 
-/// How long such a run takes, from its first machine until the last reader has gone.
+/// How long such a run takes at most, from its first machine until the last reader has gone.
 fn takes(machines: u32, hours: u64) -> Duration {
     let unfound = (CROWD + CAME + LOOK + GO) * 2;
     grows(machines) + SETTLE + PHONES + SETTLED + TAKEN + GO + unfound + HOUR * hours as u32 + unfound
@@ -238,8 +238,8 @@ fn survived(machines: u32, hours: u64, handicap: Option<Handicap>) -> Result<Sur
     let servers = net.servers();
     let gone = unfound(&mut net, &published)?;
     // What is over is not lost.
-    if net.swarm.now() != Time::ZERO + takes(machines, hours) {
-        return Err("the run has not taken as long as it says".into());
+    if net.swarm.now() > Time::ZERO + takes(machines, hours) {
+        return Err("the run has taken longer than it says".into());
     }
     Ok(Survived { first, gone, bytes, up, servers })
 }

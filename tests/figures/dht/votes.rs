@@ -18,8 +18,8 @@ use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
 const SEED: u64 = 27;
-/// Machines that a newcomer knows, by chance.
-const ENTRIES: usize = 4;
+/// Machines that a newcomer knows, by chance. Of four all lie in one start of 256, and nobody can tell.
+const ENTRIES: usize = 8;
 /// Longer than who knows a hard table waits before it serves (DHT-126), and probes after that.
 const STARTED: Duration = Duration::from_secs(1_200);
 /// How often it is looked where newcomers believe to be.
@@ -41,7 +41,7 @@ fn elsewhere(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::from_bits(85 << 24 | ip.to_bits() & 0x00FF_FFFF).into(), at.port())
 }
 
-/// Machines behind gateways that let everything through, which start knowing four others, while a quarter of all machines, and so of those four, say
+/// Machines behind gateways that let everything through, which start knowing eight others, while a quarter of all machines, and so of those eight, say
 /// of everybody the same false address in `seen`: the share of starts that within twenty minutes put an address record with it, over one
 /// in 1,000. How many serve under one meanwhile, whom nobody then takes for a node, and how many hold one in the end, is told beside it.
 /// In the control three in four lie.
