@@ -150,7 +150,7 @@ fn lie(_: Time, letter: &mut Letter) -> bool {
     true
 }
 
-/// A machine that knows four others, and is noted when it puts a false address of its own.
+/// A machine that knows eight others, and is noted when it puts a false address of its own.
 fn newcomer(birth: &Birth, machines: u32, told: &Told) -> Member {
     let mut draws = Draws::new(shifted(SEED), "entries", &[u64::from(birth.machine)]);
     let mut entries = BTreeSet::new();
