@@ -15,11 +15,6 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// A full one.
-    pub(crate) const fn new() -> Self {
-        Self { at: Time::ZERO }
-    }
-
     /// Spends `amount`, if there is as much.
     pub(crate) fn spend(&mut self, amount: u32, rate: Rate, now: Time) -> bool {
         let at = self.at.max(now) + time_for(amount, rate);

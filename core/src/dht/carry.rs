@@ -32,8 +32,8 @@ pub(crate) struct Carry {
 
 impl Carry {
     /// Nothing yet; `key` comes from the node's generator. Allocates nothing yet.
-    pub(crate) const fn new(key: [u64; 2]) -> Self {
-        Self { waiting: VecDeque::new(), asked: Budget::new(), done: Recent::new(key, AGAIN, DONE_MAX), from: Time::ZERO }
+    pub(crate) fn new(key: [u64; 2]) -> Self {
+        Self { waiting: VecDeque::new(), asked: Budget::default(), done: Recent::new(key, AGAIN, DONE_MAX), from: Time::ZERO }
     }
 
     /// A record with this number that was put with `carry`, by IPv6 or by IPv4, was verified and is kept. Whether it will be carried:

@@ -243,23 +243,33 @@ fn a_node_that_moves_is_found_where_it_is() {
     }
 }
 
-// spec-test: DHT-115
-// spec-test: DHT-147
-#[test]
-fn what_is_published_in_one_family_is_carried_to_the_home_in_the_other_one_once() {
+/// Four who serve in both families, five who serve in the other one only, and an owner, who knows nothing of it.
+fn two_families() -> (World, Vec<usize>, usize) {
     let mut world = World::new();
     for n in 0..4 {
         world.add(n, &[wan(n), wan6(n)], &[wan(0)][..usize::from(n > 0)]);
     }
-    // Five who serve in the other family only, and the owner, who knows nothing of it.
-    let others: Vec<usize> = (10..15).map(|n| world.add(n, &[wan6(n)], &[wan6(0)])).collect();
+    let others = (10..15).map(|n| world.add(n, &[wan6(n)], &[wan6(0)])).collect();
     world.run_secs(30);
     let owner = world.add(20, &[wan(20)], &[wan(0)]);
     world.run_secs(10);
+    (world, others, owner)
+}
+
+/// How many of them hold a device record and an address record.
+fn of_both_records(world: &World, all: &[usize]) -> usize {
+    all.iter().filter(|index| world.solo(**index).view().records == 2).count()
+}
+
+// spec-test: DHT-115
+// spec-test: DHT-147
+#[test]
+fn what_is_published_in_one_family_is_carried_to_the_home_in_the_other_one_once() {
+    let (mut world, others, owner) = two_families();
     world.log = Some(Vec::new());
     world.with(owner, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
     world.run_secs(30);
-    let holders = others.iter().filter(|index| world.solo(**index).view().records == 2).count();
+    let holders = of_both_records(&world, &others);
     assert!(holders >= 3, "{holders} of five hold both records");
     let puts = |world: &mut World| {
         let log = world.log.replace(Vec::new()).unwrap_or_default();
@@ -277,22 +287,15 @@ fn what_is_published_in_one_family_is_carried_to_the_home_in_the_other_one_once(
 // spec-test: DHT-115
 #[test]
 fn a_device_record_that_was_lost_when_it_was_carried_is_carried_with_the_next_address() {
-    let mut world = World::new();
-    for n in 0..4 {
-        world.add(n, &[wan(n), wan6(n)], &[wan(0)][..usize::from(n > 0)]);
-    }
-    let others: Vec<usize> = (10..15).map(|n| world.add(n, &[wan6(n)], &[wan6(0)])).collect();
-    world.run_secs(30);
-    let owner = world.add(20, &[wan(20)], &[wan(0)]);
-    world.run_secs(10);
+    let (mut world, others, owner) = two_families();
     world.weather = Some(Box::new(|_, letter| if letter.is("q", "put") && letter.to.is_ipv6() { Vec::new() } else { vec![letter] }));
     world.with(owner, |solo, now| solo.publish(now, credentials(1, 1, WEEK)));
     world.run_secs(60);
     world.weather = None;
-    let holders = |world: &World| others.iter().filter(|index| world.solo(**index).view().records == 2).count();
-    assert_eq!(holders(&world), 0, "what was carried is lost");
+    assert_eq!(of_both_records(&world, &others), 0, "what was carried is lost");
     world.run_secs(3_400);
-    assert!(holders(&world) >= 3, "{} of five hold both records", holders(&world));
+    let holders = of_both_records(&world, &others);
+    assert!(holders >= 3, "{holders} of five hold both records");
 }
 
 /// Its table is empty by then: only the entry peers are left.
