@@ -13,12 +13,11 @@ use crate::seeds::shifted;
 
 /// What ten thousand joins may take, in seconds; fewer in proportion.
 const ALLOWED: f64 = 60.0;
-/// So many look-ups of a million may find nothing while the last have just come: a hundredth. That a network that stands loses one in
-/// a thousand at most is measured by `dht-hops` and others.
-const LOST_PPM: f64 = 10_000.0;
+/// So many look-ups of a million may find nothing.
+const LOST_PPM: f64 = 1_000.0;
 
 /// CPU of ten thousand machines that join through one seed by the wire within 300 simulated seconds, over a minute; and the
-/// share of look-ups right after that find nothing, over one in a hundred: the worse of the two. In the control the seed
+/// share of look-ups right after that find nothing, over one in a thousand: the worse of the two. In the control the seed
 /// begins when half of the others have begun, and who has not been answered at once does not ask again.
 pub(crate) fn join(size: Size) -> Result<Measured, String> {
     let machines = size.of(500, 10_000, 10_000) as u32;
