@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::looks::publish;
-use super::net::{Net, Owner, Peer, any_server, base64, server};
+use super::net::{Net, Owner, Peer, any_that, base64, server, serves};
 use super::served::{Block, Served};
 use crate::figure::{Measured, Size, median};
 use crate::meter::{cpu, cpu_of};
@@ -41,7 +41,8 @@ impl Door {
         net.grow(MACHINES, Duration::from_secs(3), SETTLE)?;
         let mut draws = Draws::new(shifted(seed), "door", &[]);
         let owners = publish(&mut net, 20, &mut draws)?;
-        let machine = any_server(&net, &mut draws)?;
+        let keeps = |peer: &Peer| serves(peer) && peer.solo.view().records > 0;
+        let machine = any_that(&net, &mut draws, keeps).ok_or("nobody keeps a record")?;
         Ok(Self { net, machine, owners, draws })
     }
 

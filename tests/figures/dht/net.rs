@@ -485,14 +485,13 @@ pub(crate) fn any(net: &Net, draws: &mut Draws) -> u32 {
 
 /// A machine by chance of those that serve.
 pub(crate) fn any_server(net: &Net, draws: &mut Draws) -> Result<u32, String> {
+    any_that(net, draws, serves).ok_or_else(|| "nobody serves".into())
+}
+
+/// A machine by chance of those that are up and of which something holds; `None` if it seems to hold of none.
+pub(super) fn any_that(net: &Net, draws: &mut Draws, is: impl Fn(&Peer) -> bool) -> Option<u32> {
     // Enough that of even a few one is found.
-    for _ in 0..100 * net.swarm.len() {
-        let machine = any(net, draws);
-        if net.peer(machine).is_some_and(serves) {
-            return Ok(machine);
-        }
-    }
-    Err("nobody serves".into())
+    (0..100 * net.swarm.len()).map(|_| any(net, draws)).find(|machine| net.peer(*machine).is_some_and(&is))
 }
 
 #[cfg(test)]
