@@ -25,13 +25,13 @@ const REQUESTS: f64 = 15e6;
 /// All begin within this, or they would all say their first words at the same moment.
 const CROWD: Duration = Duration::from_secs(4);
 /// Simulated, from the first beginning to the end.
-const RUN: Duration = Duration::from_secs(60);
+const RUN: Duration = Duration::from_secs(20);
 /// After this what was published lies where it shall.
 const PUBLISHED: Duration = Duration::from_secs(5);
 /// Look-ups, for so many machines one.
 const LOOK_EACH: u32 = 100;
 
-/// Machines that are all up within seconds, live for a simulated minute and keep their tables and neighbours, of which every hundredth looks for a record:
+/// Machines that are all up within seconds, live for twenty simulated seconds and keep their tables and neighbours, of which every hundredth looks for a record:
 /// memory over 20 GiB, CPU over ten minutes, 15 million requests over those that were answered, and look-ups lost over one in 1,000,
 /// the first three in proportion to a million: the worst. The same seed gives the same digest, which is tried on a small network. In the
 /// control machines have kept their tables and not their neighbours, so that all look themselves up at once.

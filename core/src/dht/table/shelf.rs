@@ -84,6 +84,22 @@ impl Shelf {
         range.filter_map(|index| self.get(index))
     }
 
+    /// Makes room for so many more at once.
+    pub(super) fn reserve(&mut self, more: usize) {
+        match &mut self.rows {
+            Rows::V4(rows) => rows.reserve_exact(more),
+            Rows::V6(rows) => rows.reserve_exact(more),
+        }
+    }
+
+    /// Gives back the places that nobody has.
+    pub(super) fn shrink(&mut self) {
+        match &mut self.rows {
+            Rows::V4(rows) => rows.shrink_to_fit(),
+            Rows::V6(rows) => rows.shrink_to_fit(),
+        }
+    }
+
     /// Overwrites what is there.
     pub(super) fn set(&mut self, index: usize, entry: &Entry) {
         match &mut self.rows {

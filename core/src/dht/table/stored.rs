@@ -81,6 +81,7 @@ impl Table {
             return Err(Broken::Content);
         }
         let before = self.mains.len();
+        self.mains.reserve(count);
         // The farthest were stored last.
         for (entry, is_fair) in entries.into_iter().rev() {
             if entry.hint == self.own || !self.realm.takes(entry.hint, entry.at) || self.mains.position(entry.at).is_some() {
@@ -93,6 +94,9 @@ impl Table {
             }
         }
         let kept = self.mains.len().saturating_sub(before);
+        if kept < count {
+            self.mains.shrink();
+        }
         Ok(Restored { kept, dropped: count.saturating_sub(kept) })
     }
 }
