@@ -159,7 +159,7 @@ impl Net {
 
     /// Whether the own address is fit to be told to everybody (spec: DHT-149).
     pub(super) fn is_to_be_told(&self) -> bool {
-        self.reach.address().is_some() && (self.reach.mode() == Mode::Soft || self.reach.is_proven())
+        self.reach.is_fit()
     }
 
     /// The round trip to a node of the table.

@@ -127,7 +127,7 @@ impl Dht {
             match outcome {
                 Outcome::Moved => self.on_moved(cx, at),
                 // Where the device is told to be follows below.
-                Outcome::Proven(_) => {}
+                Outcome::Fit(_) => {}
                 Outcome::Mode(mode) => {
                     if let Some(net) = self.nets.get_mut(at) {
                         net.table.set_mode(mode, cx.now);

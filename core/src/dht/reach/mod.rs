@@ -31,7 +31,7 @@ use contacted::{ASKED, Contacted, SPOKEN_TO};
 use dial_back::DialBack;
 use hold::Hold;
 use role::Role;
-use votes::Votes;
+use votes::{Leader, Votes};
 
 /// What follows from what happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,8 +40,8 @@ pub(crate) enum Outcome {
     Moved,
     /// The table is soft or hard from now on (spec: DHT-54).
     Mode(Mode),
-    /// Somebody has dialled back, or two servers have tried in vain: whether the address may be told follows from it.
-    Proven(bool),
+    /// Whether the address is fit to be told to everybody has changed.
+    Fit(bool),
     /// Answer everything from now on, and say the id.
     BeginServing,
     /// Answer nothing but pings from now on.
@@ -67,6 +67,8 @@ pub(crate) struct Reach {
     /// What votes say.
     voted: Option<SocketAddr>,
     votes: Votes,
+    /// It has won in a hard table so that nobody need doubt it.
+    is_voted_surely: bool,
     hold: Hold,
     contacted: Contacted<ASKED>,
     /// Replies are among it.
@@ -81,7 +83,7 @@ pub(crate) struct Reach {
     /// What was told last.
     told_address: Option<SocketAddr>,
     told_mode: Mode,
-    told_proven: bool,
+    told_fit: bool,
 }
 
 /// From so many groups on a table is hard, and from so many on for ever (spec: DHT-54).
@@ -101,6 +103,7 @@ impl Reach {
             fixed: None,
             voted: None,
             votes: Votes::default(),
+            is_voted_surely: false,
             hold: Hold::default(),
             contacted: Contacted::new([rng.u64(), rng.u64()]),
             spoken_to: Contacted::new([rng.fork("spoken to", 0).u64(), rng.fork("spoken to", 1).u64()]),
@@ -111,7 +114,7 @@ impl Reach {
             dial_back: DialBack::new(now),
             told_address: None,
             told_mode: Mode::Soft,
-            told_proven: false,
+            told_fit: false,
         }
     }
 
@@ -159,10 +162,11 @@ impl Reach {
         !self.realm.is_global() || self.fixed.is_some() || (self.voted.is_some() && self.known.blocks > 0)
     }
 
-    /// Whether strangers were seen to get through since the node is where it is (spec: DHT-123). What is published of a hard
-    /// realm must be so, unless it was configured.
-    pub(crate) const fn is_proven(&self) -> bool {
-        self.dial_back.is_proven()
+    /// Whether the own address is fit to be told to everybody: in a hard realm strangers were seen to get through since the node is where it is
+    /// (spec: DHT-123), and those who say that it is there leave no doubt (spec: DHT-122).
+    pub(crate) fn is_fit(&self) -> bool {
+        let is_sure = self.fixed.is_some() || self.is_voted_surely;
+        self.address().is_some() && (self.mode() == Mode::Soft || (is_sure && self.dial_back.is_proven()))
     }
 
     /// The address that was configured for this realm or is a global one of an interface; another realm's or one that
@@ -209,7 +213,7 @@ impl Reach {
         self.spoken_to.clear();
         self.votes.clear();
         self.hold = Hold::default();
-        (self.voted, self.fixed) = (None, None);
+        (self.voted, self.fixed, self.is_voted_surely) = (None, None, false);
     }
 
     /// A request of ours was answered, perhaps saying where it came from.
@@ -295,7 +299,7 @@ impl Reach {
 
     /// When [`next`](Self::next) has something again.
     pub(crate) fn due(&self, now: Time) -> Option<Time> {
-        if self.told_address != self.address() || self.told_mode != self.mode() || self.told_proven != self.is_proven() {
+        if self.told_address != self.address() || self.told_mode != self.mode() || self.told_fit != self.is_fit() {
             return Some(now);
         }
         let facts = self.facts();
@@ -318,9 +322,9 @@ impl Reach {
         if self.dial_back.has_failed(now) {
             self.role.on_unreachable();
         }
-        if self.told_proven != self.is_proven() {
-            self.told_proven = self.is_proven();
-            return Some(Outcome::Proven(self.told_proven));
+        if self.told_fit != self.is_fit() {
+            self.told_fit = self.is_fit();
+            return Some(Outcome::Fit(self.told_fit));
         }
         let facts = self.facts();
         if let Some(outcome) = self.role.next(facts, now) {
@@ -332,17 +336,23 @@ impl Reach {
 
     /// Counts the votes. Where only few are known, liars win as often as they like: they do not move the node as often.
     fn count(&mut self, now: Time) {
-        let winner = self.votes.winner(self.mode(), self.known.blocks, now);
+        let (mode, blocks) = (self.mode(), self.known.blocks);
+        let leader = self.votes.leader(now);
+        let is_sure = leader.is_some_and(|leader| mode == Mode::Hard && leader.is_sure(blocks));
+        let has_won = |leader: &Leader| is_sure || ((mode == Mode::Soft || !self.is_voted_surely) && leader.has_won(mode, blocks));
+        let winner = leader.filter(has_won).map(|leader| leader.at);
         let moves = self.voted.zip(winner).is_some_and(|(before, winner)| !self.realm.is_one(before, winner));
         if !moves {
             self.hold.on_stay();
-        } else if self.mode() == Mode::Hard || self.hold.lets_move(now) {
+        } else if mode == Mode::Hard || self.hold.lets_move(now) {
             self.hold.on_move(now);
+            self.is_voted_surely = false;
         } else {
             return;
         }
         if winner.is_some() {
             self.voted = winner;
+            self.is_voted_surely |= is_sure;
             self.move_if(now);
         }
     }

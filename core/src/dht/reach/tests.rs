@@ -49,7 +49,7 @@ fn all(reach: &mut Reach, now: Time) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = core::iter::from_fn(|| reach.next(now)).take(20).collect();
     assert!(outcomes.len() < 20, "it never ends: {outcomes:?}");
     assert!(reach.due(now).is_none_or(|due| due > now), "nothing is left");
-    outcomes.retain(|outcome| !matches!(outcome, Outcome::Proven(_)));
+    outcomes.retain(|outcome| !matches!(outcome, Outcome::Fit(_)));
     outcomes
 }
 
@@ -157,6 +157,38 @@ fn liars_of_one_block_cannot_move_a_node_with_a_hard_table() {
 
 // spec-test: DHT-122
 #[test]
+fn in_a_hard_table_what_has_won_surely_gives_way_to_what_does_alone_and_nothing_else_is_told() {
+    let (home, lie) = (at("203.0.113.7:7"), at("198.51.100.66:6"));
+    let mut reach = reach(GLOBAL);
+    reach.set_known(Known { groups: 40, blocks: 8 }, START);
+    let mut all_said = |count: core::ops::Range<u8>, seen: SocketAddr, at: u64| {
+        let mut said = Vec::new();
+        for n in count {
+            reach.on_reply(node(n), Some(seen), secs(at));
+            reach.on_request(stranger(n), secs(at));
+            all(&mut reach, secs(at));
+            said.push((reach.address() == Some(seen), reach.is_fit()));
+        }
+        said
+    };
+    let first = all_said(0..7, home, 0);
+    assert_eq!(first, [(false, false), (false, false), (false, false), (true, false), (true, false), (true, false), (true, false)]);
+    // As long as nothing is sure half of the votes move it.
+    assert_eq!(
+        all_said(0..7, lie, 1),
+        [(false, false), (false, false), (false, false), (true, false), (true, false), (true, false), (true, false)]
+    );
+    assert_eq!(all_said(0..7, home, 2).last(), Some(&(true, false)));
+    assert_eq!(all_said(7..8, home, 2), [(true, true)], "eight of eight");
+    // From now on it takes twelve of sixteen.
+    assert_eq!(all_said(20..31, lie, 3).last(), Some(&(false, true)));
+    assert_eq!(all_said(31..32, lie, 3), [(true, true)]);
+    // Ten minutes later three of four are too few.
+    assert_eq!(all_said(40..44, home, 700).last(), Some(&(false, true)));
+}
+
+// spec-test: DHT-122
+#[test]
 fn two_liars_move_a_node_ever_less_often() {
     let mut reach = reach(GLOBAL);
     let lies = [at("203.0.113.7:7"), at("198.51.100.66:6")];
@@ -200,7 +232,7 @@ fn who_is_held_moves_when_the_time_has_come_though_nobody_says_it_again() {
 
 // spec-test: DHT-122
 #[test]
-fn votes_win_by_two_thirds_of_as_many_blocks_as_there_are() {
+fn votes_win_by_two_thirds_or_where_many_are_known_by_half_and_surely_by_as_many_more_as_there_are_blocks() {
     let (home, lie) = (at("203.0.113.7:7"), at("198.51.100.66:6"));
     let won = |honest: u8, liars: u8, mode: Mode, blocks: usize| {
         let mut votes = Votes::default();
@@ -210,15 +242,20 @@ fn votes_win_by_two_thirds_of_as_many_blocks_as_there_are() {
         for n in 0..liars {
             assert!(votes.put(node(100 + n), lie, GLOBAL, START));
         }
-        votes.winner(mode, blocks, START)
+        votes.leader(START).filter(|leader| leader.at == home).map(|leader| (leader.has_won(mode, blocks), leader.is_sure(blocks)))
     };
-    assert_eq!((won(1, 0, Mode::Soft, 0), won(1, 1, Mode::Soft, 0), won(2, 1, Mode::Soft, 0)), (Some(home), None, Some(home)));
-    assert_eq!((won(3, 0, Mode::Hard, 9), won(4, 0, Mode::Hard, 9), won(4, 2, Mode::Hard, 9)), (None, Some(home), Some(home)));
-    assert_eq!((won(4, 3, Mode::Hard, 9), won(2, 1, Mode::Hard, 2), won(1, 0, Mode::Hard, 2)), (None, Some(home), None));
+    let has_won = |honest, liars, mode, blocks| won(honest, liars, mode, blocks).is_some_and(|(has_won, _)| has_won);
+    let is_sure = |honest, liars, blocks| won(honest, liars, Mode::Hard, blocks).is_some_and(|(_, is_sure)| is_sure);
+    assert_eq!([(1, 0), (1, 1), (2, 1), (3, 2)].map(|(of, liars)| has_won(of, liars, Mode::Soft, 0)), [true, false, true, false]);
+    assert_eq!([(3, 0), (4, 0), (4, 3), (4, 4)].map(|(of, liars)| has_won(of, liars, Mode::Hard, 8)), [false, true, true, false]);
+    assert_eq!([(1, 0), (2, 0), (2, 1)].map(|(of, liars)| has_won(of, liars, Mode::Hard, 2)), [false, true, true]);
+    assert_eq!([(7, 0), (8, 0), (9, 2), (10, 2), (12, 4)].map(|(of, liars)| is_sure(of, liars, 8)), [false, true, false, true, true]);
+    assert_eq!([(1, 0), (2, 0), (2, 1), (3, 1)].map(|(of, liars)| is_sure(of, liars, 2)), [false, true, false, true]);
+    assert_eq!([is_sure(0, 0, 0), is_sure(1, 0, 0)], [false, true]);
     let mut votes = Votes::default();
     assert!(votes.put(node(1), home, GLOBAL, START));
-    assert_eq!(votes.winner(Mode::Soft, 0, secs(599)), Some(home));
-    assert_eq!(votes.winner(Mode::Soft, 0, secs(600)), None, "ten minutes");
+    assert_eq!(votes.leader(secs(599)).map(|leader| leader.at), Some(home));
+    assert_eq!(votes.leader(secs(600)), None, "ten minutes");
     for (from, seen) in [
         ("30.1.1.1:7", "10.0.0.1:7"),
         ("30.1.1.1:7", "[2001:db8::1]:7"),
@@ -422,7 +459,7 @@ fn who_does_not_serve_yet_asks_on_when_somebody_known_knocks() {
         }
     }
     assert_eq!(asked, [600, 630, 660, 690, 1_020, 1_050, 1_080], "four, and again after five minutes");
-    assert!(!late.serves() && !late.is_proven());
+    assert!(!late.serves() && !late.dial_back.is_proven());
 }
 
 // spec-test: DHT-127
@@ -533,7 +570,7 @@ fn service_ends_by_choice_by_new_sockets_and_at_another_ip() {
     moved.set_fixed(Some(at("198.51.100.9:7")), secs(1));
     let outcomes = all(&mut moved, secs(1));
     assert_eq!(outcomes.get(..3), Some(&[Outcome::Moved, Outcome::Mode(Mode::Hard), Outcome::EndServing(Ended::Moved)][..]));
-    assert!(!moved.serves() && !moved.is_proven());
+    assert!(!moved.serves() && !moved.dial_back.is_proven());
 }
 
 /// Runs a node for three hours as one that asks `servers` in turn; `knocked` tells what then comes in.
@@ -615,7 +652,7 @@ fn who_began_in_a_soft_table_asks_at_once_for_what_a_hard_one_wants() {
         let until = if n % 4 == 3 { 301 } else { 1 };
         asked.extend(run(&mut reach, now + Duration::from_secs(1), now + Duration::from_secs(until)));
     }
-    assert!(reach.serves() && !reach.is_proven());
+    assert!(reach.serves() && !reach.dial_back.is_proven());
     assert_eq!(asked, [61, 61, 61, 361, 362, 362, 362, 662].map(|second| (second, PROBE)));
     // A stranger has come.
     reach.on_request(stranger(9), secs(663));
@@ -634,16 +671,19 @@ fn who_began_in_a_soft_table_asks_at_once_for_what_a_hard_one_wants() {
 #[test]
 fn that_a_stranger_came_and_that_nobody_comes_any_more_is_told_once() {
     let mut reach = serving();
+    reach.set_known(LARGE, secs(1));
+    let hard = [reach.next(secs(1)), reach.next(secs(1))];
+    assert_eq!(hard, [Outcome::Mode(Mode::Hard), Outcome::Fit(false)].map(Some));
     reach.on_request(stranger(1), secs(1));
     reach.on_request(stranger(2), secs(1));
     assert_eq!(reach.due(secs(1)), Some(secs(1)));
-    assert_eq!([reach.next(secs(1)), reach.next(secs(1))], [Some(Outcome::Proven(true)), None]);
+    assert_eq!([reach.next(secs(1)), reach.next(secs(1))], [Some(Outcome::Fit(true)), None]);
     for (second, of) in [(1_801, node(1)), (1_806, node(2))] {
         assert!(matches!(reach.next(secs(second)), Some(Outcome::Probe { .. })));
         probe(&mut reach, of, secs(second));
     }
     let told: Vec<Outcome> = core::iter::from_fn(|| reach.next(secs(1_811))).collect();
-    assert_eq!(told, [Outcome::Proven(false), Outcome::EndServing(Ended::Unreachable)]);
+    assert_eq!(told, [Outcome::Fit(false), Outcome::EndServing(Ended::Unreachable)]);
 }
 
 // spec-test: DHT-129
@@ -683,7 +723,7 @@ fn sixteen_leaves_that_ping_each_other_keep_their_roles() {
             }
         }
     }
-    assert!(reach.serves() && !reach.is_proven());
+    assert!(reach.serves() && !reach.dial_back.is_proven());
 }
 
 // spec-test: DHT-129
@@ -848,7 +888,7 @@ proptest! {
                         prop_assert!(is_serving);
                         is_serving = false;
                     }
-                    Outcome::Moved | Outcome::Mode(_) | Outcome::Proven(_) | Outcome::Probe { .. } => {}
+                    Outcome::Moved | Outcome::Mode(_) | Outcome::Fit(_) | Outcome::Probe { .. } => {}
                 }
             }
             prop_assert_eq!(reach.serves(), is_serving);

@@ -15,6 +15,9 @@ const LENGTH: Duration = Duration::from_secs(600);
 const VOTES_MAX: usize = 16;
 /// Of so many blocks votes are wanted in a hard table, if as many are known.
 const BLOCKS_MIN: usize = 4;
+/// Where nobody else is believed any more an ip has so many votes more than all others, if as many blocks are known. Of an attacker with a
+/// quarter of all nodes the votes say so once in 6,561 times first.
+const LEAD: usize = 8;
 /// The newest so many votes for an ip decide its port.
 const PORTS: usize = 4;
 const GROWTH: usize = 4;
@@ -24,24 +27,59 @@ const GROWTH: usize = 4;
 pub(crate) struct Known {
     /// Groups; not counted beyond 64.
     pub(crate) groups: usize,
-    /// Blocks; not counted beyond 4.
+    /// Blocks; not counted beyond 8.
     pub(crate) blocks: usize,
 }
 
 impl Known {
     /// What a table knows. O(n × groups).
     pub(crate) fn of(table: &Table) -> Self {
-        let mut blocks: Vec<Group> = Vec::with_capacity(BLOCKS_MIN);
+        let mut blocks: Vec<Group> = Vec::with_capacity(LEAD);
         for entry in table.mains().filter(Entry::is_verified) {
             let of = block(entry.at);
             if !blocks.contains(&of) {
                 blocks.push(of);
             }
-            if blocks.len() >= BLOCKS_MIN {
+            if blocks.len() >= LEAD {
                 break;
             }
         }
         Self { groups: table.groups(), blocks: blocks.len() }
+    }
+}
+
+/// The address that has more votes than any other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Leader {
+    pub(super) at: SocketAddr,
+    /// For its ip, and in all.
+    votes: usize,
+    all: usize,
+}
+
+impl Leader {
+    /// Whether it has won where nobody is sure yet.
+    pub(super) const fn has_won(&self, mode: Mode, blocks_known: usize) -> bool {
+        match mode {
+            Mode::Soft => self.votes.saturating_mul(3) >= self.all.saturating_mul(2),
+            Mode::Hard => self.votes >= at_least_one(blocks_known, BLOCKS_MIN) && self.votes.saturating_mul(2) > self.all,
+        }
+    }
+
+    /// Whether it has won in a hard table so that nobody need doubt it.
+    pub(super) const fn is_sure(&self, blocks_known: usize) -> bool {
+        self.votes >= self.all.saturating_sub(self.votes).saturating_add(at_least_one(blocks_known, LEAD))
+    }
+}
+
+/// As many as are known, and `most` at most.
+const fn at_least_one(known: usize, most: usize) -> usize {
+    if known > most {
+        most
+    } else if known == 0 {
+        1
+    } else {
+        known
     }
 }
 
@@ -80,28 +118,27 @@ impl Votes {
         true
     }
 
-    /// Where this node is, if enough agree; `None` leaves it where it was. O(n²), n ≤ 16.
-    pub(super) fn winner(&self, mode: Mode, blocks_known: usize, now: Time) -> Option<SocketAddr> {
-        let needed = match mode {
-            Mode::Soft => 1,
-            Mode::Hard => BLOCKS_MIN.min(blocks_known).max(1),
-        };
+    /// What most votes say, or of equals what some do. O(n²), n ≤ 16.
+    pub(super) fn leader(&self, now: Time) -> Option<Leader> {
         let fresh = || self.kept.iter().rev().filter(|vote| now.since(vote.at) < LENGTH);
         let count = |ip: IpAddr| fresh().filter(|vote| vote.ip == ip).count();
         // As a rule all say the same.
         let newest = fresh().next()?.ip;
         let is_one = fresh().all(|vote| vote.ip == newest);
         let ip = if is_one { newest } else { fresh().map(|vote| vote.ip).max_by_key(|ip| count(*ip))? };
-        let is_enough = count(ip) >= needed && count(ip).saturating_mul(3) >= fresh().count().saturating_mul(2);
-        is_enough.then_some(())?;
-        let ports = || fresh().filter(|vote| vote.ip == ip).take(PORTS).map(|vote| vote.port);
+        Some(Leader { at: SocketAddr::new(ip, self.port(ip, now)?), votes: count(ip), all: fresh().count() })
+    }
+
+    /// The port that most of the four newest votes for an ip say.
+    fn port(&self, ip: IpAddr, now: Time) -> Option<u16> {
+        let fresh = self.kept.iter().rev().filter(|vote| now.since(vote.at) < LENGTH);
+        let ports = || fresh.clone().filter(|vote| vote.ip == ip).take(PORTS).map(|vote| vote.port);
         let newest = ports().next()?;
         if ports().all(|port| port == newest) {
-            return Some(SocketAddr::new(ip, newest));
+            return Some(newest);
         }
         // Of equals the last: so the newest comes last.
-        let port = ports().collect::<Vec<_>>().into_iter().rev().max_by_key(|port| ports().filter(|other| other == port).count())?;
-        Some(SocketAddr::new(ip, port))
+        ports().collect::<Vec<_>>().into_iter().rev().max_by_key(|port| ports().filter(|other| other == port).count())
     }
 
     pub(super) fn clear(&mut self) {
