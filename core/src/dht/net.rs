@@ -162,6 +162,11 @@ impl Net {
         self.reach.is_fit()
     }
 
+    /// Whether somebody counts who was asked because it came, and says where this node is (spec: DHT-122).
+    pub(super) fn has_vote(&self, at: SocketAddr) -> bool {
+        self.reach.mode() == Mode::Soft || self.knows(at)
+    }
+
     /// The round trip to a node of the table.
     pub(super) fn rtt(&self, at: SocketAddr) -> Rtt {
         self.table.find(at).map_or(Rtt::UNKNOWN, |entry| entry.rtt)

@@ -1,6 +1,7 @@
 //! Nodes that do not know where they are: whom they ask, for what, and what liars gain by it.
 
 use super::*;
+use crate::dht::id::{self, Variant};
 use crate::dht::wire::{Asker, write_reply};
 
 /// Somebody forges the source of what a node without an address hears, to have it ping somebody.
@@ -94,4 +95,61 @@ fn strangers_who_come_spend_nothing_of_what_entry_peers_are_asked_with() {
     assert_eq!(asked, 16, "four a second, sixteen at once");
     alone.solo.set_entries(alone.now, &[wan(3)]);
     assert!(take(&mut alone.solo).0.iter().any(|letter| letter.to == wan(3)), "at once");
+}
+
+/// They come from many blocks and say where a node is when it asks whether they are there, as it does of who has asked it something.
+// spec-test: DHT-122
+#[test]
+fn who_comes_unasked_has_no_vote_on_where_a_node_with_a_hard_table_is() {
+    let mut world = World::new();
+    for n in 0..24 {
+        world.add(n, &[wan(n)], &[wan(0)][..usize::from(n > 0)]);
+    }
+    world.weather = Some(Box::new(|_, mut letter| {
+        letter.from = if letter.from == lan(50) { wan(50) } else { letter.from };
+        letter.to = if letter.to == wan(50) { lan(50) } else { letter.to };
+        let Some(question) = read(&letter.bytes).ok().filter(|read| is_liar(letter.to) && matches!(read.body, Body::Request(_))) else {
+            return vec![letter];
+        };
+        let mut out = Vec::new();
+        let lie = Reply { seen: Some(wan(200)), ..Reply::new(Answer::Ping) };
+        assert!(write_reply(&mut out, question.head.exchange, Asker::Unproven { bytes: 200, own: None }, &lie));
+        vec![Letter { from: letter.to, to: lan(50), bytes: out }]
+    }));
+    let index = world.add(50, &[lan(50)], &[wan(0), wan(1), wan(2)]);
+    world.run_secs(900);
+    let at = |world: &World| world.solo(index).view().realms.iter().find(|realm| realm.is_hard).and_then(|realm| realm.address);
+    assert_eq!(at(&world), Some(wan(50)));
+    let (mut asked, mut cookies) = (0, BTreeMap::new());
+    for round in 0..60_u64 {
+        for n in 0..40 {
+            let from = liar(n);
+            let id = id::node_id(&NodeKey::from_bytes([n; 32]), from, Variant::from_low_bits(n));
+            let mut out = Vec::new();
+            let head = Head {
+                exchange: Exchange::from_bytes((round * 256 + u64::from(n)).to_be_bytes()),
+                id,
+                cookie: cookies.get(&from).copied(),
+            };
+            assert!(write_request(&mut out, wan(50), &head, &Request::Ping { to: None }));
+            world.send(Letter { from, to: wan(50), bytes: out });
+        }
+        world.log = Some(Vec::new());
+        world.run_secs(10);
+        for (_, letter) in world.outside.drain(..) {
+            cookies.extend(read(&letter.bytes).ok().and_then(|reply| reply.head.cookie).map(|cookie| (letter.to, cookie)));
+        }
+        asked += world.log.take().into_iter().flatten().filter(|(_, letter)| is_liar(letter.to) && letter.is("q", "ping")).count();
+        assert_eq!(at(&world), Some(wan(50)), "round {round}, after {asked} lies");
+    }
+    assert!(asked >= 16, "they were asked: {asked}");
+}
+
+/// An address in a block of its own.
+fn liar(n: u8) -> SocketAddr {
+    SocketAddr::from(([61, n, 3, 1], 7_000))
+}
+
+fn is_liar(at: SocketAddr) -> bool {
+    (0..40).any(|n| at == liar(n))
 }
