@@ -157,7 +157,7 @@ impl Net {
         View { own: self.own.hint(), realm: self.realm, is_hard: self.reach.mode() == Mode::Hard, size: self.size(), servers: self.servers }
     }
 
-    /// Whether the own address is fit to be told to everybody (spec: DHT-149).
+    /// Whether the own address is fit to be told to everybody (spec: DHT-122).
     pub(super) fn is_to_be_told(&self) -> bool {
         self.reach.is_fit()
     }

@@ -130,7 +130,7 @@ impl Dht {
         self.own.as_ref()?.publisher.told_until(wall)
     }
 
-    /// Where the device can be reached, as far as it is known and proven (spec: DHT-149).
+    /// Where the device can be reached, as far as it is known and proven (spec: DHT-122).
     pub(super) fn set_places(&mut self, cx: &Cx) {
         let Some(own) = self.own.as_mut().filter(|own| !own.is_hidden) else { return };
         for reach in [Scope::Loopback, Scope::Private, Scope::Global] {

@@ -76,6 +76,8 @@ pub(crate) struct Reach {
     /// Who was asked last where this node is, because they asked it something.
     asked_where: Option<(SocketAddr, Time)>,
     known: Known,
+    /// Since when anybody verified has been known all the time.
+    known_since: Option<Time>,
     /// Nodes of 64 groups were verified once: from then on the table is hard (spec: DHT-54).
     has_held_64: bool,
     role: Role,
@@ -89,6 +91,8 @@ pub(crate) struct Reach {
 /// From so many groups on a table is hard, and from so many on for ever (spec: DHT-54).
 const HARD_GROUPS: usize = 16;
 const HELD_GROUPS: usize = 64;
+/// After this who knows fewer is taken to know all (guess: twenty times what the first look-ups take).
+const SETTLED: Duration = Duration::from_secs(600);
 /// Who was asked where this node is, in vain, is asked once more when they come again after this (guess: an entry peer that does not
 /// serve is pinged several times in some minutes).
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -109,6 +113,7 @@ impl Reach {
             spoken_to: Contacted::new([rng.fork("spoken to", 0).u64(), rng.fork("spoken to", 1).u64()]),
             asked_where: None,
             known: Known::default(),
+            known_since: None,
             has_held_64: false,
             role: Role::new(choice, now),
             dial_back: DialBack::new(now),
@@ -200,6 +205,7 @@ impl Reach {
     /// Of how many networks the table knows nodes; to be said whenever it has changed.
     pub(crate) fn set_known(&mut self, known: Known, now: Time) {
         self.known = known;
+        self.known_since = if known.blocks == 0 { None } else { self.known_since.or(Some(now)) };
         self.has_held_64 |= self.realm.is_global() && known.groups >= HELD_GROUPS;
         self.count(now);
     }
@@ -338,8 +344,13 @@ impl Reach {
     fn count(&mut self, now: Time) {
         let (mode, blocks) = (self.mode(), self.known.blocks);
         let leader = self.votes.leader(now);
-        let is_sure = leader.is_some_and(|leader| mode == Mode::Hard && leader.is_sure(blocks));
-        let has_won = |leader: &Leader| is_sure || ((mode == Mode::Soft || !self.is_voted_surely) && leader.has_won(mode, blocks));
+        let may_be_sure = mode == Mode::Hard && self.is_settled(now);
+        let is_own = |leader: &Leader| self.voted.is_some_and(|voted| self.realm.is_one(voted, leader.at));
+        let is_sure = leader.is_some_and(|leader| may_be_sure && leader.is_sure(blocks));
+        let has_won = |leader: &Leader| match mode {
+            Mode::Hard if self.is_voted_surely && !is_own(leader) => may_be_sure && leader.is_surer(blocks),
+            Mode::Hard | Mode::Soft => leader.has_won(mode, blocks),
+        };
         let winner = leader.filter(has_won).map(|leader| leader.at);
         let moves = self.voted.zip(winner).is_some_and(|(before, winner)| !self.realm.is_one(before, winner));
         if !moves {
@@ -355,6 +366,12 @@ impl Reach {
             self.is_voted_surely |= is_sure;
             self.move_if(now);
         }
+    }
+
+    /// Whether those who are known are as many as there are to be known, as far as that can be said: who comes back with a table that was hard, or hears
+    /// others again, knows one of them first, who might lie.
+    fn is_settled(&self, now: Time) -> bool {
+        self.known.groups >= HARD_GROUPS || self.known_since.is_some_and(|since| now.since(since) >= SETTLED)
     }
 
     /// At another ip the node is another one.

@@ -13,11 +13,8 @@ use crate::time::Time;
 const LENGTH: Duration = Duration::from_secs(600);
 /// Votes that are kept: four times as many as a hard table wants (guess). The oldest goes. 512 bytes.
 const VOTES_MAX: usize = 16;
-/// Of so many blocks votes are wanted in a hard table, if as many are known.
-const BLOCKS_MIN: usize = 4;
-/// Where nobody else is believed any more an ip has so many votes more than all others, if as many blocks are known. Of an attacker with a
-/// quarter of all nodes the votes say so once in 6,561 times first.
-const LEAD: usize = 8;
+/// Of so many blocks, but for a quarter, votes are wanted in a hard table, if as many are known.
+const BLOCKS_MIN: usize = 5;
 /// The newest so many votes for an ip decide its port.
 const PORTS: usize = 4;
 const GROWTH: usize = 4;
@@ -27,20 +24,20 @@ const GROWTH: usize = 4;
 pub(crate) struct Known {
     /// Groups; not counted beyond 64.
     pub(crate) groups: usize,
-    /// Blocks; not counted beyond 8.
+    /// Blocks; not counted beyond 16.
     pub(crate) blocks: usize,
 }
 
 impl Known {
     /// What a table knows. O(n × groups).
     pub(crate) fn of(table: &Table) -> Self {
-        let mut blocks: Vec<Group> = Vec::with_capacity(LEAD);
+        let mut blocks: Vec<Group> = Vec::with_capacity(VOTES_MAX);
         for entry in table.mains().filter(Entry::is_verified) {
             let of = block(entry.at);
             if !blocks.contains(&of) {
                 blocks.push(of);
             }
-            if blocks.len() >= LEAD {
+            if blocks.len() >= VOTES_MAX {
                 break;
             }
         }
@@ -62,18 +59,39 @@ impl Leader {
     pub(super) const fn has_won(&self, mode: Mode, blocks_known: usize) -> bool {
         match mode {
             Mode::Soft => self.votes.saturating_mul(3) >= self.all.saturating_mul(2),
-            Mode::Hard => self.votes >= at_least_one(blocks_known, BLOCKS_MIN) && self.votes.saturating_mul(2) > self.all,
+            Mode::Hard => self.votes >= but_for(within(blocks_known, BLOCKS_MIN), 4) && self.votes.saturating_mul(2) > self.all,
         }
     }
 
-    /// Whether it has won in a hard table so that nobody need doubt it.
+    /// Whether it has won so that nobody need doubt it, though one in four of all blocks lies. Where there are sixteen and more these have won so first
+    /// once in 6,561 times.
     pub(super) const fn is_sure(&self, blocks_known: usize) -> bool {
-        self.votes >= self.all.saturating_sub(self.votes).saturating_add(at_least_one(blocks_known, LEAD))
+        self.leads(blocks_known, 4)
+    }
+
+    /// Whether it takes the place of one that had won surely: of sixteen votes, a quarter of which are lies, once in four millions it would be a false one.
+    pub(super) const fn is_surer(&self, blocks_known: usize) -> bool {
+        self.leads(blocks_known, 8)
+    }
+
+    /// Whether it would have so many more votes than all others if all blocks that are known had one but for one in `part`, which had another.
+    const fn leads(&self, blocks_known: usize, part: usize) -> bool {
+        let blocks = within(blocks_known, VOTES_MAX);
+        let (most, others) = (but_for(blocks, part), self.all.saturating_sub(self.votes));
+        self.votes.saturating_add(blocks.saturating_sub(most)) >= others.saturating_add(most)
     }
 }
 
-/// As many as are known, and `most` at most.
-const fn at_least_one(known: usize, most: usize) -> usize {
+/// So many without one of each `part`.
+const fn but_for(count: usize, part: usize) -> usize {
+    match count.checked_div(part) {
+        Some(others) => count.saturating_sub(others),
+        None => count,
+    }
+}
+
+/// As many as are known, one at least and `most` at most.
+const fn within(known: usize, most: usize) -> usize {
     if known > most {
         most
     } else if known == 0 {
