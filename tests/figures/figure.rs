@@ -192,6 +192,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         measure: dht::amplification,
     },
     Figure { name: "dht-tokens", promise: "writes with forged tokens that are accepted: 0", measure: dht::tokens },
+    Figure {
+        name: "dht-replay",
+        promise: "datagrams said again, at once, later or after a restart, that change a server: 0",
+        measure: dht::replay,
+    },
     Figure { name: "bind", promise: "recorded binds that are taken again: 0", measure: dht::bind },
     Figure {
         name: "dht-vs-peers",

@@ -34,6 +34,7 @@ const SEEDED: &[&str] = &[
     "dht-flood",
     "dht-hostile",
     "dht-tokens",
+    "dht-replay",
     "service-privacy",
     "bind",
 ];

@@ -1,5 +1,6 @@
 //! The figures of the DHT, on machines that are the DHT alone.
 
+mod again;
 mod atlas;
 mod attack;
 mod bait;
@@ -34,6 +35,7 @@ mod trust;
 mod vast;
 mod votes;
 
+pub(crate) use again::replay;
 pub(crate) use attack::{colluders, eclipse, rollback};
 pub(crate) use bind::bind;
 pub(crate) use capture::capture;
