@@ -140,6 +140,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         measure: dht::capture,
     },
     Figure {
+        name: "dht-poison",
+        promise: "the part of their victims' tables that a tenth of all machines have who ask all the time, over 1.5 of that tenth: at most 1",
+        measure: dht::poison,
+    },
+    Figure {
         name: "dht-votes",
         promise: "starts that tell a false address of their own where a quarter of all machines lie of it, over 1 in 1,000: at most 1",
         measure: dht::votes,

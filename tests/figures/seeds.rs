@@ -29,6 +29,7 @@ const SEEDED: &[&str] = &[
     "dht-start",
     "dht-exodus",
     "dht-capture",
+    "dht-poison",
     "dht-votes",
     "dht-restart",
     "dht-flood",

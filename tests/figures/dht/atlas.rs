@@ -54,6 +54,10 @@ impl Place {
         if self.at.is_ipv4() { 4 } else { 6 }
     }
 
+    pub(crate) const fn id(&self) -> &[u8; 32] {
+        &self.id
+    }
+
     /// What nearness is judged by.
     pub(crate) fn hint(&self) -> u64 {
         self.id.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))

@@ -133,7 +133,7 @@ fn entries(newcomer: u32, machines: u32, asks_all: bool) -> Vec<SocketAddr> {
 }
 
 /// The verified nodes of a stored table of IPv4.
-fn verified(items: &[Item]) -> Vec<SocketAddr> {
+pub(super) fn verified(items: &[Item]) -> Vec<SocketAddr> {
     let table = items.iter().find(|item| item.key == TABLE).map_or(&[][..], |item| item.value.get(HEAD..).unwrap_or_default());
     let rows = table.chunks_exact(ROW).filter(|row| row[ROW - 1] & 1 != 0);
     rows.map(|row| SocketAddr::from((Ipv4Addr::new(row[8], row[9], row[10], row[11]), u16::from_be_bytes([row[12], row[13]])))).collect()

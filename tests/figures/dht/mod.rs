@@ -32,6 +32,7 @@ mod survey;
 mod tokens;
 mod trace;
 mod trust;
+mod unasked;
 mod vast;
 mod votes;
 
@@ -56,4 +57,5 @@ pub(crate) use small::small;
 pub(crate) use start::start;
 pub(crate) use survey::{hops, latency, requests};
 pub(crate) use tokens::tokens;
+pub(crate) use unasked::poison;
 pub(crate) use votes::votes;
