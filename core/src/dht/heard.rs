@@ -114,7 +114,7 @@ impl Dht {
         let from = asked.to;
         let Some(net) = self.nets.get_mut(at) else { return };
         self.silent.on_heard(from);
-        net.reach.on_reply(from, reply.seen.filter(|_| asked.purpose.is_own() || net.has_vote(from)), cx.now);
+        net.reach.on_reply(from, reply.seen.filter(|_| net.has_vote(asked)), cx.now);
         net.health.on_reply();
         if net.reach.due(cx.now).is_some_and(|due| due <= cx.now) {
             self.is_dirty = true;

@@ -191,11 +191,6 @@ impl Purpose {
         matches!(self, Self::Seek { .. } | Self::Other)
     }
 
-    /// Whether it is asked for something that this node wants to know, not because somebody came or was named for the table.
-    const fn is_own(self) -> bool {
-        !matches!(self, Self::Table { .. } | Self::Other | Self::Where)
-    }
-
     /// Through which entry peer whoever answers was learnt.
     const fn descent(self) -> Option<u8> {
         if let Self::Table { descent } = self {

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::Purpose;
 use super::estimate::{Estimate, Held, Radius, Size};
 use super::health::{Health, Suspects};
 use super::key::Key;
@@ -14,6 +15,7 @@ use super::reach::{Choice, Known, Reach};
 use super::realm::Realm;
 use super::recent::Recent;
 use super::repair::Repair;
+use super::rpc::{Asked, Question};
 use super::table::{Mode, Places, Rtt, Shape, Table, Wanted};
 use super::upkeep::Upkeep;
 use crate::rng::Rng;
@@ -162,9 +164,14 @@ impl Net {
         self.reach.is_fit()
     }
 
-    /// Whether somebody counts who was asked because it came, and says where this node is (spec: DHT-122).
-    pub(super) fn has_vote(&self, at: SocketAddr) -> bool {
-        self.reach.mode() == Mode::Soft || self.knows(at)
+    /// Whether it counts where somebody says that this node is (spec: DHT-122): in a hard table not of who called forth that it was asked.
+    pub(super) fn has_vote(&self, asked: &Asked<Purpose>) -> bool {
+        let has_come = matches!(asked.question, Question::Ping) || !self.knows(asked.to);
+        let is_own = match asked.purpose {
+            Purpose::Table { .. } => !has_come,
+            purpose => !matches!(purpose, Purpose::Other | Purpose::Where),
+        };
+        is_own || self.reach.mode() == Mode::Soft
     }
 
     /// The round trip to a node of the table.

@@ -352,8 +352,8 @@ impl Publisher {
             }
             return Some(Do::Look { realm });
         }
-        if let Phase::Ready(kinds, _) = &stand.phase {
-            let kinds = *kinds;
+        if let Phase::Ready(round) = &stand.phase {
+            let kinds = round.kinds();
             self.sign(realm.scope, own, wall, now);
             self.stands.get_mut(index)?.begin_writing();
             for kind in kinds.iter() {

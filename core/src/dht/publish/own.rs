@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::round::Numbers;
 use super::sequence::{is_plausible, sequence};
-use super::{Do, Publisher, Spot};
+use super::{Do, Policy, Publisher, Spot};
 use crate::address::Scope;
 use crate::crypto::Crypto;
 use crate::dht::record::{AddressRecord, DeviceRecord, Prekey};
@@ -32,7 +32,8 @@ pub(super) enum Met {
 }
 
 impl Publisher {
-    /// Signs what has changed, what has grown old, and what a clock that went wrong has dated. At most two signatures.
+    /// Signs what has changed, what has grown old, and what a clock that went wrong has dated, and of addresses nothing that is not for everyone
+    /// (spec: DHT-140). At most two signatures.
     pub(super) fn sign(&mut self, scope: Scope, (crypto, own): (&Crypto, &Credentials), wall: WallTime, now: Time) {
         let delegation = own.delegation();
         let is_held = |prekey: &&Prekey| !self.prekey.is_stale && is_plausible(prekey.sequence(), wall);
@@ -42,6 +43,9 @@ impl Publisher {
             let prekey = held.or_else(|| Prekey::sign(crypto, own, self.prekey.key?, number).ok());
             self.record = DeviceRecord::new(Some(delegation.clone()), prekey).map(Box::new);
             self.prekey.is_stale = false;
+        }
+        if self.policy != Policy::Everyone {
+            return;
         }
         // Where the device is to be found no longer, nothing is left to be said once all earlier ones have ended.
         let is_past = |spot: &Spot| spot.is_nowhere() && spot.record.as_ref().is_some_and(|record| record.end() <= wall);

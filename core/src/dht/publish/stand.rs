@@ -33,7 +33,7 @@ pub(super) enum Phase {
         until: Time,
     },
     /// Chosen, but not signed yet.
-    Ready(Kinds, Box<Round>),
+    Ready(Box<Round>),
     Writing(Box<Round>),
 }
 
@@ -168,9 +168,12 @@ impl Stand {
 
     /// In a soft realm it is looked again soon, for whoever has come meanwhile, where few are known or the network is new.
     pub(super) fn on_looked(&mut self, round: Round, is_soft: bool, now: Time) {
-        let Phase::Looking { kinds, .. } = self.phase else { return };
+        if !matches!(self.phase, Phase::Looking { .. }) {
+            return;
+        }
+        let kinds = round.kinds();
         self.raises = 0;
-        self.phase = Phase::Ready(kinds, Box::new(round));
+        self.phase = Phase::Ready(Box::new(round));
         let is_forming = self.servers < SERVERS_ENOUGH || self.since.is_none_or(|since| now < since + FORMING);
         let after = CHECKS.get(usize::from(self.checks)).filter(|_| is_soft && is_forming);
         if let (Some(after), Some((began, _))) = (after, self.began) {
@@ -186,7 +189,7 @@ impl Stand {
 
     pub(super) fn begin_writing(&mut self) {
         self.phase = match core::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Ready(_, round) => Phase::Writing(round),
+            Phase::Ready(round) => Phase::Writing(round),
             other @ (Phase::Idle | Phase::Looking { .. } | Phase::Writing(_)) => other,
         };
     }

@@ -244,10 +244,14 @@ fn signed(sequence: u64, address: &str) -> AddressRecord {
 // spec-test: DHT-140
 #[test]
 fn everyone_gets_both_records_contacts_the_device_record_and_nobody_nothing() {
+    // What a node that serves keeps itself it gives to whoever asks.
+    let kept = |net: &Net, of: Kind| net.told.iter().any(|told| matches!(told, Do::Keep { kind, .. } if *kind == of));
     let both = Net::published(Policy::Everyone, 8);
     assert_eq!((both.holders(Kind::Device), both.holders(Kind::Address)), (5, 5));
+    assert!(kept(&both, Kind::Device) && kept(&both, Kind::Address));
     let contacts = Net::published(Policy::Contacts, 8);
     assert_eq!((contacts.holders(Kind::Device), contacts.holders(Kind::Address)), (5, 0));
+    assert!(kept(&contacts, Kind::Device) && !kept(&contacts, Kind::Address) && !contacts.publisher.is_told());
     let mut nobody = Net::published(Policy::Nobody, 8);
     nobody.publisher.set_revocation(revocation(FROM, u64::MAX >> 12), nobody.now);
     nobody.run_for(7_200);

@@ -340,7 +340,7 @@ impl Reach {
         self.dial_back.next(self.facts(), now).map(|except| Outcome::Probe { except })
     }
 
-    /// Counts the votes. Where only few are known, liars win as often as they like: they do not move the node as often.
+    /// Counts the votes. As long as nobody has won surely, liars win as often as they like: they do not move the node as often.
     fn count(&mut self, now: Time) {
         let (mode, blocks) = (self.mode(), self.known.blocks);
         let leader = self.votes.leader(now);
@@ -355,7 +355,7 @@ impl Reach {
         let moves = self.voted.zip(winner).is_some_and(|(before, winner)| !self.realm.is_one(before, winner));
         if !moves {
             self.hold.on_stay();
-        } else if mode == Mode::Hard || self.hold.lets_move(now) {
+        } else if is_sure || self.hold.lets_move(now) {
             self.hold.on_move(now);
             self.is_voted_surely = false;
         } else {

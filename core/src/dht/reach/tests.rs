@@ -173,8 +173,8 @@ fn in_a_hard_table_what_has_won_surely_gives_way_to_what_does_alone_and_nothing_
     let not_sure = [(false, false), (false, false), (false, false), (true, false), (true, false), (true, false), (true, false)];
     assert_eq!(all_said(0..7, home, 0), not_sure);
     assert_eq!(all_said(0..7, lie, 1), not_sure, "as long as nothing is sure half of the votes move it");
-    assert_eq!(all_said(0..7, home, 2), not_sure);
-    assert_eq!(all_said(7..8, home, 2), [(true, true)], "eight of eight");
+    assert_eq!(all_said(0..7, home, 2), [(false, false); 7], "once in a minute");
+    assert_eq!(all_said(7..8, home, 2), [(true, true)], "eight of eight are sure, and need not wait");
     // From now on it takes fourteen of sixteen.
     assert_eq!(all_said(20..33, lie, 3).last(), Some(&(false, true)));
     assert_eq!(all_said(33..34, lie, 3), [(true, true)]);
