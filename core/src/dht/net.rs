@@ -169,7 +169,9 @@ impl Net {
         let has_come = matches!(asked.question, Question::Ping) || !self.knows(asked.to);
         let is_own = match asked.purpose {
             Purpose::Table { .. } => !has_come,
-            purpose => !matches!(purpose, Purpose::Other | Purpose::Where),
+            Purpose::Other | Purpose::Where => false,
+            Purpose::Entry(_) | Purpose::Seek { .. } | Purpose::Again { .. } | Purpose::Leaf | Purpose::Hello | Purpose::Check(_) => true,
+            Purpose::Push | Purpose::Write | Purpose::Give | Purpose::Sleep | Purpose::Probe | Purpose::Errand => true,
         };
         is_own || self.reach.mode() == Mode::Soft
     }
