@@ -146,7 +146,7 @@ pub(crate) const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "dht-votes",
-        promise: "starts that tell a false address of their own where a quarter of all machines lie of it, over 1 in 1,000: at most 1",
+        promise: "starts that tell a false address of their own where a quarter of all machines lie of it, over 1 in 1,000, or never the right one, over 1 in 100: at most 1",
         measure: dht::votes,
     },
     Figure {

@@ -159,11 +159,6 @@ impl Net {
         View { own: self.own.hint(), realm: self.realm, is_hard: self.reach.mode() == Mode::Hard, size: self.size(), servers: self.servers }
     }
 
-    /// Whether the own address is fit to be told to everybody (spec: DHT-122).
-    pub(super) fn is_to_be_told(&self) -> bool {
-        self.reach.is_fit()
-    }
-
     /// Whether it counts where somebody says that this node is (spec: DHT-122): in a hard table not of who called forth that it was asked.
     pub(super) fn has_vote(&self, asked: &Asked<Purpose>) -> bool {
         let has_come = matches!(asked.question, Question::Ping) || !self.knows(asked.to);

@@ -134,7 +134,7 @@ impl Dht {
     pub(super) fn set_places(&mut self, cx: &Cx) {
         let Some(own) = self.own.as_mut().filter(|own| !own.is_hidden) else { return };
         for reach in [Scope::Loopback, Scope::Private, Scope::Global] {
-            let told = |net: &&super::net::Net| net.realm.scope == reach && (reach != Scope::Global || net.is_to_be_told());
+            let told = |net: &&super::net::Net| net.realm.scope == reach && (reach != Scope::Global || net.reach.is_fit());
             let seen = self.nets.iter().filter(told).filter_map(|net| net.local.map(|local| net.reach.address().unwrap_or(local)));
             let configured = own.configured.iter().copied().filter(|at| scope(*at) == Some(reach));
             own.publisher.set_addresses(reach, configured.chain(seen).collect(), Vec::new(), cx.now);

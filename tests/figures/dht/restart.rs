@@ -15,7 +15,7 @@ use super::atlas::{self, Atlas, Place, prefix, restored};
 use super::gang::{Denies, hint};
 use super::looks::look_up_each;
 use super::net::{Member, Net, Owner, TRIP, server};
-use super::rows::{HEAD, ROW, TABLE, age};
+use super::rows::{HEAD, ROW, TABLE, TWO_HOURS, age};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
@@ -30,8 +30,6 @@ const LEFT: usize = 48;
 /// The gang is nearer to it than others.
 const NEAR: Network = Network { delay_us: 5_000, ..TRIP };
 const REACH: &[u8] = b"4gr";
-/// In units of 8 s.
-const TWO_HOURS: u32 = 900;
 const FLAGS: usize = 4;
 const HELD_64: u8 = 1;
 const SERVES: u8 = 2;

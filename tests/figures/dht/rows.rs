@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use overcom_core::Item;
+
 /// The name of such an item.
 pub(super) const TABLE: &[u8] = b"4gt";
 /// What stands before the rows, and the number of rows in it.
@@ -12,6 +14,17 @@ pub(super) const ROW: usize = HINT + 4 + 2 + 4 + 1;
 pub(super) const HINT: usize = 8;
 /// When it answered, in units of 8 s.
 pub(super) const SEEN: Range<usize> = 14..18;
+
+/// In units of 8 s. After as long nobody of a stored table counts as verified.
+pub(super) const TWO_HOURS: u32 = 900;
+
+/// What was stored, as if that had been so many units of 8 s earlier.
+pub(super) fn aged(mut item: Item, ticks: u32) -> Item {
+    if item.key == TABLE {
+        item.value.get_mut(HEAD..).unwrap_or_default().chunks_exact_mut(ROW).for_each(|row| age(row, ticks));
+    }
+    item
+}
 
 /// It answered so many units of 8 s earlier.
 pub(super) fn age(row: &mut [u8], ticks: u32) {

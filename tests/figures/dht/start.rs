@@ -11,7 +11,7 @@ use overcom_simulator::swarm::{Swarm, Terrain, address};
 
 use super::looks::{first_ms, look_up_each, lost, publish, quantile};
 use super::net::{Member, Net, Owner, Peer, SETTLE, TRIP, server_or_seed};
-use super::rows::{HEAD, ROW, TABLE, age};
+use super::rows::aged;
 use super::trace::LookedUp;
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
@@ -44,7 +44,7 @@ pub(crate) fn start(size: Size) -> Result<Measured, String> {
     let back: Vec<u32> = (1..=starts).map(|n| n * (machines / (starts + 1))).collect();
     for machine in &back {
         let items = net.ask(*machine, |peer, _| peer.solo.save())?;
-        stores.borrow_mut().insert(*machine, items.into_iter().map(aged).collect());
+        stores.borrow_mut().insert(*machine, items.into_iter().map(|item| aged(item, DAY_TICKS)).collect());
         net.swarm.leave_at(*machine, net.swarm.now());
     }
     net.swarm.mass_leave(net.swarm.now(), None, 500_000);
@@ -109,14 +109,6 @@ fn started(net: &mut Net, machines: impl Iterator<Item = u32> + Clone, owners: &
     net.run(Duration::ZERO)?;
     let looked = look_up_each(net, machines.zip(owners.iter().cycle()))?;
     Ok(looked.into_iter().map(|(_, looked)| looked).collect())
-}
-
-/// What was stored, as if it had been a day ago.
-fn aged(mut item: Item) -> Item {
-    if item.key == TABLE {
-        item.value.get_mut(HEAD..).unwrap_or_default().chunks_exact_mut(ROW).for_each(|row| age(row, DAY_TICKS));
-    }
-    item
 }
 
 #[cfg(test)]

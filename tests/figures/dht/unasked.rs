@@ -15,7 +15,7 @@ use super::capture::verified;
 use super::door::first_ping;
 use super::fields::Fields;
 use super::net::{HOUR, Member, Net, Peer, TRIP, base64, server};
-use super::rows::{HEAD, ROW, TABLE, age};
+use super::rows::{TWO_HOURS, aged};
 use crate::figure::{Measured, Size};
 use crate::seeds::shifted;
 
@@ -26,8 +26,6 @@ const AN_HOUR: u32 = 100_000;
 const GANG: u64 = 10;
 /// Entry peers of who begins.
 const ENTRIES: usize = 4;
-/// In units of 8 s: who comes back has nobody verified.
-const TWO_HOURS: u32 = 900;
 /// The gang's part of tables may be so many times its part of all machines: of eight tables with a hundred nodes each the part of a tenth
 /// is spread by a tenth of itself.
 const PART: f64 = 1.5;
@@ -198,7 +196,8 @@ fn network(plan: Plan, atlas: &Rc<Atlas>, victims: &[u32], back: &[u32], members
         }
         if back.contains(&birth.machine) {
             let items = shared.items(birth.machine, birth.wall, birth.draws, false);
-            return Member::honest(restored(&away(items), config(), birth));
+            let items: Vec<Item> = items.into_iter().map(|item| aged(item, TWO_HOURS)).collect();
+            return Member::honest(restored(&items, config(), birth));
         }
         let peer = shared.peer(config(), birth, false);
         if is_member(birth.machine) { Member::turned(peer, asks(birth, &shared, &victims, every)) } else { Member::honest(peer) }
@@ -207,14 +206,6 @@ fn network(plan: Plan, atlas: &Rc<Atlas>, victims: &[u32], back: &[u32], members
 
 const fn config() -> Config {
     server().dht_wide(0)
-}
-
-/// What was stored two hours before.
-fn away(mut items: Vec<Item>) -> Vec<Item> {
-    for item in items.iter_mut().filter(|item| item.key == TABLE) {
-        item.value[HEAD..].chunks_exact_mut(ROW).for_each(|row| age(row, TWO_HOURS));
-    }
-    items
 }
 
 /// Whom who begins knows: anybody, or the gang alone.

@@ -48,8 +48,8 @@ fn elsewhere(at: SocketAddr) -> SocketAddr {
 
 /// Machines behind gateways that let everything through, which start knowing eight others, while a quarter of all machines, and so of those eight, say
 /// of everybody the same false address in `seen`: the share of starts that within twenty minutes put an address record with it, over one
-/// in 1,000, and that put none with the right one, over one in 100: the worse. How many serve under one meanwhile, whom nobody then takes for a node, and how many hold one in the end, is told beside it.
-/// In the control three in four lie.
+/// in 1,000, and that put none with the right one, over one in 100: the worse. How many serve under one meanwhile, whom nobody then takes
+/// for a node, and how many hold one in the end, is told beside it. In the control three in four lie.
 pub(crate) fn votes(size: Size) -> Result<Measured, String> {
     let (machines, starts) = (size.of(600, 2_000, 10_000) as u32, size.of(100, 1_000, 10_000) as u32);
     let (ran, control) = (voted(machines, starts, 25)?, voted(600, 40, 75)?);

@@ -345,15 +345,14 @@ impl Reach {
         let (mode, blocks) = (self.mode(), self.known.blocks);
         let leader = self.votes.leader(now);
         let may_be_sure = mode == Mode::Hard && self.is_settled(now);
-        let is_own = |leader: &Leader| self.voted.is_some_and(|voted| self.realm.is_one(voted, leader.at));
+        let is_elsewhere = |leader: &Leader| self.voted.is_some_and(|voted| !self.realm.is_one(voted, leader.at));
         let is_sure = leader.is_some_and(|leader| may_be_sure && leader.is_sure(blocks));
         let has_won = |leader: &Leader| match mode {
-            Mode::Hard if self.is_voted_surely && !is_own(leader) => may_be_sure && leader.is_surer(blocks),
+            Mode::Hard if self.is_voted_surely && is_elsewhere(leader) => may_be_sure && leader.is_surer(blocks),
             Mode::Hard | Mode::Soft => leader.has_won(mode, blocks),
         };
-        let winner = leader.filter(has_won).map(|leader| leader.at);
-        let moves = self.voted.zip(winner).is_some_and(|(before, winner)| !self.realm.is_one(before, winner));
-        if !moves {
+        let winner = leader.filter(has_won);
+        if !winner.as_ref().is_some_and(is_elsewhere) {
             self.hold.on_stay();
         } else if is_sure || self.hold.lets_move(now) {
             self.hold.on_move(now);
@@ -361,8 +360,8 @@ impl Reach {
         } else {
             return;
         }
-        if winner.is_some() {
-            self.voted = winner;
+        if let Some(winner) = winner {
+            self.voted = Some(winner.at);
             self.is_voted_surely |= is_sure;
             self.move_if(now);
         }

@@ -11,7 +11,7 @@ use crate::time::Time;
 
 /// A vote counts for so long.
 const LENGTH: Duration = Duration::from_secs(600);
-/// Votes that are kept: four times as many as a hard table wants (guess). The oldest goes. 512 bytes.
+/// Votes that are kept, and blocks that are counted (guess). The oldest goes. 512 bytes.
 const VOTES_MAX: usize = 16;
 /// Of so many blocks, but for a quarter, votes are wanted in a hard table, if as many are known.
 const BLOCKS_MIN: usize = 5;
@@ -56,49 +56,35 @@ pub(super) struct Leader {
 
 impl Leader {
     /// Whether it has won where nobody is sure yet.
-    pub(super) const fn has_won(&self, mode: Mode, blocks_known: usize) -> bool {
+    pub(super) fn has_won(&self, mode: Mode, blocks_known: usize) -> bool {
         match mode {
             Mode::Soft => self.votes.saturating_mul(3) >= self.all.saturating_mul(2),
-            Mode::Hard => self.votes >= but_for(within(blocks_known, BLOCKS_MIN), 4) && self.votes.saturating_mul(2) > self.all,
+            Mode::Hard => self.votes >= but_for(blocks_known.clamp(1, BLOCKS_MIN), 4) && self.votes.saturating_mul(2) > self.all,
         }
     }
 
     /// Whether it has won so that nobody need doubt it, though one in four of all blocks lies. Where there are sixteen and more these have won so first
     /// once in 6,561 times.
-    pub(super) const fn is_sure(&self, blocks_known: usize) -> bool {
+    pub(super) fn is_sure(&self, blocks_known: usize) -> bool {
         self.leads(blocks_known, 4)
     }
 
     /// Whether it takes the place of one that had won surely: of sixteen votes, a quarter of which are lies, once in four millions it would be a false one.
-    pub(super) const fn is_surer(&self, blocks_known: usize) -> bool {
+    pub(super) fn is_surer(&self, blocks_known: usize) -> bool {
         self.leads(blocks_known, 8)
     }
 
     /// Whether it would have so many more votes than all others if all blocks that are known had one but for one in `part`, which had another.
-    const fn leads(&self, blocks_known: usize, part: usize) -> bool {
-        let blocks = within(blocks_known, VOTES_MAX);
+    fn leads(&self, blocks_known: usize, part: usize) -> bool {
+        let blocks = blocks_known.clamp(1, VOTES_MAX);
         let (most, others) = (but_for(blocks, part), self.all.saturating_sub(self.votes));
         self.votes.saturating_add(blocks.saturating_sub(most)) >= others.saturating_add(most)
     }
 }
 
 /// So many without one of each `part`.
-const fn but_for(count: usize, part: usize) -> usize {
-    match count.checked_div(part) {
-        Some(others) => count.saturating_sub(others),
-        None => count,
-    }
-}
-
-/// As many as are known, one at least and `most` at most.
-const fn within(known: usize, most: usize) -> usize {
-    if known > most {
-        most
-    } else if known == 0 {
-        1
-    } else {
-        known
-    }
+fn but_for(count: usize, part: usize) -> usize {
+    count.saturating_sub(count.checked_div(part).unwrap_or(0))
 }
 
 /// One block's word. 32 bytes.
@@ -136,9 +122,14 @@ impl Votes {
         true
     }
 
+    /// Those that count, the newest first.
+    fn fresh(&self, now: Time) -> impl Iterator<Item = &Vote> {
+        self.kept.iter().rev().filter(move |vote| now.since(vote.at) < LENGTH)
+    }
+
     /// What most votes say, or of equals what some do. O(n²), n ≤ 16.
     pub(super) fn leader(&self, now: Time) -> Option<Leader> {
-        let fresh = || self.kept.iter().rev().filter(|vote| now.since(vote.at) < LENGTH);
+        let fresh = || self.fresh(now);
         let count = |ip: IpAddr| fresh().filter(|vote| vote.ip == ip).count();
         // As a rule all say the same.
         let newest = fresh().next()?.ip;
@@ -149,8 +140,7 @@ impl Votes {
 
     /// The port that most of the four newest votes for an ip say.
     fn port(&self, ip: IpAddr, now: Time) -> Option<u16> {
-        let fresh = self.kept.iter().rev().filter(|vote| now.since(vote.at) < LENGTH);
-        let ports = || fresh.clone().filter(|vote| vote.ip == ip).take(PORTS).map(|vote| vote.port);
+        let ports = || self.fresh(now).filter(|vote| vote.ip == ip).take(PORTS).map(|vote| vote.port);
         let newest = ports().next()?;
         if ports().all(|port| port == newest) {
             return Some(newest);
